@@ -1,0 +1,2 @@
+//! The engine of Tidegate.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! The HTTP/1.1 codec.
+#![forbid(unsafe_code)]
