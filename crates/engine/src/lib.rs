@@ -1,2 +1,4 @@
 //! The engine of Tidegate.
 #![forbid(unsafe_code)]
+
+pub mod plan;

@@ -1,0 +1,378 @@
+//! The plan: the resolved document, every value explicit.
+//!
+//! Python builds it, the engine decodes it. There are no defaults here and unknown fields are refused, so that the two
+//! sides cannot drift apart unnoticed. Times are milliseconds, sizes are bytes, names are already resolved and unique.
+
+use serde::Deserialize;
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    pub listeners: Vec<Listener>,
+    pub services: Vec<Service>,
+    /// In document order: the last resort of the order of precedence.
+    pub routes: Vec<Route>,
+    pub access_log: AccessLog,
+    /// Networks in CIDR form whose `X-Forwarded-*`, `Forwarded` and `X-Request-Id` are believed.
+    pub trusted_proxies: Vec<String>,
+    pub drain_timeout_ms: u64,
+    /// Policies of answers that belong to no route (404, 405).
+    pub policies: Vec<Policy>,
+}
+
+// ---- listeners
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listener {
+    /// Unique; the address as written unless named.
+    pub name: String,
+    /// `IP:PORT` (port 0: the system chooses) or `unix:/path`.
+    pub address: String,
+    pub tls: Option<ListenerTls>,
+    pub proxy_protocol: bool,
+    /// HTTP/2: by ALPN over TLS, by prior knowledge without.
+    pub http2: bool,
+    pub limits: ListenerLimits,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListenerTls {
+    /// Chosen by SNI; the first serves clients that name none or an unknown host.
+    pub certificates: Vec<CertifiedKey>,
+    pub minimum_version: TlsVersion,
+    pub client_certificates: ClientCertificates,
+    /// PEM; needed unless `client_certificates` is `none`.
+    pub client_ca: Option<String>,
+}
+
+/// A certificate chain and its private key, both PEM.
+#[derive(Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CertifiedKey {
+    pub certificate: String,
+    pub key: String,
+}
+
+impl std::fmt::Debug for CertifiedKey {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("CertifiedKey(redacted)")
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub enum TlsVersion {
+    #[serde(rename = "1.2")]
+    Tls12,
+    #[serde(rename = "1.3")]
+    Tls13,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientCertificates {
+    None,
+    Optional,
+    Required,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListenerLimits {
+    pub head_bytes: usize,
+    pub head_fields: usize,
+    pub target_bytes: usize,
+    pub head_timeout_ms: u64,
+    pub idle_timeout_ms: u64,
+    pub connections: usize,
+    pub connections_per_address: usize,
+    /// Concurrent streams of one HTTP/2 connection.
+    pub http2_streams: u32,
+    /// Streams a client may reset within ten seconds before the connection ends.
+    pub http2_resets: u32,
+    /// Control frames (PING, SETTINGS, PRIORITY, empty DATA ...) within ten seconds before the connection ends.
+    pub http2_control_frames: u32,
+}
+
+// ---- services
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Service {
+    pub name: String,
+    pub targets: Vec<Target>,
+    /// `Host` sent upstream unless the route preserves the client's.
+    pub host: String,
+    /// Put before every path, without a trailing slash; often empty.
+    pub base_path: String,
+    pub protocol: UpstreamProtocol,
+    pub tls: Option<UpstreamTls>,
+    /// Attempts after the first, where the request can be sent again.
+    pub retries: u32,
+    pub connect_timeout_ms: u64,
+    /// Longest silence between two bytes of the answer.
+    pub read_timeout_ms: u64,
+    /// Longest time in which the service takes no byte of the request.
+    pub write_timeout_ms: u64,
+    pub pool: Pool,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// `host:port` (name or IP) or `unix:/path`.
+    pub address: String,
+    pub weight: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UpstreamProtocol {
+    Http1,
+    H2,
+}
+
+#[derive(Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UpstreamTls {
+    pub verify: bool,
+    /// PEM of the authorities to trust instead of the system's.
+    pub ca: Option<String>,
+    /// SNI, and the name the certificate must carry.
+    pub server_name: String,
+    pub client: Option<CertifiedKey>,
+}
+
+impl std::fmt::Debug for UpstreamTls {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "UpstreamTls(server_name: {}, verify: {})", self.server_name, self.verify)
+    }
+}
+
+/// Idle connections kept, per worker and target.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pool {
+    pub max_idle: usize,
+    pub idle_timeout_ms: u64,
+}
+
+// ---- routes
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    pub name: String,
+    /// Lower case, no port, no trailing dot: `example.com` or `*.example.com`. Empty: every host.
+    pub hosts: Vec<String>,
+    /// Empty: every path.
+    pub paths: Vec<PathPattern>,
+    /// Upper case. Empty: every method.
+    pub methods: Vec<String>,
+    pub headers: Vec<FieldMatch>,
+    pub query: Vec<FieldMatch>,
+    pub cookies: Vec<FieldMatch>,
+    pub action: Action,
+    /// Deadline of the whole exchange; `None`: no bound but the service's own timeouts.
+    pub timeout_ms: Option<u64>,
+    pub body_bytes: u64,
+    /// Resolved over all levels; the engine sorts them into the order of `pipeline.rs`.
+    pub policies: Vec<Policy>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum PathPattern {
+    /// `/orders/{id}`: whole segments, anything may follow.
+    Prefix(Vec<Segment>),
+    /// `=/orders/{id}`: nothing may follow.
+    Exact(Vec<Segment>),
+    /// `~^/orders/\d+`: searched in the normal form, anchored at its start; named groups are captures.
+    Regex(String),
+}
+
+/// A path is a list of these; `/` is the empty list, a trailing slash is an empty literal at the end.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Segment {
+    /// In normal form.
+    Literal(String),
+    /// `{name}`: one segment that is not empty.
+    Capture(String),
+    /// `{name...}`: all that is left, perhaps nothing; last only.
+    Rest(String),
+}
+
+/// A condition on a header, query parameter or cookie. Any value of `values` will do; none means the name must be there.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FieldMatch {
+    pub name: String,
+    pub values: Vec<ValueMatch>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum ValueMatch {
+    Exact(String),
+    /// `~` form: the whole value must match.
+    Regex(String),
+}
+
+// ---- actions
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Action {
+    Proxy(Proxy),
+    Respond(Respond),
+    Redirect(Redirect),
+    Handler(Handler),
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Proxy {
+    pub service: String,
+    /// Takes the matched literal prefix away before the service's base path goes on.
+    pub strip_path: bool,
+    /// The upstream path (and query, when it has a `?`), instead of the client's.
+    pub rewrite: Option<Template>,
+    pub preserve_host: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Respond {
+    pub status: u16,
+    /// Includes the content type, when there is one.
+    pub headers: Vec<HeaderValue>,
+    pub body: Template,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Redirect {
+    pub status: u16,
+    pub location: Template,
+    /// Appends the client's query to the location.
+    pub keep_query: bool,
+}
+
+/// A function of the user's, known to the bridge by its number.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Handler {
+    pub id: u32,
+    /// `module:function`, for the log and `explain`.
+    pub name: String,
+}
+
+// ---- policies
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Policy {
+    RequestId(RequestId),
+    TraceContext(TraceContext),
+    Forwarded(Forwarded),
+    RequestHeaders(HeaderEdits),
+    ResponseHeaders(HeaderEdits),
+}
+
+/// Gives every request an id, and keeps one that a trusted proxy gave.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RequestId {
+    /// Lower case.
+    pub header: String,
+    /// Also sets it on the answer.
+    pub answer: bool,
+}
+
+/// Passes W3C `traceparent` on with a span of ours, or begins a trace.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TraceContext {}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Forwarded {
+    /// `X-Forwarded-For`, `-Proto`, `-Host`, `-Port`.
+    pub x_forwarded: bool,
+    /// `Forwarded` (RFC 7239).
+    pub forwarded: bool,
+    /// `Via` (RFC 9110 section 7.6.3) on request and answer.
+    pub via: bool,
+}
+
+/// Carried out in this order: remove, set, add.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HeaderEdits {
+    pub remove: Vec<String>,
+    pub set: Vec<HeaderValue>,
+    pub add: Vec<HeaderValue>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HeaderValue {
+    /// Lower case.
+    pub name: String,
+    pub value: Template,
+}
+
+// ---- references
+
+/// Text with references: `user:{path.id}`. Escapes are resolved; a text without references is one `text` part.
+pub type Template = Vec<Part>;
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Part {
+    Text(String),
+    Reference(Reference),
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Reference {
+    /// `{path.x}`: a capture of the route's path.
+    Path(String),
+    /// `{query.x}`: the first value, decoded.
+    Query(String),
+    /// `{header.x}`, lower case.
+    Header(String),
+    /// `{cookie.x}`
+    Cookie(String),
+    /// `{client.ip}`
+    ClientIp,
+    /// `{route.name}`
+    RouteName,
+    /// `{service.name}`
+    ServiceName,
+    /// `{request.id}`
+    RequestId,
+    /// `{request.method}`
+    RequestMethod,
+    /// `{request.path}`: the normal form.
+    RequestPath,
+    /// `{request.query}`: as sent, without the `?`.
+    RequestQuery,
+    /// `{request.host}`: lower case, without port.
+    RequestHost,
+    /// `{request.scheme}`: `http` or `https`.
+    RequestScheme,
+}
+
+// ---- access log
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum AccessLog {
+    Off,
+    Stdout,
+    File(String),
+}
