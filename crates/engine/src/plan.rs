@@ -33,6 +33,8 @@ pub struct Listener {
     pub proxy_protocol: bool,
     /// HTTP/2: by ALPN over TLS, by prior knowledge without.
     pub http2: bool,
+    /// A client that closes its sending side still gets its answer; `false`: it counts as gone, as TCP cannot tell the two apart.
+    pub half_close: bool,
     pub limits: ListenerLimits,
 }
 
