@@ -1,0 +1,261 @@
+//! Where a body ends, who is asked, and whether the connection lives on. RFC 9112 section 6, refusing rather than repairing.
+
+use crate::connection::connection_options;
+use crate::error::FramingError;
+use crate::head::{Field, RequestHead, ResponseHead, Version};
+use crate::known::{Known, KnownSet};
+use crate::scan::is_token;
+use crate::span::Span;
+use crate::target::{Target, is_authority};
+
+/// How the end of a body is found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum BodyLength {
+    /// There is none.
+    #[default]
+    None,
+    /// This many bytes; 0 when a length of zero was announced.
+    Length(u64),
+    /// Chunks, for the [`ChunkDecoder`](crate::ChunkDecoder).
+    Chunked,
+    /// All until the connection closes; only for responses.
+    Close,
+}
+
+/// What a request's head says about the message around it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RequestFraming {
+    /// How the end of the body is found.
+    pub body: BodyLength,
+    /// Whether the client wants to use the connection again.
+    pub keep_alive: bool,
+    /// Whether the client waits for a 100 before it sends the body.
+    pub expect_continue: bool,
+    /// Whether the client offers to switch protocols: HTTP/1.1, an `upgrade` option and an Upgrade field.
+    pub upgrade: bool,
+    /// The one Host; of an absolute target without Host (HTTP/1.0) its authority; empty when HTTP/1.0 has none.
+    pub host: Span,
+    /// The target in its parts.
+    pub target: Target,
+}
+
+/// What a response's head says about the message around it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ResponseFraming {
+    /// How the end of the body is found.
+    pub body: BodyLength,
+    /// The Content-Length as it was sent, also where no body follows (HEAD, 304).
+    pub content_length: Option<u64>,
+    /// Whether the connection can be used again behind the body.
+    pub keep_alive: bool,
+    /// Whether another response follows: 1xx other than 101.
+    pub interim: bool,
+    /// Whether the bytes behind the head are no longer HTTP: 101, and 2xx to CONNECT.
+    pub switched: bool,
+}
+
+/// What of the request decides how its response ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum RequestKind {
+    /// Any other method.
+    #[default]
+    Ordinary,
+    /// HEAD: no response has a body.
+    Head,
+    /// CONNECT: a success begins a tunnel.
+    Connect,
+}
+
+impl RequestKind {
+    /// The kind of a method.
+    #[inline]
+    pub fn of(method: &[u8]) -> RequestKind {
+        match method {
+            b"HEAD" => RequestKind::Head,
+            b"CONNECT" => RequestKind::Connect,
+            _ => RequestKind::Ordinary,
+        }
+    }
+}
+
+/// The framing of a request, or why it has none that all recipients would agree on.
+#[inline]
+pub fn request_framing(head: &RequestHead, buf: &[u8]) -> Result<RequestFraming, FramingError> {
+    let facts = Facts::gather(&head.fields, head.seen, buf)?;
+    let target = Target::parse(head, buf)?;
+    let host = request_host(&facts, target, head, buf)?;
+    let body = match facts.body(head.version)? {
+        None => BodyLength::None,
+        Some(_) if target == Target::Authority => return Err(FramingError::UnexpectedBody),
+        Some(body) => body,
+    };
+    let http11 = head.version == Version::Http11;
+    Ok(RequestFraming {
+        body,
+        keep_alive: facts.keep_alive(head.version),
+        // RFC 9110 section 10.1.1: meaningless without content, ignored from HTTP/1.0.
+        expect_continue: facts.expect_continue
+            && http11
+            && !matches!(body, BodyLength::None | BodyLength::Length(0)),
+        // RFC 9110 section 7.8: ignored from HTTP/1.0.
+        upgrade: http11 && facts.upgrade && head.seen.contains(Known::Upgrade),
+        host,
+        target,
+    })
+}
+
+/// The framing of the response to a request of this kind.
+#[inline]
+pub fn response_framing(
+    head: &ResponseHead,
+    buf: &[u8],
+    request: RequestKind,
+) -> Result<ResponseFraming, FramingError> {
+    let facts = Facts::gather(&head.fields, head.seen, buf)?;
+    let announced = facts.body(head.version)?;
+    let switched =
+        head.status == 101 || (request == RequestKind::Connect && matches!(head.status, 200..=299));
+    // RFC 9112 section 6.3, first and second rule. A length of zero is harmless and common with 204.
+    let never = switched || matches!(head.status, 100..=199 | 204);
+    if never && !matches!(announced, None | Some(BodyLength::Length(0))) {
+        return Err(FramingError::UnexpectedBody);
+    }
+    let body = if never || request == RequestKind::Head || head.status == 304 {
+        BodyLength::None
+    } else {
+        announced.unwrap_or(BodyLength::Close)
+    };
+    Ok(ResponseFraming {
+        body,
+        content_length: facts.length,
+        keep_alive: facts.keep_alive(head.version) && body != BodyLength::Close && !switched,
+        interim: matches!(head.status, 100..=199) && !switched,
+        switched,
+    })
+}
+
+fn request_host(
+    facts: &Facts,
+    target: Target,
+    head: &RequestHead,
+    buf: &[u8],
+) -> Result<Span, FramingError> {
+    if let Some(host) = facts.host {
+        if !is_authority(host.of(buf)) {
+            return Err(FramingError::BadHost);
+        }
+    } else if head.version == Version::Http11 {
+        return Err(FramingError::MissingHost);
+    }
+    let authority = match target {
+        Target::Absolute { authority, .. } => authority,
+        Target::Authority => head.target,
+        Target::Origin { .. } | Target::Asterisk => return Ok(facts.host.unwrap_or_default()),
+    };
+    match facts.host {
+        Some(host) if !host.of(buf).eq_ignore_ascii_case(authority.of(buf)) => {
+            Err(FramingError::TargetNotHost)
+        }
+        _ => Ok(authority),
+    }
+}
+
+/// What one walk over the fields finds.
+#[derive(Default)]
+struct Facts {
+    host: Option<Span>,
+    length: Option<u64>,
+    chunked: bool,
+    expect_continue: bool,
+    close: bool,
+    persist: bool,
+    upgrade: bool,
+}
+
+impl Facts {
+    #[inline]
+    fn gather(fields: &[Field], seen: KnownSet, buf: &[u8]) -> Result<Facts, FramingError> {
+        let mut facts = Facts::default();
+        for field in fields {
+            match field.known {
+                Known::Host if facts.host.is_some() => return Err(FramingError::RepeatedHost),
+                Known::Host => facts.host = Some(field.value),
+                Known::ContentLength => facts.content_length(field.value.of(buf))?,
+                Known::TransferEncoding => facts.transfer_encoding(field.value.of(buf))?,
+                Known::Expect => facts.expect(field.value.of(buf))?,
+                _ => {}
+            }
+        }
+        if seen.contains(Known::Connection) {
+            facts.connection(fields, buf)?;
+        }
+        Ok(facts)
+    }
+
+    fn content_length(&mut self, value: &[u8]) -> Result<(), FramingError> {
+        if self.length.is_some() {
+            return Err(FramingError::RepeatedContentLength);
+        }
+        self.length = Some(parse_length(value).ok_or(FramingError::BadContentLength)?);
+        Ok(())
+    }
+
+    fn transfer_encoding(&mut self, value: &[u8]) -> Result<(), FramingError> {
+        if self.chunked {
+            return Err(FramingError::RepeatedTransferEncoding);
+        }
+        self.chunked = value.eq_ignore_ascii_case(b"chunked");
+        if self.chunked {
+            Ok(())
+        } else {
+            Err(FramingError::BadTransferEncoding)
+        }
+    }
+
+    fn expect(&mut self, value: &[u8]) -> Result<(), FramingError> {
+        if self.expect_continue || !value.eq_ignore_ascii_case(b"100-continue") {
+            return Err(FramingError::UnknownExpectation);
+        }
+        self.expect_continue = true;
+        Ok(())
+    }
+
+    fn connection(&mut self, fields: &[Field], buf: &[u8]) -> Result<(), FramingError> {
+        for option in connection_options(fields, buf) {
+            if !is_token(option) {
+                return Err(FramingError::BadConnection);
+            }
+            self.close |= option.eq_ignore_ascii_case(b"close");
+            self.persist |= option.eq_ignore_ascii_case(b"keep-alive");
+            self.upgrade |= option.eq_ignore_ascii_case(b"upgrade");
+        }
+        Ok(())
+    }
+
+    fn body(&self, version: Version) -> Result<Option<BodyLength>, FramingError> {
+        match (self.chunked, self.length) {
+            (false, None) => Ok(None),
+            (false, Some(length)) => Ok(Some(BodyLength::Length(length))),
+            (true, Some(_)) => Err(FramingError::LengthWithCoding),
+            (true, None) if version == Version::Http10 => Err(FramingError::CodingInHttp10),
+            (true, None) => Ok(Some(BodyLength::Chunked)),
+        }
+    }
+
+    /// RFC 9112 section 9.3: `close` wins over everything.
+    fn keep_alive(&self, version: Version) -> bool {
+        !self.close && (version == Version::Http11 || self.persist)
+    }
+}
+
+/// Reads 1 to 19 digits: every such number fits, and no real body needs more.
+fn parse_length(value: &[u8]) -> Option<u64> {
+    if !matches!(value.len(), 1..=19) || !value.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    Some(
+        value
+            .iter()
+            .fold(0, |length, digit| length * 10 + u64::from(digit - b'0')),
+    )
+}
