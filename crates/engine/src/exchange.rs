@@ -1,0 +1,188 @@
+//! One client request and its answer.
+
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+
+use tidegate_http1::Span;
+
+use crate::head::Head;
+use crate::respond::Code;
+use crate::routing::Captures;
+use crate::sides::BodySize;
+use crate::snapshot::Pinned;
+
+/// The client connection an exchange came by.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    /// The client, or the proxy in front of us; from the PROXY protocol where the listener asks for it.
+    pub peer: SocketAddr,
+    pub local: SocketAddr,
+    pub tls: bool,
+    /// Index into the snapshot's listeners at the time of the accept, for metrics.
+    pub listener: Rc<str>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Protocol {
+    Http10,
+    #[default]
+    Http11,
+    Http2,
+}
+
+impl Protocol {
+    /// As in `Via` and the access log.
+    pub fn version(self) -> &'static str {
+        match self {
+            Self::Http10 => "1.0",
+            Self::Http11 => "1.1",
+            Self::Http2 => "2",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Method {
+    #[default]
+    Get,
+    Head,
+    Post,
+    Put,
+    Delete,
+    Patch,
+    Options,
+    Trace,
+    Connect,
+    Other,
+}
+
+impl Method {
+    pub fn of(name: &[u8]) -> Self {
+        match name {
+            b"GET" => Self::Get,
+            b"HEAD" => Self::Head,
+            b"POST" => Self::Post,
+            b"PUT" => Self::Put,
+            b"DELETE" => Self::Delete,
+            b"PATCH" => Self::Patch,
+            b"OPTIONS" => Self::Options,
+            b"TRACE" => Self::Trace,
+            b"CONNECT" => Self::Connect,
+            _ => Self::Other,
+        }
+    }
+
+    /// Sending it twice does no more than sending it once (RFC 9110 section 9.2.2).
+    pub fn is_idempotent(self) -> bool {
+        matches!(self, Self::Get | Self::Head | Self::Put | Self::Delete | Self::Options | Self::Trace)
+    }
+}
+
+/// A protocol switch that the client asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Upgrade {
+    #[default]
+    None,
+    /// HTTP/1.1 `Upgrade`; the protocol is in the `upgrade` field of the head, which stays there for this case only.
+    Http1,
+    /// Extended CONNECT (RFC 8441) with `:protocol` in this span.
+    Connect(Span),
+}
+
+/// The request, in parts. Spans point into `head.bytes()`.
+///
+/// Whoever fills it (HTTP/1.1 or HTTP/2) has checked it, taken hop-by-hop, nominated and framing fields and `Host` out of
+/// `head`, and put the path into its normal form.
+#[derive(Debug, Default)]
+pub struct Request {
+    pub head: Head,
+    pub protocol: Protocol,
+    pub method: Method,
+    pub method_name: Span,
+    /// The path as sent, for the log.
+    pub raw_path: Span,
+    /// The one normal form: matching, policies and upstream use only this.
+    pub path: Vec<u8>,
+    /// Without the `?`.
+    pub query: Option<Span>,
+    /// `Host` or `:authority` as sent.
+    pub authority: Span,
+    /// Lower case, no port, no trailing dot.
+    pub host: Vec<u8>,
+    pub body: BodySize,
+    pub expect_continue: bool,
+    pub upgrade: Upgrade,
+    /// `TE: trailers` was sent.
+    pub trailers: bool,
+}
+
+impl Default for BodySize {
+    fn default() -> Self {
+        Self::Empty
+    }
+}
+
+impl Request {
+    pub fn clear(&mut self) {
+        self.head.clear();
+        self.path.clear();
+        self.host.clear();
+        self.query = None;
+        self.body = BodySize::Empty;
+        self.expect_continue = false;
+        self.upgrade = Upgrade::None;
+        self.trailers = false;
+    }
+
+    pub fn method_name(&self) -> &[u8] {
+        self.method_name.of(self.head.bytes())
+    }
+
+    pub fn query(&self) -> Option<&[u8]> {
+        self.query.map(|span| span.of(self.head.bytes()))
+    }
+
+    pub fn authority(&self) -> &[u8] {
+        self.authority.of(self.head.bytes())
+    }
+}
+
+/// The answer that goes to the client.
+#[derive(Debug, Default)]
+pub struct Answer {
+    pub status: u16,
+    /// End-to-end fields only.
+    pub head: Head,
+}
+
+/// What the log and the metrics want to know at the end.
+#[derive(Debug, Default, Clone)]
+pub struct Notes {
+    /// Set when the gateway made the answer itself, or cut it off.
+    pub code: Option<Code>,
+    pub detail: Option<Box<str>>,
+    pub target: Option<Rc<str>>,
+    pub attempts: u32,
+    pub request_bytes: u64,
+    pub answer_bytes: u64,
+    /// On the clock's line, when the service's head came; 0 while it has not.
+    pub answered_micros: u64,
+}
+
+/// One request and its answer. Leased from the worker for as long as it lasts, so its buffers are reused.
+pub struct Exchange {
+    pub snapshot: Pinned,
+    pub connection: Rc<Connection>,
+    pub request: Request,
+    pub answer: Answer,
+    /// Index into `snapshot.routes`.
+    pub route: Option<usize>,
+    pub captures: Captures,
+    /// Who asks: the peer, or what a trusted proxy says.
+    pub client_ip: IpAddr,
+    /// Empty until the `request_id` policy has run.
+    pub id: Vec<u8>,
+    pub started_micros: u64,
+    pub notes: Notes,
+    pub scratch: Vec<u8>,
+}

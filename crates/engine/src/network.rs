@@ -1,0 +1,98 @@
+//! Networks in CIDR form.
+
+use std::net::IpAddr;
+
+/// A set of networks; an IPv4 address that came mapped into IPv6 counts as IPv4.
+#[derive(Debug, Clone, Default)]
+pub struct Networks(Vec<Network>);
+
+#[derive(Debug, Clone, Copy)]
+struct Network {
+    address: IpAddr,
+    prefix: u8,
+}
+
+impl Networks {
+    /// Parses `10.0.0.0/8`, `2001:db8::/32` or a single address. Returns the index and the fault of the first bad one.
+    pub fn parse(texts: &[String]) -> Result<Self, (usize, String)> {
+        let parse = |(index, text): (usize, &String)| Network::parse(text).map_err(|message| (index, message));
+        texts.iter().enumerate().map(parse).collect::<Result<_, _>>().map(Self)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.0.iter().any(|network| network.contains(address))
+    }
+}
+
+impl Network {
+    fn parse(text: &str) -> Result<Self, String> {
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().map_err(|_| format!("expected an address or a network, got `{text}`"))?;
+        let widest = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = match prefix {
+            None => widest,
+            Some(prefix) => prefix
+                .parse()
+                .ok()
+                .filter(|prefix| *prefix <= widest)
+                .ok_or_else(|| format!("expected a prefix of 0 to {widest} bits, got `{prefix}`"))?,
+        };
+        Ok(Self { address, prefix })
+    }
+
+    fn contains(&self, address: IpAddr) -> bool {
+        match (self.address, address) {
+            (IpAddr::V4(network), IpAddr::V4(address)) => {
+                same_prefix(u128::from(network.to_bits()) << 96, u128::from(address.to_bits()) << 96, self.prefix)
+            }
+            (IpAddr::V6(network), IpAddr::V6(address)) => same_prefix(network.to_bits(), address.to_bits(), self.prefix),
+            _ => false,
+        }
+    }
+}
+
+fn same_prefix(left: u128, right: u128, bits: u8) -> bool {
+    bits == 0 || (left ^ right) >> (128 - u32::from(bits)) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contains(network: &str, address: &str) -> bool {
+        Networks::parse(&[network.to_string()]).unwrap().contains(address.parse().unwrap())
+    }
+
+    #[test]
+    fn a_network_holds_its_addresses_and_no_others() {
+        for (network, address, held) in [
+            ("10.0.0.0/8", "10.255.0.1", true),
+            ("10.0.0.0/8", "11.0.0.1", false),
+            ("10.0.0.0/8", "::ffff:10.0.0.1", true),
+            ("127.0.0.1", "127.0.0.1", true),
+            ("127.0.0.1", "127.0.0.2", false),
+            ("2001:db8::/32", "2001:db8:1::5", true),
+            ("2001:db8::/32", "2001:db9::5", false),
+            ("0.0.0.0/0", "9.9.9.9", true),
+            ("0.0.0.0/0", "2001:db8::1", false),
+        ] {
+            assert_eq!(contains(network, address), held, "{network} {address}");
+        }
+    }
+
+    #[test]
+    fn a_bad_network_is_refused_with_its_index() {
+        for bad in ["10.0.0.0/33", "10.0.0/8", "::/129", "", "a/8"] {
+            let error = Networks::parse(&["10.0.0.0/8".into(), bad.into()]).unwrap_err();
+            assert_eq!(error.0, 1, "{bad}");
+        }
+    }
+}

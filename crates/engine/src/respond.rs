@@ -1,0 +1,117 @@
+//! Every refusal and failure, as one problem document (RFC 9457).
+//!
+//! A [`Failure`] is small and typed. It becomes an answer in one place, here, and is counted and logged by its [`Code`].
+
+use std::fmt;
+
+/// Who is at fault. Only upstream failures count against a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    Client,
+    Gateway,
+    Upstream,
+}
+
+macro_rules! codes {
+    ($($name:ident = $word:literal, $status:literal, $side:ident, $title:literal;)*) => {
+        /// The stable words for every answer that the gateway makes itself.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        pub enum Code { $($name,)* }
+
+        impl Code {
+            pub const ALL: &'static [Code] = &[$(Code::$name,)*];
+
+            pub fn word(self) -> &'static str { match self { $(Code::$name => $word,)* } }
+            pub fn status(self) -> u16 { match self { $(Code::$name => $status,)* } }
+            pub fn side(self) -> Side { match self { $(Code::$name => Side::$side,)* } }
+            pub fn title(self) -> &'static str { match self { $(Code::$name => $title,)* } }
+        }
+    };
+}
+
+codes! {
+    // The request could not be understood, or is more than we take.
+    MalformedRequest = "malformed_request", 400, Client, "The request is not valid HTTP";
+    BadPath = "bad_path", 400, Client, "The path is not valid";
+    BadHost = "bad_host", 400, Client, "The Host is not valid";
+    BadFraming = "bad_framing", 400, Client, "The length of the request body is ambiguous";
+    BadBody = "bad_body", 400, Client, "The request body is not framed as it says";
+    HeadTimeout = "head_timeout", 408, Client, "The request took too long to arrive";
+    BodyTimeout = "body_timeout", 408, Client, "The request body took too long to arrive";
+    BodyTooLarge = "body_too_large", 413, Client, "The request body is too large";
+    TargetTooLong = "target_too_long", 414, Client, "The request target is too long";
+    ExpectationFailed = "expectation_failed", 417, Client, "The expectation cannot be met";
+    HeadTooLarge = "head_too_large", 431, Client, "The request head is too large";
+    TooManyFields = "too_many_fields", 431, Client, "The request has too many header fields";
+    UnsupportedVersion = "unsupported_version", 505, Client, "The HTTP version is not supported";
+    ConnectRefused = "connect_refused", 405, Client, "This gateway does not tunnel with CONNECT";
+    ClientGone = "client_gone", 499, Client, "The client left before the answer";
+    // The gateway decided.
+    NoRoute = "no_route", 404, Gateway, "No route matches the request";
+    MethodNotAllowed = "method_not_allowed", 405, Gateway, "The method is not allowed here";
+    Timeout = "timeout", 504, Gateway, "The answer took longer than the route allows";
+    HandlerFailed = "handler_failed", 500, Gateway, "The handler failed";
+    HandlerOverloaded = "handler_overloaded", 503, Gateway, "Too many requests wait for handlers";
+    InternalError = "internal_error", 500, Gateway, "The gateway failed";
+    // The service failed.
+    UpstreamUnresolved = "upstream_unresolved", 502, Upstream, "The service's name could not be resolved";
+    UpstreamConnectFailed = "upstream_connect_failed", 502, Upstream, "The service could not be reached";
+    UpstreamConnectTimeout = "upstream_connect_timeout", 504, Upstream, "The service could not be reached in time";
+    UpstreamTlsFailed = "upstream_tls_failed", 502, Upstream, "The service could not be verified";
+    UpstreamReset = "upstream_reset", 502, Upstream, "The service broke the connection";
+    UpstreamClosed = "upstream_closed", 502, Upstream, "The service closed the connection before its answer";
+    UpstreamMalformed = "upstream_malformed", 502, Upstream, "The service's answer is not valid HTTP";
+    UpstreamHeadTooLarge = "upstream_head_too_large", 502, Upstream, "The head of the service's answer is too large";
+    UpstreamTimeout = "upstream_timeout", 504, Upstream, "The service took too long";
+    UpstreamWriteTimeout = "upstream_write_timeout", 504, Upstream, "The service took too long to take the request";
+    UpstreamUnavailable = "upstream_unavailable", 503, Upstream, "No target of the service is available";
+}
+
+/// Why an exchange cannot go on. `detail` is for the log only: it may name internal addresses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    pub code: Code,
+    pub detail: Option<Box<str>>,
+}
+
+impl Failure {
+    pub fn with(code: Code, detail: impl fmt::Display) -> Self {
+        Self { code, detail: Some(detail.to_string().into_boxed_str()) }
+    }
+}
+
+impl From<Code> for Failure {
+    fn from(code: Code) -> Self {
+        Self { code, detail: None }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.detail {
+            Some(detail) => write!(formatter, "{}: {detail}", self.code.word()),
+            None => formatter.write_str(self.code.word()),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// Writes the problem document of a code; `id` is the request's, where it has one.
+pub fn write_problem(out: &mut Vec<u8>, code: Code, id: &[u8]) {
+    out.extend_from_slice(b"{\"type\":\"/errors/");
+    out.extend_from_slice(code.word().as_bytes());
+    out.extend_from_slice(b"\",\"title\":\"");
+    out.extend_from_slice(code.title().as_bytes());
+    out.extend_from_slice(b"\",\"status\":");
+    out.extend_from_slice(itoa::Buffer::new().format(code.status()).as_bytes());
+    out.extend_from_slice(b",\"code\":\"");
+    out.extend_from_slice(code.word().as_bytes());
+    if !id.is_empty() {
+        out.extend_from_slice(b"\",\"request_id\":\"");
+        // A request id is letters, digits, `-`, `_` and `.` by construction, so it needs no escape.
+        out.extend_from_slice(id);
+    }
+    out.extend_from_slice(b"\"}\n");
+}

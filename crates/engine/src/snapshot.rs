@@ -1,0 +1,142 @@
+//! The compiled plan, swapped as one.
+
+use std::ops::Deref;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use crate::actions::Action;
+use crate::network::Networks;
+use crate::pipeline::Pipeline;
+use crate::plan::{self, Plan};
+use crate::routing::Router;
+use crate::telemetry::metrics::{Registry, RouteSeries};
+use crate::upstream::service::Service;
+
+/// Everything a request needs to be decided, immutable.
+pub struct Snapshot {
+    pub plan: Plan,
+    pub router: Router,
+    /// In the plan's order.
+    pub routes: Vec<Route>,
+    pub services: Vec<Arc<Service>>,
+    pub trusted_proxies: Networks,
+    /// For requests that match no route.
+    pub unrouted: Pipeline,
+    pub unrouted_series: Arc<RouteSeries>,
+}
+
+pub struct Route {
+    pub name: Box<str>,
+    pub action: Action,
+    pub pipeline: Pipeline,
+    pub timeout_ms: Option<u64>,
+    pub body_bytes: u64,
+    pub series: Arc<RouteSeries>,
+}
+
+/// A fault that only compiling can find. `path` is the place in the plan: `routes[3].paths[0]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    pub path: String,
+    pub code: &'static str,
+    pub message: String,
+}
+
+impl Problem {
+    pub fn new(path: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
+        Self { path: path.into(), code, message: message.into() }
+    }
+}
+
+impl Snapshot {
+    /// Compiles a plan; all problems at once. What did not change since `previous` (services with their connections and
+    /// addresses, compiled patterns) is taken over from it.
+    pub fn compile(plan: Plan, previous: Option<&Snapshot>, registry: &Registry) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let trusted_proxies = Networks::parse(&plan.trusted_proxies).unwrap_or_else(|(index, message)| {
+            problems.push(Problem::new(format!("trusted_proxies[{index}]"), "config.bad_network", message));
+            Networks::default()
+        });
+        let services = compile_services(&plan, previous, &mut problems);
+        let by_name: FxHashMap<&str, &Arc<Service>> = services.iter().map(|service| (&*service.name, service)).collect();
+        let mut routes = Vec::with_capacity(plan.routes.len());
+        for (index, route) in plan.routes.iter().enumerate() {
+            match Route::compile(route, &by_name, registry) {
+                Ok(route) => routes.push(route),
+                Err(problem) => problems.push(Problem { path: format!("routes[{index}].{}", problem.path), ..problem }),
+            }
+        }
+        let router = match Router::compile(&plan.routes, previous.map(|previous| &previous.router)) {
+            Ok(router) => router,
+            Err(found) => {
+                problems.extend(found);
+                return Err(problems);
+            }
+        };
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let unrouted = Pipeline::compile(&plan.policies);
+        let unrouted_series = registry.route("", "");
+        Ok(Self { plan, router, routes, services, trusted_proxies, unrouted, unrouted_series })
+    }
+}
+
+fn compile_services(plan: &Plan, previous: Option<&Snapshot>, problems: &mut Vec<Problem>) -> Vec<Arc<Service>> {
+    let known: FxHashMap<&str, &Arc<Service>> = previous
+        .iter()
+        .flat_map(|previous| &previous.services)
+        .map(|service| (&*service.name, service))
+        .collect();
+    let mut services = Vec::with_capacity(plan.services.len());
+    for (index, service) in plan.services.iter().enumerate() {
+        if let Some(same) = known.get(service.name.as_str()).filter(|known| known.plan == *service) {
+            services.push(Arc::clone(same));
+            continue;
+        }
+        match Service::compile(service) {
+            Ok(service) => services.push(Arc::new(service)),
+            Err(problem) => problems.push(Problem { path: format!("services[{index}].{}", problem.path), ..problem }),
+        }
+    }
+    services
+}
+
+impl Route {
+    fn compile(
+        route: &plan::Route,
+        services: &FxHashMap<&str, &Arc<Service>>,
+        registry: &Registry,
+    ) -> Result<Self, Problem> {
+        let action = Action::compile(route, services)?;
+        let series = registry.route(&route.name, action.service_name());
+        Ok(Self {
+            name: route.name.as_str().into(),
+            action,
+            pipeline: Pipeline::compile(&route.policies),
+            timeout_ms: route.timeout_ms,
+            body_bytes: route.body_bytes,
+            series,
+        })
+    }
+}
+
+/// A snapshot as a worker holds it: cloned per exchange without an atomic operation.
+#[derive(Clone)]
+pub struct Pinned(Rc<Arc<Snapshot>>);
+
+impl Pinned {
+    pub fn new(snapshot: Arc<Snapshot>) -> Self {
+        Self(Rc::new(snapshot))
+    }
+}
+
+impl Deref for Pinned {
+    type Target = Snapshot;
+
+    fn deref(&self) -> &Snapshot {
+        &self.0
+    }
+}

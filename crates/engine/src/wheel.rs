@@ -1,0 +1,167 @@
+//! Deadlines, in a coarse wheel per worker.
+//!
+//! A task owns one [`Alarm`] for as long as it lives and moves its due time with a store: no timer is made, armed or
+//! cancelled per request. The wheel looks at an alarm when the slot it stands in comes up, and puts it into a later slot
+//! when the due time has moved on meanwhile. Resolution is one tick; an alarm never rings early.
+//! After: Varghese and Lauck, "Hashed and Hierarchical Timing Wheels", 1987, with lazy re-insertion instead of levels.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::clock::{Clock, Millis, NEVER};
+
+/// Milliseconds a slot.
+const TICK: Millis = 8;
+const SLOTS: u64 = 2048;
+
+pub struct Wheel {
+    clock: Clock,
+    slots: RefCell<Vec<Vec<Rc<Entry>>>>,
+    /// The next tick to be looked at.
+    next: Cell<u64>,
+    /// The tick at which the driver will wake; `NEVER` while it has nothing to wait for.
+    wakes: Cell<u64>,
+    rearm: Notify,
+}
+
+struct Entry {
+    due: Cell<Millis>,
+    /// The tick of the slot this entry counts in; an older copy of it in another slot is dropped when met.
+    tick: Cell<u64>,
+    waker: RefCell<Option<Waker>>,
+}
+
+/// One task's deadline.
+pub struct Alarm {
+    wheel: Rc<Wheel>,
+    entry: Rc<Entry>,
+}
+
+impl Wheel {
+    pub fn new(clock: Clock) -> Rc<Self> {
+        let next = clock.now() / TICK;
+        Rc::new(Self {
+            clock,
+            slots: RefCell::new((0..SLOTS).map(|_| Vec::new()).collect()),
+            next: Cell::new(next),
+            wakes: Cell::new(NEVER),
+            rearm: Notify::new(),
+        })
+    }
+
+    pub fn alarm(self: &Rc<Self>) -> Alarm {
+        let entry = Entry { due: Cell::new(NEVER), tick: Cell::new(NEVER), waker: RefCell::new(None) };
+        Alarm { wheel: self.clone(), entry: Rc::new(entry) }
+    }
+
+    /// Waits for one due time; for tasks that do not live long enough to keep an alarm.
+    pub async fn sleep_until(self: &Rc<Self>, due: Millis) {
+        let alarm = self.alarm();
+        alarm.set(due);
+        std::future::poll_fn(|cx| alarm.poll(cx)).await;
+    }
+
+    fn insert(&self, entry: &Rc<Entry>, due: Millis) {
+        // Rounded up, so that the slot comes up at or after the due time; a far one is looked at once a turn.
+        let tick = due.div_ceil(TICK).clamp(self.next.get(), self.next.get() + SLOTS - 1);
+        entry.tick.set(tick);
+        self.slots.borrow_mut()[(tick % SLOTS) as usize].push(entry.clone());
+        if tick < self.wakes.get() {
+            self.rearm.notify_one();
+        }
+    }
+
+    /// Rings every alarm that is due. Called by the driver, and when a test has moved the clock.
+    pub fn turn(&self) {
+        let now = self.clock.now();
+        let last = now / TICK;
+        let first = self.next.get();
+        if last < first {
+            return;
+        }
+        self.next.set(last + 1);
+        // A jump of more than a turn need not visit a slot twice.
+        for tick in first..=last.min(first + SLOTS - 1) {
+            let met = std::mem::take(&mut self.slots.borrow_mut()[(tick % SLOTS) as usize]);
+            for entry in met {
+                self.meet(&entry, last, now);
+            }
+        }
+    }
+
+    fn meet(&self, entry: &Rc<Entry>, last: u64, now: Millis) {
+        if entry.tick.get() > last {
+            return; // an old copy: the entry stands elsewhere too
+        }
+        entry.tick.set(NEVER);
+        let due = entry.due.get();
+        if due <= now {
+            if let Some(waker) = entry.waker.borrow_mut().take() {
+                waker.wake();
+            }
+        } else if due != NEVER {
+            self.insert(entry, due);
+        }
+    }
+
+    fn next_occupied(&self) -> Option<u64> {
+        let slots = self.slots.borrow();
+        let next = self.next.get();
+        (next..next + SLOTS).find(|tick| !slots[(tick % SLOTS) as usize].is_empty())
+    }
+
+    /// Turns the wheel for ever; one task a worker.
+    pub async fn drive(self: Rc<Self>) {
+        loop {
+            let Some(tick) = self.next_occupied() else {
+                self.wakes.set(NEVER);
+                self.rearm.notified().await;
+                continue;
+            };
+            self.wakes.set(tick);
+            let wait = (tick * TICK).saturating_sub(self.clock.now());
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(wait)) => self.turn(),
+                () = self.rearm.notified() => {}
+            }
+        }
+    }
+}
+
+impl Alarm {
+    /// Moves the due time; `NEVER` switches the alarm off.
+    pub fn set(&self, due: Millis) {
+        self.entry.due.set(due);
+        if due != NEVER && due.div_ceil(TICK) < self.entry.tick.get() {
+            self.wheel.insert(&self.entry, due);
+        }
+    }
+
+    pub fn due(&self) -> Millis {
+        self.entry.due.get()
+    }
+
+    /// Ready once the due time has come. Costs a clock read only when the wheel rang or nobody waits yet.
+    pub fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut waker = self.entry.waker.borrow_mut();
+        match &*waker {
+            Some(known) if known.will_wake(cx.waker()) => Poll::Pending,
+            _ if self.entry.due.get() <= self.wheel.clock.now() => Poll::Ready(()),
+            _ => {
+                *waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        self.entry.due.set(NEVER);
+        *self.entry.waker.borrow_mut() = None;
+    }
+}
