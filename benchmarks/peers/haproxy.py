@@ -1,0 +1,94 @@
+"""HAProxy: one thread, routes in a prefix map, connections to the service always shared.
+
+As its configuration manual advises: a `map_beg` file instead of one rule a route (a tree, not a list), `http-reuse
+always` where every request may use any connection.
+"""
+
+import resource
+import shutil
+from dataclasses import dataclass
+
+from benchmarks.peers.peer import ask_version
+from benchmarks.workload import HOST, Launch, Protocol, Site, Workload
+
+CONFIGURATION = """\
+global
+    nbthread {workers}
+    maxconn {connections}
+    tune.ssl.default-dh-param 2048
+    stats socket {folder}/haproxy.sock
+
+defaults
+    mode http
+    timeout connect 3s
+    timeout client 1h
+    timeout server 1h
+    timeout http-keep-alive 1h
+    option http-keep-alive
+
+frontend clients
+    bind {host}:{port}{bind}
+    {log}
+    option forwardfor
+    unique-id-format %[uuid()]
+    http-request set-header x-request-id %[unique-id]
+    http-request set-header x-forwarded-proto {scheme}
+    http-request set-header x-forwarded-host %[req.hdr(host)]
+    http-request return status 404 unless {{ path,map_beg({map}) -m found }}
+    use_backend %[path,map_beg({map})]
+
+backend service
+    http-reuse always
+    server one {upstream}{server}
+
+frontend metrics
+    bind {host}:{admin_port}
+    http-request use-service prometheus-exporter if {{ path /metrics }}
+"""
+
+
+@dataclass(frozen=True)
+class Haproxy:
+    name: str = "haproxy"
+
+    def missing(self) -> str | None:
+        return None if _binary() else "Debian package `haproxy`"
+
+    def version(self) -> str:
+        return ask_version([_binary() or "haproxy", "-v"], r"version (\d[\w.]*)")
+
+    def launch(self, workload: Workload, site: Site) -> Launch:
+        site.folder.mkdir(parents=True, exist_ok=True)
+        bundle = site.folder / "certificate.pem"
+        bundle.write_text(site.certificate.read_text() + site.key.read_text())
+        bundle.chmod(0o600)
+        routes = site.folder / "routes.map"
+        routes.write_text("".join(f"{workload.prefix(route)}/ service\n" for route in range(workload.routes)))
+        binds = {
+            Protocol.HTTP1: "",
+            Protocol.TLS_HTTP1: f" ssl crt {bundle} alpn http/1.1",
+            Protocol.TLS_HTTP2: f" ssl crt {bundle} alpn h2",
+            Protocol.H2C: " proto h2",
+        }
+        configuration = site.folder / "haproxy.cfg"
+        configuration.write_text(
+            CONFIGURATION.format(
+                workers=workload.workers,
+                connections=min(30_000, resource.getrlimit(resource.RLIMIT_NOFILE)[1] // 2 - 1000),
+                folder=site.folder,
+                host=HOST,
+                port=site.port,
+                admin_port=site.admin_port,
+                bind=binds[workload.client],
+                log="log stdout format raw local0\n    option httplog" if workload.access_log else "no log",
+                scheme="https" if workload.client.is_encrypted else "http",
+                map=routes,
+                upstream=site.upstream,
+                server=" proto h2" if workload.upstream is Protocol.H2C else "",
+            )
+        )
+        return Launch([_binary() or "haproxy", "-db", "-q", "-f", str(configuration)], {})
+
+
+def _binary() -> str | None:
+    return shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")

@@ -1,0 +1,124 @@
+"""The page `docs/benchmarks.md`, made from the raw results."""
+
+from collections.abc import Iterable
+
+from benchmarks.results import Result
+from benchmarks.scenario import Goal, Scenario
+from benchmarks.scenarios import SCENARIOS
+
+INTRODUCTION = """\
+# Benchmarks
+
+This page is made by `python -m benchmarks report` from the raw results in `benchmarks/results/`; `make bench` takes
+them anew.
+
+## Method
+
+- Two cores. The gateway has core 0 to itself; the load generator and the service share core 1.
+- All contestants do the same work, from one description (`benchmarks/workload.py`): 200 routes to one service,
+  `x-forwarded-for`, `-proto` and `-host`, a fresh `x-request-id`, metrics on, access log off, bodies streamed. Each is
+  tuned as its own documentation advises. Before a round is measured, its answers, and the headers that the service
+  sees, are checked.
+- CPU per request is user and system time of the gateway's whole process tree, divided by the requests that were
+  answered. Unlike throughput it does not depend on how much of the core the load leaves unused.
+- Rounds are interleaved (A B C, B C A, ...), each with a fresh process and a warm-up; a table shows the median of all
+  rounds, with the least and the most. A round with an error is thrown out and said so.
+- Latency is measured with an open loop: requests leave on a fixed schedule, and the clock starts when one was due.
+- Ratios are taken within one run. Absolute figures are those of a small virtual machine and compare with nothing else.
+"""
+
+
+def page() -> str:
+    """The whole page, from the results that are there."""
+    taken = [(scenario, Result.read(name)) for name, scenario in SCENARIOS.items()]
+    results = [(scenario, result) for scenario, result in taken if result is not None]
+    lines = [INTRODUCTION, *_origin(result for _, result in results), "", "## Goals", ""]
+    lines += ["| scenario | goal | measured | |", "|---|---|---|---|"]
+    judged = [(scenario, goal, *_judge(result, goal)) for scenario, result in results for goal in scenario.goals]
+    for scenario, goal, measured, verdict in judged:
+        lines.append(f"| {scenario.title} | {_wording(scenario, goal)} | {measured} | {verdict} |")
+    lines += ["", "## Where we lose", "", *_losses(results), ""]
+    for scenario, result in results:
+        lines += section(scenario, result)
+    missing = [scenario.title for scenario, result in taken if result is None]
+    if missing:
+        lines += ["## Not measured yet", "", *(f"- {title}" for title in missing), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def section(scenario: Scenario, result: Result) -> list[str]:
+    """One scenario: its table, its goals, and what was thrown out."""
+    lines = [f"## {scenario.title}", "", f"{scenario.description} (`--scenario {scenario.name}`)", ""]
+    lines.append("| |" + "".join(f" {figure.title} |" for figure in scenario.figures))
+    lines.append("|---|" + "---:|" * len(scenario.figures))
+    for contestant in scenario.contestants:
+        if contestant.label in result.absent:
+            lines.append(
+                f"| {contestant.label} | {result.absent[contestant.label]} |" + " |" * (len(scenario.figures) - 1)
+            )
+            continue
+        cells = [_cell(result, contestant.label, figure.key, figure.digits) for figure in scenario.figures]
+        lines.append(f"| {contestant.label} |" + "".join(f" {cell} |" for cell in cells))
+    lines.append("")
+    for goal in scenario.goals:
+        measured, verdict = _judge(result, goal)
+        lines.append(f"- {_wording(scenario, goal)}: {measured}, {verdict}")
+    lines += [f"- thrown out: {message.splitlines()[0]}" for message in result.thrown_out]
+    return [*lines, ""]
+
+
+def _cell(result: Result, contestant: str, figure: str, digits: int) -> str:
+    spread = result.spread(contestant, figure)
+    if spread is None:
+        return ""
+    if spread.low == spread.high:
+        return f"{spread.median:.{digits}f}"
+    return f"{spread.median:.{digits}f} ({spread.low:.{digits}f} to {spread.high:.{digits}f})"
+
+
+def _wording(scenario: Scenario, goal: Goal) -> str:
+    title = next(figure.title for figure in scenario.figures if figure.key == goal.figure)
+    whose = "" if goal.contestant == "tidegate" else f" of {goal.contestant}"
+    if goal.of is None:
+        return f"{title}{whose} at most {goal.at_most:g}"
+    return f"{title}{whose} at most {goal.at_most:.2f} of {goal.of}"
+
+
+def _judge(result: Result, goal: Goal) -> tuple[str, str]:
+    """What was measured for a goal, and whether that meets it."""
+    value = _measured(result, goal)
+    if value is None:
+        return "", "not measured"
+    return f"{value:.2f}", "met" if value <= goal.at_most else "**not met**"
+
+
+def _measured(result: Result, goal: Goal) -> float | None:
+    own = result.spread(goal.contestant, goal.figure)
+    if own is None or goal.of is None:
+        return own.median if own else None
+    other = result.spread(goal.of, goal.of_figure or goal.figure)
+    return own.median / other.median if other and other.median else None
+
+
+def _losses(results: list[tuple[Scenario, Result]]) -> list[str]:
+    """Every first figure in which a peer is better than Tidegate, however small the goal."""
+    losses = []
+    for scenario, result in results:
+        figure = scenario.figures[0]
+        own = result.spread("tidegate", figure.key)
+        for contestant in scenario.contestants:
+            other = result.spread(contestant.label, figure.key)
+            if own and other and contestant.peer.name != "tidegate" and other.median < own.median:
+                behind = f"{own.median:.{figure.digits}f} against {other.median:.{figure.digits}f}"
+                losses.append(f"- {scenario.title}: {contestant.label} is ahead in {figure.title}, {behind}.")
+    return losses or ["In none of the scenarios measured here is a peer ahead in the first column of its table."]
+
+
+def _origin(results: Iterable[Result]) -> list[str]:
+    """Machine and versions, from all results; where runs differ, all values are shown."""
+    facts: dict[str, dict[str, None]] = {}
+    for result in results:
+        for name, value in {"taken": result.taken[:10], **result.machine, **result.versions}.items():
+            facts.setdefault(name, {})[value] = None
+    lines = ["## Machine and versions", "", "| | |", "|---|---|"]
+    return lines + [f"| {name.replace('_', ' ')} | {', '.join(values)} |" for name, values in facts.items()]

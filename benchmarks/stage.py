@@ -1,0 +1,81 @@
+"""What the rounds of a run share: the backends on the load's core, and how a contestant is put in front of them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+
+from benchmarks import toolbox
+from benchmarks.check import check_answers
+from benchmarks.peers import Peer
+from benchmarks.places import GATEWAY_CORE, LOAD_CORE, RUNS
+from benchmarks.processes import Process, free_ports
+from benchmarks.workload import Protocol, Site, Workload
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How long and how often."""
+
+    rounds: int = 5
+    seconds: float = 5
+    warm_up: float = 1
+
+    @classmethod
+    def quick(cls) -> Settings:
+        """Enough to see that everything works; too little to publish."""
+        return cls(rounds=2, seconds=1, warm_up=1)
+
+
+@dataclass(frozen=True)
+class Running:
+    """A contestant that has answered rightly and can be measured."""
+
+    process: Process
+    site: Site
+
+
+class Stage:
+    """The backends of a run, from start to end of a `with` block."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._backends: list[subprocess.Popen[str]] = []
+        self._ports: dict[Protocol, int] = {}
+
+    def __enter__(self) -> Stage:
+        for protocol, name in ((Protocol.HTTP1, "backend"), (Protocol.H2C, "grpc_backend")):
+            command = ["taskset", "-c", str(LOAD_CORE), toolbox.command(name)]
+            backend = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+            self._backends.append(backend)
+            assert backend.stdout is not None, "asked for a pipe"
+            self._ports[protocol] = int(backend.stdout.readline())
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for backend in self._backends:
+            backend.kill()
+            backend.wait()
+
+    def site(self, peer: Peer, workload: Workload) -> Site:
+        """A folder and ports for one run; what an earlier run left there is gone."""
+        folder = RUNS / peer.name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        port, admin_port = free_ports(2)
+        certificate, key = toolbox.certificate()
+        return Site(folder, port, admin_port, self._ports[workload.upstream], certificate, key)
+
+    @contextmanager
+    def open(self, peer: Peer, workload: Workload, core: int | None = GATEWAY_CORE) -> Iterator[Running]:
+        """Starts a contestant on the gateway's core and checks its answers."""
+        site = self.site(peer, workload)
+        launch = peer.launch(workload, site)
+        with Process(launch, core, site.folder / "output.log") as process:
+            process.wait_for_port(site.port)
+            check_answers(workload, site.port, str(site.certificate))
+            yield Running(process, site)

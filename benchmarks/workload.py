@@ -1,0 +1,77 @@
+"""What every contestant is asked to do: one description, from which each peer writes its own configuration."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+HOST = "127.0.0.1"
+
+
+class Protocol(StrEnum):
+    """What is spoken on a connection."""
+
+    HTTP1 = "http1"
+    TLS_HTTP1 = "tls_http1"
+    TLS_HTTP2 = "tls_h2"
+    H2C = "h2c"
+
+    @property
+    def is_encrypted(self) -> bool:
+        return self in (Protocol.TLS_HTTP1, Protocol.TLS_HTTP2)
+
+
+@dataclass(frozen=True)
+class Workload:
+    """The work of a gateway: routes to one service, and the headers that tell it who called.
+
+    Each request gains `x-forwarded-for`, `-proto` and `-host` and an `x-request-id` that the gateway makes up. Metrics
+    are on. Bodies stream: nothing is collected before it is passed on.
+    """
+
+    client: Protocol = Protocol.HTTP1
+    upstream: Protocol = Protocol.HTTP1
+    routes: int = 200
+    workers: int = 1
+    access_log: bool = False
+    handler: bool = False
+    """The first route is answered by Python code in the gateway instead of by the service."""
+
+    def prefix(self, route: int) -> str:
+        """The path that a route owns, with all that is below it."""
+        if self.upstream is Protocol.H2C:
+            return f"/shop.v1.Resource{route:05}"
+        return f"/api/v1/resource-{route:05}"
+
+    def target(self, route: int) -> str:
+        """What a client asks for on a route."""
+        return f"{self.prefix(route)}/Get" if self.upstream is Protocol.H2C else f"{self.prefix(route)}/items/42"
+
+    @property
+    def targets(self) -> list[str]:
+        """One request for each route, in an order that is not the document's: no route is nearer than another."""
+        stride = 7919  # a prime: every route comes once
+        return [self.target(index * stride % self.routes) for index in range(self.routes)]
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where one run of one contestant lives."""
+
+    folder: Path
+    port: int
+    admin_port: int
+    backend_port: int
+    certificate: Path
+    key: Path
+
+    @property
+    def upstream(self) -> str:
+        return f"{HOST}:{self.backend_port}"
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How a contestant's process is started."""
+
+    arguments: list[str]
+    environment: dict[str, str]
