@@ -50,6 +50,23 @@ impl FieldLines {
         fields: &mut Vec<Field>,
         seen: &mut KnownSet,
     ) -> Result<Parse, Error> {
+        // A copy that lives in registers.
+        let mut lines = *self;
+        let mut known = *seen;
+        let result = lines.run(buf, limit, fields, &mut known);
+        *self = lines;
+        *seen = known;
+        result
+    }
+
+    #[inline(always)]
+    fn run(
+        &mut self,
+        buf: &[u8],
+        limit: usize,
+        fields: &mut Vec<Field>,
+        seen: &mut KnownSet,
+    ) -> Result<Parse, Error> {
         loop {
             if self.name_len == 0 && self.name(buf, fields.len() < limit)? {
                 return Ok(Parse::Complete);
@@ -80,7 +97,7 @@ impl FieldLines {
             None => Ok(false),
             Some(b':') if self.at > self.line => {
                 self.name_len = self.at - self.line;
-                self.known = Known::of(&buf[self.line..self.at]);
+                self.known = Known::of_token(&buf[self.line..self.at]);
                 self.at += 1;
                 self.value = self.at;
                 Ok(false)

@@ -92,68 +92,110 @@ known! {
 
 const _: () = assert!(NAMES.len() <= 64, "a KnownSet has 64 bits");
 
-const LONGEST: usize = 30;
-
-/// Names by length: `BY_LENGTH[n]..BY_LENGTH[n + 1]` are the indices into `ORDER` of the names with `n` bytes.
-const BY_LENGTH: [u8; LONGEST + 2] = by_length();
-const ORDER: [Known; NAMES.len() - 1] = order();
-
-const fn by_length() -> [u8; LONGEST + 2] {
-    let mut starts = [0; LONGEST + 2];
-    let mut length = 0;
-    while length <= LONGEST {
-        let mut count = 0;
-        let mut i = 1;
-        while i < NAMES.len() {
-            count += (NAMES[i].len() == length) as u8;
-            i += 1;
-        }
-        starts[length + 1] = starts[length] + count;
-        length += 1;
-    }
-    starts
+/// What a name is compared by: its ends as words, with the bit set that makes ASCII letters lower case.
+///
+/// For a token that fold is exact: no two bytes of a token fold to one unless they are a letter in its two cases.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Key {
+    len: u8,
+    first: u64,
+    last: u64,
 }
 
-const fn order() -> [Known; NAMES.len() - 1] {
-    let mut order = [Known::Other; NAMES.len() - 1];
-    let (mut length, mut at) = (0, 0);
-    while length <= LONGEST {
-        let mut i = 0;
-        while i < Known::ALL.len() {
-            if Known::ALL[i].name().len() == length {
-                order[at] = Known::ALL[i];
-                at += 1;
+const FOLD: u64 = 0x2020_2020_2020_2020;
+const SLOTS: usize = 512;
+const LONGEST: usize = 30;
+
+impl Key {
+    #[inline(always)]
+    const fn of(name: &[u8]) -> Key {
+        let len = name.len() as u8;
+        match (name.first_chunk::<8>(), name.last_chunk::<8>()) {
+            (Some(first), Some(last)) => {
+                Key { len, first: u64::from_le_bytes(*first) | FOLD, last: u64::from_le_bytes(*last) | FOLD }
             }
-            i += 1;
+            _ => Key { len, first: short(name) | FOLD, last: 0 },
         }
-        length += 1;
     }
-    assert!(at == order.len(), "LONGEST is the longest name");
-    order
+
+    #[inline(always)]
+    const fn slot(self, seed: u64) -> usize {
+        let mixed = (self.first ^ self.last.rotate_left(23) ^ self.len as u64).wrapping_mul(seed);
+        (mixed >> (64 - SLOTS.trailing_zeros())) as usize
+    }
+}
+
+/// Up to seven bytes as a word.
+#[inline(always)]
+const fn short(name: &[u8]) -> u64 {
+    match (name.first_chunk::<4>(), name.last_chunk::<4>()) {
+        (Some(first), Some(last)) => {
+            let (first, last) = (u32::from_le_bytes(*first) as u64, u32::from_le_bytes(*last) as u64);
+            first | last << (8 * (name.len() - 4))
+        }
+        _ => match *name {
+            [a] => a as u64,
+            [a, b] => a as u64 | (b as u64) << 8,
+            [a, b, c] => a as u64 | (b as u64) << 8 | (c as u64) << 16,
+            _ => 0,
+        },
+    }
+}
+
+const KEYS: [Key; NAMES.len()] = {
+    let mut keys = [Key { len: 0, first: 0, last: 0 }; NAMES.len()];
+    let mut i = 1;
+    while i < NAMES.len() {
+        assert!(NAMES[i].len() <= LONGEST, "LONGEST is the longest name");
+        keys[i] = Key::of(NAMES[i].as_bytes());
+        i += 1;
+    }
+    keys
+};
+
+/// A multiplier that gives every name a slot of its own, found by the compiler, and the slots.
+static SEED_AND_SLOTS: (u64, [Known; SLOTS]) = {
+    let mut seed: u64 = 0x9e37_79b9_7f4a_7c15;
+    loop {
+        if let Some(slots) = slots(seed) {
+            break (seed, slots);
+        }
+        seed = seed.wrapping_mul(0xd134_2543_de82_ef95).wrapping_add(2);
+    }
+};
+
+const fn slots(seed: u64) -> Option<[Known; SLOTS]> {
+    let mut slots = [Known::Other; SLOTS];
+    let mut i = 0;
+    while i < Known::ALL.len() {
+        let slot = KEYS[i + 1].slot(seed);
+        if slots[slot] as u8 != 0 {
+            return None;
+        }
+        slots[slot] = Known::ALL[i];
+        i += 1;
+    }
+    Some(slots)
 }
 
 impl Known {
     /// Recognises a name in any case.
     #[inline]
     pub fn of(name: &[u8]) -> Known {
-        let Some(&first) = name.first() else {
-            return Known::Other;
-        };
+        let known = Known::of_token(name);
+        if known.name().as_bytes().eq_ignore_ascii_case(name) { known } else { Known::Other }
+    }
+
+    /// Recognises a name that is a token; of other bytes it might say anything.
+    #[inline(always)]
+    pub(crate) fn of_token(name: &[u8]) -> Known {
         if name.len() > LONGEST {
             return Known::Other;
         }
-        let first = first | 0x20;
-        let (from, to) = (
-            BY_LENGTH[name.len()] as usize,
-            BY_LENGTH[name.len() + 1] as usize,
-        );
-        for &known in &ORDER[from..to] {
-            let candidate = known.name().as_bytes();
-            if candidate[0] == first && candidate.eq_ignore_ascii_case(name) {
-                return known;
-            }
-        }
-        Known::Other
+        let key = Key::of(name);
+        let known = SEED_AND_SLOTS.1[key.slot(SEED_AND_SLOTS.0)];
+        let same = KEYS[known as usize] == key && (name.len() <= 16 || same_middle(known, name));
+        if same { known } else { Known::Other }
     }
 
     /// Fields that speak of one connection only and are never forwarded (RFC 9110 section 7.6.1).
@@ -219,30 +261,35 @@ impl Known {
     #[inline]
     pub const fn is_allowed_in_trailers(self) -> bool {
         use Known::*;
-        !(self.is_protected() || self.is_hop_by_hop())
-            && !matches!(
-                self,
-                Expect
-                    | WwwAuthenticate
-                    | Date
-                    | Location
-                    | Age
-                    | Expires
-                    | RetryAfter
-                    | Range
-                    | IfMatch
-                    | IfNoneMatch
-                    | IfModifiedSince
-                    | IfUnmodifiedSince
-                    | IfRange
-                    | Origin
-                    | IdempotencyKey
-                    | AccessControlRequestMethod
-                    | AccessControlRequestHeaders
-                    | SecWebsocketKey
-                    | GrpcTimeout
-            )
+        let also = matches!(
+            self,
+            Expect
+                | WwwAuthenticate
+                | Date
+                | Location
+                | Age
+                | Expires
+                | RetryAfter
+                | Range
+                | IfMatch
+                | IfNoneMatch
+                | IfModifiedSince
+                | IfUnmodifiedSince
+                | IfRange
+                | Origin
+                | IdempotencyKey
+                | AccessControlRequestMethod
+                | AccessControlRequestHeaders
+                | SecWebsocketKey
+                | GrpcTimeout
+        );
+        !(also || self.is_protected() || self.is_hop_by_hop())
     }
+}
+
+#[inline]
+fn same_middle(known: Known, name: &[u8]) -> bool {
+    known.name().as_bytes().eq_ignore_ascii_case(name)
 }
 
 /// Which known names a head holds, as one word: most questions are answered without a walk over the fields.
@@ -260,5 +307,47 @@ impl KnownSet {
     #[inline]
     pub const fn insert(&mut self, known: Known) {
         self.0 |= 1 << known as u8;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_recognised_in_any_case() {
+        for &known in Known::ALL {
+            let name = known.name();
+            assert_eq!(name, name.to_ascii_lowercase());
+            assert_eq!(Known::of(name.as_bytes()), known);
+            assert_eq!(Known::of(name.to_ascii_uppercase().as_bytes()), known);
+        }
+        assert_eq!(Known::of(b""), Known::Other);
+    }
+
+    #[test]
+    fn a_name_with_one_byte_changed_is_another_name() {
+        for &known in Known::ALL {
+            for place in 0..known.name().len() {
+                for byte in 0..=255u8 {
+                    let mut name = known.name().as_bytes().to_vec();
+                    let same = name[place].eq_ignore_ascii_case(&byte);
+                    name[place] = byte;
+                    let expected = if same { known } else { Known::Other };
+                    assert_eq!(Known::of(&name), expected, "{:?}", name.escape_ascii().to_string());
+                    if crate::is_token(&name) {
+                        assert_eq!(Known::of_token(&name), expected, "{:?}", name.escape_ascii().to_string());
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_set_never_holds_other() {
+        let mut set = KnownSet::default();
+        set.insert(Known::Other);
+        set.insert(Known::GrpcStatus);
+        assert!(!set.contains(Known::Other) && set.contains(Known::GrpcStatus) && !set.contains(Known::Host));
     }
 }
