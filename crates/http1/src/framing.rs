@@ -1,9 +1,9 @@
 //! Where a body ends, who is asked, and whether the connection lives on. RFC 9112 section 6, refusing rather than repairing.
 
-use crate::connection::connection_options;
+use crate::connection::list_elements;
 use crate::error::FramingError;
 use crate::head::{Field, RequestHead, ResponseHead, Version};
-use crate::known::{Known, KnownSet};
+use crate::known::Known;
 use crate::scan::is_token;
 use crate::span::Span;
 use crate::target::{Target, is_authority};
@@ -81,7 +81,7 @@ impl RequestKind {
 /// The framing of a request, or why it has none that all recipients would agree on.
 #[inline]
 pub fn request_framing(head: &RequestHead, buf: &[u8]) -> Result<RequestFraming, FramingError> {
-    let facts = Facts::gather(&head.fields, head.seen, buf)?;
+    let facts = Facts::gather(&head.fields, buf)?;
     let target = Target::parse(head, buf)?;
     let host = request_host(&facts, target, head, buf)?;
     let body = match facts.body(head.version)? {
@@ -111,7 +111,7 @@ pub fn response_framing(
     buf: &[u8],
     request: RequestKind,
 ) -> Result<ResponseFraming, FramingError> {
-    let facts = Facts::gather(&head.fields, head.seen, buf)?;
+    let facts = Facts::gather(&head.fields, buf)?;
     let announced = facts.body(head.version)?;
     let switched =
         head.status == 101 || (request == RequestKind::Connect && matches!(head.status, 200..=299));
@@ -174,7 +174,7 @@ struct Facts {
 
 impl Facts {
     #[inline]
-    fn gather(fields: &[Field], seen: KnownSet, buf: &[u8]) -> Result<Facts, FramingError> {
+    fn gather(fields: &[Field], buf: &[u8]) -> Result<Facts, FramingError> {
         let mut facts = Facts::default();
         for field in fields {
             match field.known {
@@ -183,11 +183,9 @@ impl Facts {
                 Known::ContentLength => facts.content_length(field.value.of(buf))?,
                 Known::TransferEncoding => facts.transfer_encoding(field.value.of(buf))?,
                 Known::Expect => facts.expect(field.value.of(buf))?,
+                Known::Connection => facts.connection(field.value.of(buf))?,
                 _ => {}
             }
-        }
-        if seen.contains(Known::Connection) {
-            facts.connection(fields, buf)?;
         }
         Ok(facts)
     }
@@ -220,14 +218,15 @@ impl Facts {
         Ok(())
     }
 
-    fn connection(&mut self, fields: &[Field], buf: &[u8]) -> Result<(), FramingError> {
-        for option in connection_options(fields, buf) {
-            if !is_token(option) {
-                return Err(FramingError::BadConnection);
+    fn connection(&mut self, value: &[u8]) -> Result<(), FramingError> {
+        for option in list_elements(value) {
+            match option.len() {
+                5 if option.eq_ignore_ascii_case(b"close") => self.close = true,
+                7 if option.eq_ignore_ascii_case(b"upgrade") => self.upgrade = true,
+                10 if option.eq_ignore_ascii_case(b"keep-alive") => self.persist = true,
+                _ if is_token(option) => {}
+                _ => return Err(FramingError::BadConnection),
             }
-            self.close |= option.eq_ignore_ascii_case(b"close");
-            self.persist |= option.eq_ignore_ascii_case(b"keep-alive");
-            self.upgrade |= option.eq_ignore_ascii_case(b"upgrade");
         }
         Ok(())
     }

@@ -1,7 +1,8 @@
 //! Byte classes, and how to find the first byte outside one.
 //!
-//! Names are short, so they go through a table a byte at a time. Values and targets go eight bytes at a time through
-//! arithmetic on a word; the tests compare both with the table for every byte at every place.
+//! Names are short, so they go through a table a byte at a time. Values and targets go sixteen bytes at a time as long as nothing is
+//! found (the compiler makes vector instructions of that loop), then eight by arithmetic on a word, which tells the place. The tests
+//! compare all three for every byte at every place. Measured on a browser's head of 1 KiB: by table 524 ns, by words 389, so 307.
 
 /// Bytes of a token, RFC 9110 section 5.6.2.
 const TOKEN: u8 = 1;
@@ -41,10 +42,10 @@ const fn classes() -> [u8; 256] {
         {
             table[byte] |= TOKEN;
         }
-        if b == b'\t' || (b >= b' ' && b != 0x7f) {
+        if is_value_byte(b) {
             table[byte] |= VALUE;
         }
-        if b.is_ascii_graphic() && b != b'#' {
+        if is_target_byte(b) {
             table[byte] |= TARGET;
         }
         if alnum || matches!(b, b'-' | b'.' | b'_' | b'~') {
@@ -79,10 +80,13 @@ pub fn is_target(bytes: &[u8]) -> bool {
     !bytes.is_empty() && target_end(bytes, 0) == bytes.len()
 }
 
-/// Whether the bytes are unreserved in a URI, which is all a host name holds here.
+/// Length of the unreserved bytes at the start, which is all a host name holds here.
 #[inline]
-pub(crate) fn is_host_name(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().all(|&b| is(b, HOST))
+pub(crate) fn host_name_end(bytes: &[u8]) -> usize {
+    bytes
+        .iter()
+        .position(|&b| !is(b, HOST))
+        .unwrap_or(bytes.len())
 }
 
 /// Whether a byte may stand in a token.
@@ -91,10 +95,16 @@ pub(crate) const fn is_token_byte(byte: u8) -> bool {
     is(byte, TOKEN)
 }
 
-/// Whether a byte may stand in a field value.
-#[inline]
+/// Whether a byte may stand in a field value. Without branches, so that a loop over it becomes vector instructions.
+#[inline(always)]
 pub(crate) const fn is_value_byte(byte: u8) -> bool {
-    is(byte, VALUE)
+    ((byte >= b' ') & (byte != 0x7f)) | (byte == b'\t')
+}
+
+/// Whether a byte may stand in a target; like [`is_value_byte`].
+#[inline(always)]
+const fn is_target_byte(byte: u8) -> bool {
+    (byte > b' ') & (byte < 0x7f) & (byte != b'#')
 }
 
 /// The first place from `at` on whose byte is not of a token; the length of `buf` when there is none.
@@ -110,33 +120,40 @@ pub(crate) fn token_end(buf: &[u8], at: usize) -> usize {
 /// The first place from `at` on whose byte is not of a field value; the length of `buf` when there is none.
 #[inline]
 pub(crate) fn value_end(buf: &[u8], at: usize) -> usize {
-    scan(buf, at, VALUE, outside_value)
+    scan(buf, at, is_value_byte, outside_value)
 }
 
 /// The first place from `at` on whose byte is not of a target; the length of `buf` when there is none.
 #[inline]
 pub(crate) fn target_end(buf: &[u8], at: usize) -> usize {
-    scan(buf, at, TARGET, outside_target)
+    scan(buf, at, is_target_byte, outside_target)
 }
 
+const BLOCK: usize = 16;
 const WORD: usize = 8;
 
+/// The same class twice: `inside` for a byte, `outside` for the bytes of a word.
 #[inline(always)]
-fn scan(buf: &[u8], at: usize, class: u8, outside: impl Fn(u64) -> u64) -> usize {
-    let rest = buf.get(at..).unwrap_or_default();
-    let (words, tail) = rest.as_chunks::<WORD>();
-    for (i, word) in words.iter().enumerate() {
+fn scan(buf: &[u8], at: usize, inside: impl Fn(u8) -> bool, outside: impl Fn(u64) -> u64) -> usize {
+    let mut rest = buf.get(at..).unwrap_or_default();
+    while let Some((block, behind)) = rest.split_first_chunk::<BLOCK>() {
+        if !block.iter().fold(true, |all, &byte| all & inside(byte)) {
+            break;
+        }
+        rest = behind;
+    }
+    while let Some((word, behind)) = rest.split_first_chunk::<WORD>() {
         let found = outside(u64::from_le_bytes(*word));
         if found != 0 {
-            return at + i * WORD + found.trailing_zeros() as usize / 8;
+            return buf.len() - rest.len() + found.trailing_zeros() as usize / 8;
         }
+        rest = behind;
     }
-    let tail_at = at + words.len() * WORD;
-    tail_at
-        + tail
+    buf.len() - rest.len()
+        + rest
             .iter()
-            .position(|&b| !is(b, class))
-            .unwrap_or(tail.len())
+            .position(|&byte| !inside(byte))
+            .unwrap_or(rest.len())
 }
 
 const fn every(byte: u8) -> u64 {

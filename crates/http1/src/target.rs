@@ -6,7 +6,7 @@ use memchr::{memchr, memchr2};
 
 use crate::error::FramingError;
 use crate::head::RequestHead;
-use crate::scan::is_host_name;
+use crate::scan::host_name_end;
 use crate::span::Span;
 
 /// A request target in its parts. A path is as it was sent: not decoded, dot segments and all.
@@ -127,22 +127,19 @@ fn split_query(span: Span, bytes: &[u8]) -> (Span, Option<Span>) {
 /// A port is 1 to 5 digits up to 65535; a colon without one is refused.
 #[inline]
 pub fn is_authority(bytes: &[u8]) -> bool {
-    let (host, port) = match bytes.first() {
-        Some(b'[') => {
-            let Some(close) = memchr(b']', bytes) else {
-                return false;
-            };
-            if !is_ipv6(&bytes[1..close]) {
-                return false;
-            }
-            (None, &bytes[close + 1..])
-        }
-        _ => {
-            let colon = memchr(b':', bytes).unwrap_or(bytes.len());
-            (Some(&bytes[..colon]), &bytes[colon..])
-        }
+    let host = match bytes.first() {
+        Some(b'[') => match memchr(b']', bytes) {
+            Some(close) if is_ipv6(&bytes[1..close]) => close + 1,
+            _ => return false,
+        },
+        _ => host_name_end(bytes),
     };
-    host.is_none_or(is_host_name) && (port.is_empty() || is_port(&port[1..]) && port[0] == b':')
+    host > 0
+        && match &bytes[host..] {
+            [] => true,
+            [b':', port @ ..] => is_port(port),
+            _ => false,
+        }
 }
 
 fn is_ipv6(bytes: &[u8]) -> bool {
