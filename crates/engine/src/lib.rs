@@ -1,4 +1,7 @@
 //! The engine of Tidegate.
 #![forbid(unsafe_code)]
 
+pub mod path;
 pub mod plan;
+pub mod problem;
+pub mod routing;

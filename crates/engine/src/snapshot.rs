@@ -10,6 +10,7 @@ use crate::actions::Action;
 use crate::network::Networks;
 use crate::pipeline::Pipeline;
 use crate::plan::{self, Plan};
+pub use crate::problem::Problem;
 use crate::routing::Router;
 use crate::telemetry::metrics::{Registry, RouteSeries};
 use crate::upstream::service::Service;
@@ -34,20 +35,6 @@ pub struct Route {
     pub timeout_ms: Option<u64>,
     pub body_bytes: u64,
     pub series: Arc<RouteSeries>,
-}
-
-/// A fault that only compiling can find. `path` is the place in the plan: `routes[3].paths[0]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    pub path: String,
-    pub code: &'static str,
-    pub message: String,
-}
-
-impl Problem {
-    pub fn new(path: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
-        Self { path: path.into(), code, message: message.into() }
-    }
 }
 
 impl Snapshot {

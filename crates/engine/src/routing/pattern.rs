@@ -1,0 +1,397 @@
+//! Path patterns, compiled: what they take of a path, what they capture, and how specific they are.
+
+use super::lookup::Captures;
+use crate::plan::{PathPattern, Segment};
+use regex_automata::util::primitives::NonMaxUsize;
+use regex_automata::{Anchored, Input, PatternID, meta};
+use regex_syntax::hir::{Hir, HirKind, Look};
+use rustc_hash::FxHashMap;
+use std::sync::Arc;
+
+pub(super) type Slot = Option<NonMaxUsize>;
+pub(super) type SharedRegex = Arc<Regex>;
+
+/// Most captures a pattern may have; it bounds the search as well.
+pub(super) const MAX_CAPTURES: usize = 32;
+/// Longest pattern in bytes, longer than any path a listener lets in by default.
+const MAX_BYTES: usize = 16 * 1024;
+/// Heap that one compiled regex may take.
+const REGEX_BYTES: usize = 256 * 1024;
+
+/// A compiled path pattern. Where the index has walked a pattern's segments already, only captures are left to find.
+pub(super) struct Pattern {
+    pub(super) shape: Shape,
+    pub(super) names: Box<[Box<str>]>,
+    pub(super) specificity: Specificity,
+}
+
+pub(super) enum Shape {
+    /// A route without paths.
+    Any,
+    /// Literal segments and captures.
+    Segments(Segments),
+    Regex(SharedRegex),
+}
+
+pub(super) struct Segments {
+    /// Without the empty literal of a trailing slash and without the rest.
+    pub(super) segments: Box<[Segment]>,
+    pub(super) end: End,
+}
+
+/// What may follow the segments of a pattern.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// `/orders`: the end, or `/` and anything.
+    Open,
+    /// `/orders/`: `/` and anything.
+    Below,
+    /// `/files/{name...}`: as `Below`, and what follows the slash is captured.
+    Rest,
+    /// `=/orders`: the end.
+    Exact,
+    /// `=/orders/`: a slash and the end.
+    ExactSlash,
+}
+
+/// The part of the order of precedence that the path decides.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Specificity {
+    /// An exact path without captures.
+    pub(super) exact_path: bool,
+    /// Bytes before the first capture or metacharacter.
+    pub(super) literal_prefix: u32,
+    pub(super) kind: Kind,
+    /// All literal bytes of a template.
+    pub(super) literal_bytes: u32,
+    pub(super) captures: u32,
+    /// Ends in a way that lets anything follow.
+    pub(super) open: bool,
+    pub(super) rest: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    Literal,
+    Template,
+    Regex,
+    #[default]
+    Any,
+}
+
+impl Pattern {
+    pub(super) fn any() -> Self {
+        let specificity = Specificity { open: true, ..Specificity::default() };
+        Self { shape: Shape::Any, names: Box::new([]), specificity }
+    }
+
+    /// Compiles one path of a route; the error is the code and message of the problem.
+    pub(super) fn compile(path: &PathPattern, regexes: &mut Regexes<'_>) -> Result<Self, (&'static str, String)> {
+        match path {
+            PathPattern::Prefix(segments) => Self::from_segments(segments, false),
+            PathPattern::Exact(segments) => Self::from_segments(segments, true),
+            PathPattern::Regex(pattern) => {
+                let regex = regexes.get(pattern, Flavour::Path).map_err(|message| ("routing.bad_regex", message))?;
+                let names = regex.groups.iter().map(|(name, _)| name.clone()).collect();
+                let literal_prefix = regex.literal.len() as u32;
+                let specificity =
+                    Specificity { literal_prefix, kind: Kind::Regex, open: true, ..Specificity::default() };
+                Ok(Self { shape: Shape::Regex(regex), names, specificity })
+            }
+        }
+    }
+
+    fn from_segments(written: &[Segment], exact: bool) -> Result<Self, (&'static str, String)> {
+        check(written)?;
+        let (body, end) = match written {
+            [] if exact => (written, End::ExactSlash),
+            [] => (written, End::Open),
+            [body @ .., Segment::Rest(_)] => (body, End::Rest),
+            [body @ .., Segment::Literal(text)] if text.is_empty() && exact => (body, End::ExactSlash),
+            [body @ .., Segment::Literal(text)] if text.is_empty() => (body, End::Below),
+            body if exact => (body, End::Exact),
+            body => (body, End::Open),
+        };
+        let names: Box<[Box<str>]> = written.iter().filter_map(capture_name).map(Into::into).collect();
+        let specificity = Specificity::of(body, end, names.len() as u32);
+        let segments = Segments { segments: body.into(), end };
+        Ok(Self { shape: Shape::Segments(segments), names, specificity })
+    }
+
+    /// Whether the winner needs [`Pattern::capture`]: else [`Pattern::fixed_strip`] tells all there is.
+    pub(super) fn must_capture(&self) -> bool {
+        !self.names.is_empty() || matches!(self.shape, Shape::Regex(_))
+    }
+
+    /// What `strip_path` takes off, for a pattern whose literal says it all.
+    pub(super) fn fixed_strip(&self) -> u32 {
+        match &self.shape {
+            Shape::Segments(Segments { segments, .. }) if !segments.is_empty() => {
+                segments.iter().map(|it| 1 + literal(it).map_or(0, str::len) as u32).sum()
+            }
+            _ => 0,
+        }
+    }
+
+    /// Fills in the spans of a path that this pattern takes.
+    pub(super) fn capture(&self, path: &[u8], captures: &mut Captures) {
+        captures.spans.clear();
+        match &self.shape {
+            Shape::Any => captures.stripped = 0,
+            Shape::Regex(regex) => regex.capture(path, captures),
+            Shape::Segments(segments) => {
+                let mut at = 0; // the slash before the next segment
+                for segment in &segments.segments {
+                    let start = at + 1;
+                    at = end_of_segment(path, start);
+                    if matches!(segment, Segment::Capture(_)) {
+                        captures.spans.push(Some((start as u32, at as u32)));
+                    }
+                }
+                if segments.end == End::Rest {
+                    captures.spans.push(Some((at as u32 + 1, path.len() as u32)));
+                }
+                captures.stripped = at as u32;
+            }
+        }
+    }
+
+    /// Whether the pattern takes the path: the slow and plain way, for `explain`.
+    pub(super) fn takes(&self, path: &[u8]) -> bool {
+        match &self.shape {
+            Shape::Any => true,
+            Shape::Regex(regex) => regex.is_match(path),
+            Shape::Segments(Segments { segments, end }) => {
+                let mut at = 0;
+                for segment in segments {
+                    if at >= path.len() {
+                        return false;
+                    }
+                    let start = at + 1;
+                    at = end_of_segment(path, start);
+                    let text = &path[start..at];
+                    let fits = literal(segment).map_or(!text.is_empty(), |literal| literal.as_bytes() == text);
+                    if !fits {
+                        return false;
+                    }
+                }
+                end.takes(&path[at..])
+            }
+        }
+    }
+}
+
+impl End {
+    fn takes(self, left: &[u8]) -> bool {
+        match self {
+            Self::Open => true,
+            Self::Below | Self::Rest => !left.is_empty(),
+            Self::Exact => left.is_empty(),
+            Self::ExactSlash => left == b"/",
+        }
+    }
+}
+
+impl Specificity {
+    fn of(body: &[Segment], end: End, captures: u32) -> Self {
+        let length = |it: &Segment| 1 + literal(it).map_or(0, str::len) as u32;
+        let slash = u32::from(end != End::Open && end != End::Exact || body.is_empty());
+        let literal_bytes = body.iter().map(length).sum::<u32>() + slash;
+        let leading = body.iter().take_while(|it| literal(it).is_some()).count();
+        let literal_prefix = match body.get(leading) {
+            Some(_) => body[..leading].iter().map(length).sum::<u32>() + 1,
+            None => literal_bytes,
+        };
+        let exact = matches!(end, End::Exact | End::ExactSlash);
+        Self {
+            exact_path: exact && captures == 0,
+            literal_prefix,
+            kind: if captures == 0 { Kind::Literal } else { Kind::Template },
+            literal_bytes,
+            captures,
+            open: !exact,
+            rest: end == End::Rest,
+        }
+    }
+}
+
+/// What the plan promises about segments, checked because the search relies on it.
+fn check(segments: &[Segment]) -> Result<(), (&'static str, String)> {
+    let bytes: usize = segments.iter().map(|it| 1 + literal(it).map_or(0, str::len)).sum();
+    if bytes > MAX_BYTES {
+        return Err(("routing.pattern_too_long", format!("the pattern is longer than {MAX_BYTES} bytes")));
+    }
+    let names: Vec<&str> = segments.iter().filter_map(capture_name).collect();
+    if names.len() > MAX_CAPTURES {
+        return Err(("routing.too_many_captures", format!("the pattern has more than {MAX_CAPTURES} captures")));
+    }
+    if let Some(name) = names.iter().enumerate().find_map(|(at, name)| names[..at].contains(name).then_some(name)) {
+        return Err(("routing.duplicate_capture", format!("the pattern captures `{name}` twice")));
+    }
+    let mut scratch = Vec::new();
+    for (at, segment) in segments.iter().enumerate() {
+        let last = at + 1 == segments.len();
+        match segment {
+            Segment::Rest(name) if !last => {
+                return Err(("routing.rest_not_last", format!("`{{{name}...}}` must be the last segment")));
+            }
+            Segment::Literal(text) if !(last && text.is_empty()) && !is_normal_segment(text, &mut scratch) => {
+                return Err(("routing.not_normal", format!("the segment `{text}` is not in normal form")));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn is_normal_segment(text: &str, scratch: &mut Vec<u8>) -> bool {
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')) {
+        return true;
+    }
+    let path = format!("/{text}");
+    !text.is_empty() && !text.contains('/') && crate::path::normalise(path.as_bytes(), scratch) == Ok(path.as_bytes())
+}
+
+pub(super) fn literal(segment: &Segment) -> Option<&str> {
+    match segment {
+        Segment::Literal(text) => Some(text),
+        Segment::Capture(_) | Segment::Rest(_) => None,
+    }
+}
+
+fn capture_name(segment: &Segment) -> Option<&str> {
+    match segment {
+        Segment::Capture(name) | Segment::Rest(name) => Some(name),
+        Segment::Literal(_) => None,
+    }
+}
+
+/// The end of the segment that begins at `start`: the next slash or the end of the path.
+#[inline]
+pub(super) fn end_of_segment(path: &[u8], start: usize) -> usize {
+    path[start..].iter().position(|&byte| byte == b'/').map_or(path.len(), |length| start + length)
+}
+
+// ---- regexes
+
+/// What a regex is for: a path is ASCII and matched from its start, a value is matched whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Flavour {
+    Path,
+    Value,
+}
+
+pub(super) struct Regex {
+    matcher: meta::Regex,
+    /// What every match begins with.
+    pub(super) literal: Box<[u8]>,
+    /// Named groups with their numbers.
+    groups: Box<[(Box<str>, usize)]>,
+}
+
+impl Regex {
+    fn compile(pattern: &str, flavour: Flavour) -> Result<Self, String> {
+        let parsed = regex_syntax::ParserBuilder::new()
+            .unicode(flavour == Flavour::Value)
+            .utf8(false)
+            .nest_limit(64)
+            .build()
+            .parse(pattern)
+            .map_err(|error| explain_syntax(&error))?;
+        let (hir, literal) = match flavour {
+            Flavour::Path => {
+                let literal = leading_literal(&parsed);
+                (parsed, literal)
+            }
+            Flavour::Value => {
+                (Hir::concat(vec![Hir::look(Look::Start), parsed, Hir::look(Look::End)]), Box::default())
+            }
+        };
+        let config = meta::Config::new()
+            .utf8_empty(false)
+            .nfa_size_limit(Some(REGEX_BYTES))
+            .onepass_size_limit(Some(REGEX_BYTES))
+            .dfa(false)
+            .hybrid_cache_capacity(REGEX_BYTES);
+        let matcher = meta::Builder::new().configure(config).build_from_hir(&hir).map_err(|error| {
+            match error.size_limit() {
+                Some(_) => format!("the pattern needs more than {} KiB compiled", REGEX_BYTES / 1024),
+                None => error.to_string(),
+            }
+        })?;
+        let names = matcher.group_info().pattern_names(PatternID::ZERO).enumerate();
+        let groups: Box<[_]> = names.filter_map(|(number, name)| Some((name?.into(), number))).collect();
+        match groups.len() > MAX_CAPTURES {
+            true => Err(format!("the pattern has more than {MAX_CAPTURES} named groups")),
+            false => Ok(Self { matcher, literal, groups }),
+        }
+    }
+
+    #[inline]
+    pub(super) fn is_match(&self, text: &[u8]) -> bool {
+        text.starts_with(&self.literal) && self.matcher.is_match(Input::new(text).anchored(Anchored::Yes))
+    }
+
+    fn capture(&self, path: &[u8], captures: &mut Captures) {
+        let groups = 1 + self.groups.last().map_or(0, |(_, number)| *number);
+        captures.slots.clear();
+        captures.slots.resize(2 * groups, None);
+        let input = Input::new(path).anchored(Anchored::Yes);
+        self.matcher.search_slots(&input, &mut captures.slots);
+        let span = |number: usize| {
+            let (start, end) = (captures.slots[2 * number]?, captures.slots[2 * number + 1]?);
+            Some((start.get() as u32, end.get() as u32))
+        };
+        captures.stripped = span(0).map_or(0, |(_, end)| end);
+        captures.spans.extend(self.groups.iter().map(|(_, number)| span(*number)));
+    }
+}
+
+/// The literal that stands before the first metacharacter, perhaps after `^`.
+fn leading_literal(hir: &Hir) -> Box<[u8]> {
+    let parts = match hir.kind() {
+        HirKind::Concat(parts) => parts.as_slice(),
+        _ => std::slice::from_ref(hir),
+    };
+    let first = parts.iter().find(|part| !matches!(part.kind(), HirKind::Look(Look::Start)));
+    match first.map(Hir::kind) {
+        Some(HirKind::Literal(literal)) => literal.0.clone(),
+        _ => Box::default(),
+    }
+}
+
+/// One line out of the parser's drawing.
+fn explain_syntax(error: &regex_syntax::Error) -> String {
+    match error {
+        regex_syntax::Error::Parse(error) => {
+            format!("{} at character {}", error.kind(), error.span().start.offset)
+        }
+        regex_syntax::Error::Translate(error) => {
+            format!("{} at character {}", error.kind(), error.span().start.offset)
+        }
+        error => error.to_string(),
+    }
+}
+
+/// Compiled regexes by their text, so that a reload compiles only what is new.
+pub(super) type RegexTable = FxHashMap<(Flavour, Box<str>), SharedRegex>;
+
+pub(super) struct Regexes<'a> {
+    pub(super) previous: Option<&'a RegexTable>,
+    pub(super) table: RegexTable,
+}
+
+impl Regexes<'_> {
+    pub(super) fn get(&mut self, pattern: &str, flavour: Flavour) -> Result<SharedRegex, String> {
+        let key = (flavour, Box::from(pattern));
+        if let Some(known) = self.table.get(&key) {
+            return Ok(Arc::clone(known));
+        }
+        let regex = match self.previous.and_then(|previous| previous.get(&key)) {
+            Some(known) => Arc::clone(known),
+            None => Arc::new(Regex::compile(pattern, flavour)?),
+        };
+        self.table.insert(key, Arc::clone(&regex));
+        Ok(regex)
+    }
+}

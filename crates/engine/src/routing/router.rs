@@ -1,0 +1,384 @@
+//! The router: compiles routes into the order of precedence and finds the first that takes a request.
+
+use super::condition::Conditions;
+use super::host::Hosts;
+use super::lookup::{Captures, Lookup};
+use super::pattern::{End, Kind, Pattern, RegexTable, Regexes, Segments, Shape, literal};
+use super::trie::{Attach, Entry, Judge, NONE, Trie};
+use crate::plan;
+use crate::problem::Problem;
+
+/// What a search found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// The index of the route in the plan.
+    Route(usize),
+    NotFound,
+    /// Some route takes all of the request but its method.
+    MethodNotAllowed {
+        /// The value of `Allow`: the methods those routes take, sorted.
+        allow: String,
+    },
+}
+
+/// Routes, compiled.
+pub struct Router {
+    pub(super) hosts: Hosts,
+    pub(super) trie: Trie,
+    pub(super) patterns: Vec<Pattern>,
+    /// By the route's index in the plan.
+    pub(super) conditions: Vec<Conditions>,
+    /// Every entry in the order of precedence.
+    pub(super) order: Vec<Ranked>,
+    regexes: RegexTable,
+}
+
+/// One line of the order of precedence: a host and a path of a route, by their places in the plan.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ranked {
+    pub(super) key: u128,
+    pub(super) bucket: u32,
+    pub(super) route: u32,
+    pub(super) pattern: u32,
+    /// Which of the route's hosts and paths; 0 when it has none.
+    pub(super) host: u32,
+    pub(super) path: u32,
+}
+
+impl Router {
+    /// Compiles routes; all problems are reported at once. Regexes that `previous` has are shared with it.
+    pub fn compile(routes: &[plan::Route], previous: Option<&Router>) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let mut regexes = Regexes { previous: previous.map(|it| &it.regexes), table: RegexTable::default() };
+        let hosts = Hosts::new(routes.iter().flat_map(|route| route.hosts.iter().map(String::as_str)));
+        let mut patterns = Vec::with_capacity(routes.len() + 1);
+        patterns.push(Pattern::any());
+        let mut conditions = Vec::with_capacity(routes.len());
+        let mut order = Vec::with_capacity(routes.len());
+        for (index, route) in routes.iter().enumerate() {
+            conditions.push(compile_conditions(route, index, &mut regexes, &mut problems));
+            let first = patterns.len();
+            for (at, path) in route.paths.iter().enumerate() {
+                match Pattern::compile(path, &mut regexes) {
+                    Ok(pattern) => patterns.push(pattern),
+                    Err((code, message)) => {
+                        let path = format!("routes[{index}].paths[{at}]");
+                        problems.push(Problem::new(path, code, message));
+                    }
+                }
+            }
+            if problems.is_empty() {
+                rank_route(route, index, first, &hosts, &patterns, &mut order);
+            }
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        order.sort_by_key(|it| it.key);
+        let trie = build_trie(&hosts, &patterns, &order, routes, &conditions);
+        Ok(Self { hosts, trie, patterns, conditions, order, regexes: regexes.table })
+    }
+
+    /// Finds the route that takes a request, and fills `captures` for it.
+    pub fn find(&self, request: &impl Lookup, captures: &mut Captures) -> Found {
+        let path = request.path();
+        let mut search = Search {
+            router: self,
+            request,
+            path,
+            method: method_bit(request.method()),
+            best: None,
+            bound: NONE,
+            refused_method: false,
+            scratch: &mut captures.decoded,
+        };
+        self.hosts.visit(request.host(), |bucket| {
+            self.trie.search(bucket, path, &mut search);
+            search.best.is_some()
+        });
+        let (best, refused_method) = (search.best, search.refused_method);
+        match best {
+            Some(entry) => {
+                self.fill(&entry, path, captures);
+                Found::Route(entry.route as usize)
+            }
+            None if refused_method => self.allowed(request, captures),
+            None => Found::NotFound,
+        }
+    }
+
+    fn fill(&self, entry: &Entry, path: &[u8], captures: &mut Captures) {
+        captures.pattern = entry.pattern;
+        if entry.captures {
+            self.patterns[entry.pattern as usize].capture(path, captures);
+        } else {
+            captures.spans.clear();
+            captures.stripped = entry.strip;
+        }
+    }
+
+    /// The methods of all routes that take the request but for its method.
+    fn allowed(&self, request: &impl Lookup, captures: &mut Captures) -> Found {
+        let mut allowing = Allowing { router: self, request, methods: Vec::new(), scratch: &mut captures.decoded };
+        self.hosts.visit(request.host(), |bucket| {
+            self.trie.search(bucket, request.path(), &mut allowing);
+            false
+        });
+        let mut methods = allowing.methods;
+        if methods.is_empty() {
+            return Found::NotFound;
+        }
+        methods.sort_unstable();
+        methods.dedup();
+        Found::MethodNotAllowed { allow: methods.join(", ") }
+    }
+
+    pub(super) fn capture_names(&self, captures: &Captures) -> &[Box<str>] {
+        self.patterns.get(captures.pattern as usize).map_or(&[], |pattern| &pattern.names)
+    }
+
+    /// The names that the paths of a route capture, by the index of the path in the plan.
+    ///
+    /// A template that uses `{path.x}` needs `x` in each of them.
+    pub fn names_of<'a>(&'a self, route: usize) -> impl Iterator<Item = (usize, &'a [Box<str>])> {
+        let lines = self.order.iter().filter(move |it| it.route as usize == route && it.host == 0);
+        lines.map(|it| (it.path as usize, &*self.patterns[it.pattern as usize].names))
+    }
+
+    /// Bytes on the heap of the search's own structures, without compiled regexes.
+    pub fn memory(&self) -> usize {
+        self.trie.memory()
+            + self.patterns.capacity() * size_of::<Pattern>()
+            + self.conditions.capacity() * size_of::<Conditions>()
+            + self.order.capacity() * size_of::<Ranked>()
+    }
+}
+
+fn compile_conditions(
+    route: &plan::Route,
+    index: usize,
+    regexes: &mut Regexes<'_>,
+    problems: &mut Vec<Problem>,
+) -> Conditions {
+    if route.headers.is_empty() && route.query.is_empty() && route.cookies.is_empty() && route.methods.is_empty() {
+        return Conditions::default();
+    }
+    let mut conditions = Conditions::compile(route, index, regexes, problems);
+    let other = route.methods.iter().filter(|method| method_bit(method.as_bytes()) == OTHER);
+    conditions.other_methods = other.map(|method| method.as_bytes().into()).collect();
+    conditions
+}
+
+/// Adds a line for each host and path of a route.
+fn rank_route(
+    route: &plan::Route,
+    index: usize,
+    first: usize,
+    hosts: &Hosts,
+    patterns: &[Pattern],
+    order: &mut Vec<Ranked>,
+) {
+    for host in 0..route.hosts.len().max(1) {
+        let bucket = hosts.bucket_of(route.hosts.get(host).map(String::as_str));
+        for path in 0..route.paths.len().max(1) {
+            let pattern = if route.paths.is_empty() { 0 } else { first + path };
+            order.push(Ranked {
+                key: precedence(bucket, &patterns[pattern], route, index),
+                bucket,
+                route: index as u32,
+                pattern: pattern as u32,
+                host: host as u32,
+                path: path as u32,
+            });
+        }
+    }
+}
+
+/// The order of precedence as one number: the lower wins.
+///
+/// From the front: host, exact path, length of the literal prefix, kind, literal bytes, captures, closed before open,
+/// a rest last, having methods, number of headers, of query parameters, of cookies, and the place in the document.
+fn precedence(bucket: u32, pattern: &Pattern, route: &plan::Route, index: usize) -> u128 {
+    let mut key = 0u128;
+    let mut push = |value: usize, bits: u32| {
+        let most = (1u128 << bits) - 1;
+        key = key << bits | (value as u128).min(most);
+    };
+    let less = |value: usize, bits: u32| ((1usize << bits) - 1).saturating_sub(value);
+    let it = &pattern.specificity;
+    push(bucket as usize, 32);
+    push(usize::from(!it.exact_path), 1);
+    push(less(it.literal_prefix as usize, 15), 15);
+    push(it.kind as usize, 2);
+    push(less(it.literal_bytes as usize, 15), 15);
+    push(it.captures as usize, 6);
+    push(usize::from(it.open), 1);
+    push(usize::from(it.rest), 1);
+    push(usize::from(route.methods.is_empty()), 1);
+    push(less(route.headers.len(), 6), 6);
+    push(less(route.query.len(), 6), 6);
+    push(less(route.cookies.len(), 6), 6);
+    push(index, 32);
+    key
+}
+
+fn build_trie(
+    hosts: &Hosts,
+    patterns: &[Pattern],
+    order: &[Ranked],
+    routes: &[plan::Route],
+    conditions: &[Conditions],
+) -> Trie {
+    let mut trie = Trie::new(hosts.len());
+    let mut attached = Vec::with_capacity(order.len());
+    for (rank, line) in (0u32..).zip(order) {
+        let pattern = &patterns[line.pattern as usize];
+        let (node, attach) = place(&mut trie, line.bucket, &pattern.shape);
+        let entry = Entry {
+            rank,
+            route: line.route,
+            pattern: line.pattern,
+            strip: pattern.fixed_strip(),
+            methods: method_mask(&routes[line.route as usize].methods),
+            captures: pattern.must_capture(),
+            regex: pattern.specificity.kind == Kind::Regex,
+            conditions: !conditions[line.route as usize].is_empty(),
+        };
+        attached.push((node, attach, entry));
+    }
+    trie.attach(attached);
+    trie
+}
+
+/// Where a pattern stands in the trie: the node of its segments, or of the whole segments of a regex's literal.
+fn place(trie: &mut Trie, root: u32, shape: &Shape) -> (u32, Attach) {
+    match shape {
+        Shape::Any => (root, Attach::Open),
+        Shape::Regex(regex) => {
+            let mut node = root;
+            if let [b'/', literal @ ..] = &*regex.literal {
+                let whole = literal.iter().rposition(|&byte| byte == b'/').map(|end| &literal[..end]);
+                for segment in whole.into_iter().flat_map(|whole| whole.split(|&byte| byte == b'/')) {
+                    node = trie.literal_child(node, segment);
+                }
+            }
+            (node, Attach::Below)
+        }
+        Shape::Segments(Segments { segments, end }) => {
+            let mut node = root;
+            for segment in segments {
+                node = match literal(segment) {
+                    Some(text) => trie.literal_child(node, text.as_bytes()),
+                    None => trie.capture_child(node),
+                };
+            }
+            match end {
+                End::Open => (node, Attach::Open),
+                End::Below | End::Rest => (node, Attach::Below),
+                End::Exact => (node, Attach::Exact),
+                End::ExactSlash => (trie.literal_child(node, b""), Attach::Exact),
+            }
+        }
+    }
+}
+
+// ---- methods
+
+const OTHER: u16 = 1 << 15;
+pub(super) const EVERY_METHOD: u16 = u16::MAX;
+const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"];
+
+fn method_bit(method: &[u8]) -> u16 {
+    match METHODS.iter().position(|known| known.as_bytes() == method) {
+        Some(at) => 1 << at,
+        None => OTHER,
+    }
+}
+
+/// The methods a route takes. Who takes GET takes HEAD too (RFC 9110 section 9.1 asks it of every server).
+pub(super) fn method_mask(methods: &[String]) -> u16 {
+    let (get, head) = (1, 2);
+    match methods.iter().fold(0, |mask, method| mask | method_bit(method.as_bytes())) {
+        0 => EVERY_METHOD,
+        mask if mask & get != 0 => mask | head,
+        mask => mask,
+    }
+}
+
+// ---- the search
+
+/// Keeps the best entry that takes the request.
+struct Search<'a, L> {
+    router: &'a Router,
+    request: &'a L,
+    path: &'a [u8],
+    method: u16,
+    best: Option<Entry>,
+    bound: u32,
+    /// An entry was passed over for its method.
+    refused_method: bool,
+    scratch: &'a mut Vec<u8>,
+}
+
+impl<L: Lookup> Judge for Search<'_, L> {
+    #[inline]
+    fn bound(&self) -> u32 {
+        self.bound
+    }
+
+    #[inline]
+    fn judge(&mut self, entry: &Entry) -> bool {
+        if !self.router.takes_method(entry, self.method, self.request) {
+            self.refused_method = true;
+            return false;
+        }
+        if !self.router.takes_rest(entry, self.path, self.request, self.scratch) {
+            return false;
+        }
+        self.bound = entry.rank;
+        self.best = Some(*entry);
+        true
+    }
+}
+
+/// Gathers the methods of every entry that takes the request but for its method.
+struct Allowing<'a, L> {
+    router: &'a Router,
+    request: &'a L,
+    methods: Vec<&'a str>,
+    scratch: &'a mut Vec<u8>,
+}
+
+impl<L: Lookup> Judge for Allowing<'_, L> {
+    fn bound(&self) -> u32 {
+        NONE
+    }
+
+    fn judge(&mut self, entry: &Entry) -> bool {
+        if self.router.takes_rest(entry, self.request.path(), self.request, self.scratch) {
+            let known = METHODS.iter().enumerate().filter(|(at, _)| entry.methods & (1 << at) != 0);
+            self.methods.extend(known.map(|(_, method)| *method));
+            let other = &self.router.conditions[entry.route as usize].other_methods;
+            self.methods.extend(other.iter().filter_map(|method| std::str::from_utf8(method).ok()));
+        }
+        false
+    }
+}
+
+impl Router {
+    #[inline]
+    fn takes_method(&self, entry: &Entry, method: u16, request: &impl Lookup) -> bool {
+        if method != OTHER || entry.methods == EVERY_METHOD {
+            return entry.methods & method != 0;
+        }
+        let other = &self.conditions[entry.route as usize].other_methods;
+        other.iter().any(|known| **known == *request.method())
+    }
+
+    /// Whether regex and conditions hold: what the trie could not see.
+    #[inline]
+    fn takes_rest(&self, entry: &Entry, path: &[u8], request: &impl Lookup, scratch: &mut Vec<u8>) -> bool {
+        (!entry.regex || self.patterns[entry.pattern as usize].takes(path))
+            && (!entry.conditions || self.conditions[entry.route as usize].hold(request, scratch))
+    }
+}

@@ -1,0 +1,5 @@
+//! Routing, the normal form of paths, and templates, as the rest of the engine uses them.
+
+mod order;
+mod paths;
+mod support;
