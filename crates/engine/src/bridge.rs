@@ -1,4 +1,41 @@
 //! The way to user code: what the engine asks of whoever runs it. The native crate answers with Python.
+//!
+//! A worker hands a [`Job`] over and never waits for it, and never takes the interpreter's lock. Everything the two sides
+//! say to each other goes through the job: the request body in, the answer out, each with back-pressure. What the handler
+//! may be waiting for is told through [`Bridge::notify`]; what the worker waits for is told by waking its task, by way of
+//! the worker's [`Mailbox`], so that a worker which is busy is not called again and again.
+
+mod job;
+mod mailbox;
+mod queue;
+
+use std::sync::Arc;
+
+pub use job::{AnswerHead, Job, JobRequest, Read, Sent};
+pub use mailbox::Mailbox;
+pub use queue::{Drained, Queue};
 
 /// Runs handlers. Called on a worker, so it must neither block nor take the interpreter's lock.
-pub trait Bridge: Send + Sync {}
+pub trait Bridge: Send + Sync {
+    /// Takes a job in, or gives it back when too many wait already.
+    fn submit(&self, job: Arc<Job>) -> Result<(), Overloaded>;
+
+    /// Tells the handler of a job about something that it waits for.
+    fn notify(&self, job: &Arc<Job>, event: Event);
+}
+
+/// As many jobs wait as may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Overloaded;
+
+/// What a handler can wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Event {
+    /// More of the request body is there, or its end.
+    Readable = 0,
+    /// The client took enough of a streamed answer for more to be sent.
+    Writable = 1,
+    /// Nobody wants the answer any more: the client left, or the route's time is over.
+    Gone = 2,
+}

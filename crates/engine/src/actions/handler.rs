@@ -1,0 +1,157 @@
+//! Answers with a function of the user's, through the bridge.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+
+use crate::bridge::{AnswerHead, Bridge, Job, JobRequest, Mailbox};
+use crate::exchange::Exchange;
+use crate::head::Head;
+use crate::respond::{Code, Failure};
+use crate::sides::{Answered, BodySize, Filled, Sink, Source, Upstream};
+
+static NEXT_NUMBER: AtomicU64 = AtomicU64::new(1);
+
+/// A handler at work on one exchange, as an upstream. Dropping it cancels the handler.
+pub struct HandlerUpstream {
+    job: Arc<Job>,
+    /// The job goes out with the first piece of its body where that came with the head: most handlers then never wait.
+    submitted: bool,
+    chunk: Bytes,
+    /// The answer has no body, whatever the handler gives.
+    bodiless: bool,
+    ended: bool,
+}
+
+impl HandlerUpstream {
+    pub fn new(handler: u32, request: JobRequest, bridge: &Arc<dyn Bridge>) -> Self {
+        let number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
+        let job = Job::new(number, handler, request, Mailbox::here(), bridge.clone());
+        Self { job: Arc::new(job), submitted: false, chunk: Bytes::new(), bodiless: false, ended: false }
+    }
+
+    fn submit(&mut self) -> Result<(), Failure> {
+        if !self.submitted {
+            self.job.submit().map_err(|_| Failure::from(Code::HandlerOverloaded))?;
+            self.submitted = true;
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, answer: AnswerHead, head: &mut Head) -> Answered {
+        let AnswerHead { status, head: fields, length } = answer;
+        *head = fields;
+        let asked_for_head = &*self.job.request.method == b"HEAD";
+        self.bodiless = asked_for_head || matches!(status, 204 | 304);
+        let (size, length) = match length {
+            _ if self.bodiless => (BodySize::Empty, length.filter(|_| asked_for_head)),
+            Some(length) => (BodySize::Length(length), None),
+            None => (BodySize::Unknown, None),
+        };
+        Answered::Final { status, size, length }
+    }
+}
+
+impl JobRequest {
+    /// The request of an exchange, once its policies have run.
+    pub fn of(exchange: &Exchange) -> Self {
+        let request = &exchange.request;
+        let snapshot = &exchange.snapshot;
+        let captures = exchange.captures.iter(&snapshot.router, &request.path);
+        Self {
+            method: request.method_name().into(),
+            path: request.path.as_slice().into(),
+            query: request.query().map(Into::into),
+            authority: request.authority().into(),
+            head: request.head.clone(),
+            captures: captures.map(|(name, value)| (name.into(), value.into())).collect(),
+            client_ip: Some(exchange.client_ip),
+            tls: exchange.connection.tls,
+            version: request.protocol.version(),
+            id: exchange.id.as_slice().into(),
+            route: exchange.route.map(|index| snapshot.routes[index].name.clone()).unwrap_or_default(),
+            body: request.body,
+            expect_continue: request.expect_continue,
+        }
+    }
+}
+
+impl Upstream for HandlerUpstream {
+    fn poll_answer(&mut self, cx: &mut Context<'_>, head: &mut Head) -> Poll<Result<Answered, Failure>> {
+        self.submit()?;
+        Poll::Ready(Ok(match ready!(self.job.poll_head(cx))? {
+            Some(answer) => self.begin(answer, head),
+            None => {
+                head.clear();
+                Answered::Interim(100)
+            }
+        }))
+    }
+
+    fn is_stale(&self) -> bool {
+        false
+    }
+}
+
+impl Source for HandlerUpstream {
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<Filled, Failure>> {
+        if self.bodiless || self.ended {
+            return Poll::Ready(Ok(Filled::End));
+        }
+        if self.chunk.is_empty() {
+            let filled = ready!(self.job.poll_chunk(cx, &mut self.chunk))?;
+            self.ended = filled == Filled::End;
+            return Poll::Ready(Ok(filled));
+        }
+        Poll::Ready(Ok(Filled::Data))
+    }
+
+    fn chunk(&self) -> &[u8] {
+        &self.chunk
+    }
+
+    fn consume(&mut self, count: usize) {
+        let _ = self.chunk.split_to(count);
+    }
+
+    fn take(&mut self, most: usize) -> Bytes {
+        self.chunk.split_to(most.min(self.chunk.len()))
+    }
+
+    fn is_last(&self) -> bool {
+        self.job.answer_is_over()
+    }
+
+    fn trailers(&self) -> Option<&Head> {
+        None
+    }
+}
+
+impl Sink for HandlerUpstream {
+    fn poll_send<S: Source>(&mut self, cx: &mut Context<'_>, source: &mut S) -> Poll<Result<(), Failure>> {
+        if self.job.poll_body_room(cx).is_pending() {
+            self.submit()?;
+            return Poll::Pending;
+        }
+        self.job.push_body(source.take(usize::MAX));
+        Poll::Ready(Ok(()))
+    }
+
+    fn end(&mut self, _trailers: Option<&Head>) {
+        self.job.end_body();
+    }
+
+    fn poll_flush(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        Poll::Ready(self.submit())
+    }
+}
+
+impl Drop for HandlerUpstream {
+    fn drop(&mut self) {
+        if self.submitted {
+            self.job.abandon();
+        }
+    }
+}
