@@ -1,0 +1,57 @@
+"""The document people write: models, loading with line numbers, checking, and the way to the plan.
+
+gateway, listeners, services, routes   the models, which are also the Python form
+load       files in, plan or problems out           resolve    all entries together
+document   one file as sections and entries         chunks     a file as pieces that are known from the last load
+entry      one listener, service or route           sources/   YAML, JSON, TOML
+check, references, paths, addresses, files          the meaning of values
+interpolate   ${env:NAME} and ${file:path}          redact     the document without its secrets
+translate     pydantic's errors in our words        problem    place, problem, code, hint
+"""
+
+from tidegate.actions.redirect import Redirect
+from tidegate.actions.respond import Respond
+from tidegate.config.gateway import Admin, Gateway
+from tidegate.config.listeners import CertifiedKey, Http2Limits, Limits, Listener, ListenerTls
+from tidegate.config.load import Loader, load
+from tidegate.config.loaded import HandlerReference, Loaded
+from tidegate.config.problem import Problem
+from tidegate.config.redact import redacted
+from tidegate.config.routes import Route
+from tidegate.config.services import Pool, Service, ServiceTls, Target, Upstream
+from tidegate.policies import Policies
+from tidegate.policies.forwarded import Forwarded
+from tidegate.policies.request_headers import RequestHeaders
+from tidegate.policies.request_id import RequestId
+from tidegate.policies.response_headers import ResponseHeaders
+from tidegate.policies.trace_context import TraceContext
+
+__all__ = [
+    "Admin",
+    "CertifiedKey",
+    "Forwarded",
+    "Gateway",
+    "HandlerReference",
+    "Http2Limits",
+    "Limits",
+    "Listener",
+    "ListenerTls",
+    "Loaded",
+    "Loader",
+    "Policies",
+    "Pool",
+    "Problem",
+    "Redirect",
+    "RequestHeaders",
+    "RequestId",
+    "Respond",
+    "ResponseHeaders",
+    "Route",
+    "Service",
+    "ServiceTls",
+    "Target",
+    "TraceContext",
+    "Upstream",
+    "load",
+    "redacted",
+]

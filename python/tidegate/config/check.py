@@ -1,0 +1,102 @@
+"""Checks of meaning, shared by everything that turns a model into its part of the plan."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+from tidegate.config import references
+from tidegate.config.problem import Finding, Interpolated, Path, did_you_mean, quote
+
+TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+"""A field name or method (RFC 9110 section 5.6.2)."""
+
+_BARE_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_NOT_IN_TARGET = re.compile(r"[\x00-\x20\x7f\\]")
+
+OWNED_HEADERS = frozenset(
+    {
+        "connection",
+        "content-length",
+        "expect",
+        "http2-settings",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+"""Framing and hop-by-hop fields (RFC 9110 section 7.6.1), which the gateway builds itself."""
+
+
+class Check:
+    """Collects the problems of one part of the document, with paths relative to that part."""
+
+    def __init__(self, captures: Collection[str] | None = None, *, anywhere: bool = False) -> None:
+        """`captures`: what all paths of the route capture; `None`: no route. `anywhere`: any may be used, see `used`."""
+        self.captures = captures
+        self.anywhere = anywhere
+        self.findings: list[Finding] = []
+        self.used: dict[str, Path] = {}
+        """Captures that were referred to, and where."""
+
+    def problem(self, path: Path, code: str, message: str, hint: str | None = None) -> None:
+        """Notes a problem."""
+        self.findings.append(Finding(path, f"config.{code}", message, hint))
+
+    def template(self, text: str, path: Path, *, header: bool = False, target: bool = False) -> list[references.Part]:
+        """The parts of a text with references."""
+        secret = isinstance(text, Interpolated)
+        parsed = references.parse(text.escaped if isinstance(text, Interpolated) else text)
+        for message, hint in parsed.problems:
+            shown = f"{quote(text)} does not make a text with references" if secret else message
+            self.problem(path, "bad_reference", shown, None if secret else hint)
+        if header and _BARE_CONTROL.search(text):
+            self.problem(path, "bad_value", "a header value has no line breaks or control characters")
+        if target and _NOT_IN_TARGET.search(text):
+            self.problem(
+                path,
+                "bad_path",
+                "a path has no spaces, backslashes or control characters",
+                "write them percent-encoded: `%20`",
+            )
+        for name in parsed.captures:
+            self.used.setdefault(name, path)
+            if not self.anywhere:
+                self.capture(name, path)
+        return list(parsed.parts)
+
+    def capture(self, name: str, path: Path) -> None:
+        """Notes a problem unless every path of the route captures `name`."""
+        if self.captures is None:
+            self.problem(path, "bad_reference", f"`{{path.{name}}}` can only be used by a route or its service")
+        elif name not in self.captures:
+            hint = did_you_mean(name, self.captures)
+            if hint is None:
+                hint = f"capture it in every path of the route, as in `/orders/{{{name}}}`"
+            self.problem(path, "bad_reference", f"not every path of this route captures `{name}`", hint)
+
+    def header(self, name: str, path: Path, *, edit: bool = True) -> str:
+        """A header name in lower case; with `edit`, one that people may change."""
+        lower = name.lower()
+        if not TOKEN.fullmatch(name):
+            hint = (
+                f"write `{name.strip().rstrip(':').strip()}`"
+                if TOKEN.fullmatch(name.strip().rstrip(":").strip())
+                else None
+            )
+            self.problem(path, "bad_header", f"{quote(name)} is not a header name", hint)
+        elif edit and lower in OWNED_HEADERS:
+            self.problem(
+                path, "bad_header", f"`{lower}` belongs to the gateway, which builds it itself for every message"
+            )
+        elif edit and lower == "host":
+            self.problem(
+                path,
+                "bad_header",
+                "`host` is not edited as a header",
+                "use `preserve_host` on the route or `host` on the service",
+            )
+        return lower

@@ -1,0 +1,150 @@
+"""The document as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
+
+from tidegate.config.base import Duration, Integer, Model, problem
+from tidegate.config.listeners import Listener
+from tidegate.config.problem import quote
+from tidegate.config.routes import Route, Texts
+from tidegate.config.services import Service
+from tidegate.policies import Policies
+
+if TYPE_CHECKING:
+    from tidegate.config.load import Loaded
+
+DEFAULT_LISTENER = "127.0.0.1:8080"
+DEFAULT_ADMIN = "127.0.0.1:9900"
+
+
+def _off(value: object) -> object:
+    return None if value is False or value == "off" else value
+
+
+def _access_log(value: object) -> object:
+    if value is None or value is False:
+        return "off"
+    if value == "off" or value == "stdout":
+        return value
+    if isinstance(value, Mapping) and set(value) == {"file"} and isinstance(value["file"], str) and value["file"]:
+        return value
+    raise problem("bad_value", f"expected `off`, `stdout` or `{{file: path}}`, got {quote(value)}")
+
+
+def _workers(value: object) -> object:
+    return None if value == "auto" else value
+
+
+class Admin(Model):
+    """The listener for operators: `/livez`, `/readyz`, `/metrics` and `/config`."""
+
+    address: str = Field(
+        DEFAULT_ADMIN,
+        description="`IP:PORT` or `unix:/path`. It has no authentication: keep it on loopback, or on a network of operators only.",
+    )
+
+
+class Gateway(Model):
+    """A whole gateway: the document, field for field.
+
+    ```python
+    Gateway(
+        services=[Service(name="orders", url="http://127.0.0.1:9001")],
+        routes=[Route(name="orders", paths=["/orders"], service="orders")],
+    ).run()
+    ```
+    """
+
+    listeners: list[Listener] = Field(
+        default_factory=lambda: [Listener(address=DEFAULT_LISTENER)],
+        min_length=1,
+        description=f"The sockets to accept on. Without any, `{DEFAULT_LISTENER}`.",
+    )
+    services: list[Service] = Field(default_factory=list, description="The APIs behind the gateway.")
+    routes: list[Route] = Field(
+        default_factory=list, description="The rules that pick requests, and what answers them."
+    )
+    policies: Policies = Field(
+        default_factory=Policies,
+        description="Policies of every route, and of answers that belong to none. A service's or a route's own win, by name.",
+    )
+    trusted_proxies: Texts = Field(
+        default_factory=list,
+        description="Addresses and networks (`10.0.0.0/8`) in front of the gateway whose `X-Forwarded-*`, `Forwarded` and `X-Request-Id` are believed. "
+        "Without any, nobody's.",
+    )
+    access_log: Annotated[
+        Any,
+        BeforeValidator(_access_log),
+        WithJsonSchema(
+            {
+                "anyOf": [
+                    {"enum": ["off", "stdout"]},
+                    {"type": "boolean", "const": False},
+                    {
+                        "type": "object",
+                        "properties": {"file": {"type": "string"}},
+                        "required": ["file"],
+                        "additionalProperties": False,
+                    },
+                ],
+                "title": "access log",
+            }
+        ),
+    ] = Field("stdout", description="Where a JSON line for each exchange goes: `stdout`, `{file: path}` or `off`.")
+    admin: Annotated[
+        Admin | None,
+        BeforeValidator(_off),
+        PlainSerializer(lambda admin: "off" if admin is None else admin, when_used="json"),
+        WithJsonSchema({"anyOf": [{"$ref": "#/$defs/Admin"}, {"enum": ["off", False]}]}),
+    ] = Field(default_factory=Admin, description="The listener for operators, or `off`.")
+    drain_timeout: Duration = Field(
+        30_000,
+        description="Time that open exchanges get to finish when the process stops, and old ones after a reload.",
+    )
+    workers: Annotated[
+        Integer | None,
+        BeforeValidator(_workers),
+        WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"const": "auto"}], "title": "workers"}),
+    ] = Field(
+        None,
+        ge=1,
+        le=1024,
+        description="Worker threads; `auto`, the default, is one for each processor the process may use.",
+    )
+    format_version: Literal["1.1", "2.1", "3.0"] | None = Field(
+        None, alias="_format_version", description="Kong's mark of its document format; accepted, and without effect."
+    )
+
+    def to_yaml(self) -> str:
+        """The gateway as a YAML document that loads to the same plan."""
+        from tidegate.config.dump import to_yaml
+
+        return to_yaml(self)
+
+    def load(self, base: str | Path = ".") -> Loaded:
+        """Resolves and checks the gateway; raises `ConfigError` with every problem.
+
+        Relative file names (certificates) start at `base`.
+        """
+        from tidegate.config.load import load_gateway
+
+        return load_gateway(self, Path(base))
+
+    def run(self, **options: Any) -> None:
+        """Runs the gateway until it is told to stop; see `tidegate.serve.run`."""
+        from tidegate import serve
+
+        serve.run(self, **options)
+
+    def serve(self, **options: Any) -> AbstractAsyncContextManager[Any]:
+        """Serves while an `async with` block runs, on ports the system chooses; see `tidegate.serve.serve`."""
+        from tidegate import serve
+
+        return serve.serve(self, **options)

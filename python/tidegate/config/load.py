@@ -1,0 +1,102 @@
+"""Loads a document: files in, plan or problems out. The one way in, for the command line, the watcher and Python."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path as FilePath
+
+from tidegate.config.document import SUFFIXES, Cache, read_document
+from tidegate.config.gateway import Gateway
+from tidegate.config.interpolate import LARGEST_FILE, Interpolation
+from tidegate.config.loaded import Loaded
+from tidegate.config.problem import Problem
+from tidegate.config.resolve import Resolution
+from tidegate.errors import ConfigError
+from tidegate.plan import Scope
+
+LARGEST_DOCUMENT = 64 * LARGEST_FILE
+
+
+def load(path: str | FilePath, environment: Mapping[str, str] | None = None) -> Loaded:
+    """Loads a file or a folder; raises `ConfigError` with every problem.
+
+    `environment` is where `${env:NAME}` looks, the process's own unless given.
+    """
+    return Loader().load(path, environment)
+
+
+def load_gateway(gateway: Gateway, base: FilePath) -> Loaded:
+    """Resolves a gateway made in Python; relative file names start at `base`."""
+    resolution = Resolution()
+    resolution.add_gateway(gateway, base)
+    return resolution.finish()
+
+
+class Loader:
+    """Loads again and again, and does only the work that a change has made necessary.
+
+    What it returns never depends on what it has loaded before. Not for use by two threads at once.
+    """
+
+    def __init__(self) -> None:
+        self._cache = Cache()
+        self._scopes: dict[str, Scope] = {}
+
+    def load(self, path: str | FilePath, environment: Mapping[str, str] | None = None) -> Loaded:
+        """Loads a file or a folder; raises `ConfigError` with every problem."""
+        environment = os.environ if environment is None else environment
+        resolution = Resolution(self._scopes)
+        files, problem = _discover(FilePath(path))
+        if problem is not None:
+            raise ConfigError([problem])
+        for file in files:
+            resolution.seen(file)
+            shown = str(file)
+            text, problem = _text(file, shown)
+            if problem is not None:
+                resolution.problems.append(problem)
+                continue
+            filling = Interpolation(environment, file.parent, resolution.seen)
+            resolution.add(read_document(file, shown, text, filling, self._cache), filling)
+        self._cache.turn()
+        try:
+            return resolution.finish()
+        finally:
+            self._scopes = resolution.scopes
+
+
+def _discover(path: FilePath) -> tuple[list[FilePath], Problem | None]:
+    """The files of a document."""
+    try:
+        if not path.is_dir():
+            return [path], None
+        files = sorted(
+            file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
+        )
+    except (OSError, ValueError) as error:
+        return [], Problem("config.file_unreadable", f"cannot read `{path}`: {_reason(error)}")
+    if not files:
+        known = ", ".join(f"`*{suffix}`" for suffix in SUFFIXES)
+        return [], Problem("config.file_unreadable", f"the folder `{path}` has no {known}")
+    return files, None
+
+
+def _text(file: FilePath, shown: str) -> tuple[str, Problem | None]:
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(LARGEST_DOCUMENT + 1)
+    except (OSError, ValueError) as error:
+        return "", Problem("config.file_unreadable", f"cannot read the file: {_reason(error)}", file=shown)
+    if len(content) > LARGEST_DOCUMENT:
+        return "", Problem("config.file_unreadable", "the file is larger than 64 MiB", file=shown)
+    try:
+        return content.decode("utf-8-sig"), None
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        return "", Problem("config.syntax", "the file is not UTF-8 text", file=shown, line=line)
+
+
+def _reason(error: Exception) -> str:
+    reason = error.strerror if isinstance(error, OSError) else None
+    return (reason or "its name is not possible").lower()

@@ -1,0 +1,63 @@
+"""The running document with its secrets taken out, for `/config`."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from tidegate.config.problem import Interpolated
+
+if TYPE_CHECKING:
+    from tidegate.config.resolve import Resolution
+
+REDACTED = "(redacted)"
+_SECRET_NAME = re.compile(
+    r"authorization|cookie|secret|token|password|passwd|api[-_]?key|credential|private", re.IGNORECASE
+)
+_HEADER_TABLES = frozenset({"set", "add", "headers"})
+
+
+def redacted(data: Any, table: str = "") -> Any:
+    """The data with every secret replaced.
+
+    Values from the environment or from files become the references they were written as. Key material, and headers whose names
+    tell of secrets, become `(redacted)`. `table` is the key that `data` stood under.
+    """
+    if isinstance(data, Interpolated):
+        return data.written
+    if isinstance(data, str):
+        return REDACTED if "-----BEGIN" in data else data
+    if isinstance(data, dict):
+        secret = table in _HEADER_TABLES
+        return {
+            key: _secret(value) if secret and _SECRET_NAME.search(str(key)) else redacted(value, str(key))
+            for key, value in data.items()
+        }
+    if isinstance(data, list):
+        return [redacted(value, table) for value in data]
+    return data
+
+
+def _secret(value: Any) -> Any:
+    """Nothing of a value but what it refers to."""
+    if isinstance(value, Interpolated):
+        return value.written
+    if isinstance(value, list):
+        return [_secret(entry) for entry in value]
+    return value if value is True else REDACTED
+
+
+def written_document(resolution: Resolution) -> dict[str, Any]:
+    """The document as it was written, all files together."""
+    if resolution.gateway is not None:
+        from tidegate.config.dump import to_data
+
+        return to_data(resolution.gateway)
+    document: dict[str, Any] = {key: setting.value for key, setting in resolution.settings.items()}
+    for kind, runs in resolution.runs.items():
+        entries = [
+            entry.whole() for run in runs if run.path == (kind,) and run.shown is not None for entry in run.entries
+        ]
+        if entries:
+            document[kind] = entries
+    return document

@@ -1,0 +1,331 @@
+"""Puts the entries of all files together: names to objects, policies of all levels, and the plan; all problems at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+from typing import Any
+
+from pydantic import ValidationError
+
+from tidegate.actions.handler import handler_name
+from tidegate.config import addresses
+from tidegate.config.check import Check
+from tidegate.config.document import Document, Section
+from tidegate.config.entry import MODELS, Entry
+from tidegate.config.files import Files
+from tidegate.config.gateway import DEFAULT_LISTENER, Gateway
+from tidegate.config.interpolate import Interpolation
+from tidegate.config.listeners import Listener
+from tidegate.config.loaded import HandlerReference, Loaded
+from tidegate.config.problem import Finding, Path, Problem, did_you_mean, render_path
+from tidegate.config.redact import written_document
+from tidegate.config.sources.tree import Mark
+from tidegate.config.translate import translate
+from tidegate.errors import ConfigError
+from tidegate.plan import PlannedPolicies, Scope, default_policies, encode
+
+_LISTS = ("trusted_proxies",)
+"""Lists that are no entries; they too are concatenated over files."""
+
+
+@dataclass(slots=True)
+class Run:
+    """Entries that stand together: a list of a file, or the routes of a service."""
+
+    shown: str | None
+    path: Path
+    entries: list[Entry]
+    offsets: list[int]
+    files: Files
+
+
+@dataclass(slots=True)
+class _Setting:
+    """A top-level key that is no list of entries, and the pieces it was made of."""
+
+    sections: list[tuple[str, Section]]
+    value: Any
+
+
+class Resolution:
+    """One load, from the documents of its files to the plan."""
+
+    def __init__(self, known_scopes: dict[str, Scope] | None = None) -> None:
+        self.problems: list[Problem] = []
+        self.runs: dict[str, list[Run]] = {kind: [] for kind in MODELS}
+        self.settings: dict[str, _Setting] = {}
+        self.files: dict[FilePath, None] = {}
+        self.folder = FilePath()
+        self.gateway: Gateway | None = None
+        self.scopes: dict[str, Scope] = {}
+        self.known_scopes = known_scopes or {}
+        self.disabled: set[str] = set()
+        """Names of services that are left out, and their routes with them."""
+        self._handlers: dict[Any, tuple[int, list[tuple[Run, int]]]] = {}
+
+    def seen(self, file: FilePath) -> None:
+        """Notes a file that was read or looked for."""
+        self.files[file] = None
+
+    # ---- taking documents in
+
+    def add_gateway(self, gateway: Gateway, base: FilePath) -> None:
+        """Takes a gateway made in Python."""
+        self.gateway = gateway
+        files = Files(base, self.seen)
+        for kind in MODELS:
+            entries = [Entry.of_model(kind, model) for model in getattr(gateway, kind)]
+            self._add_run(kind, Run(None, (kind,), entries, [0] * len(entries), files))
+
+    def add(self, document: Document, filling: Interpolation) -> None:
+        """Takes one file."""
+        for mark in document.marks:
+            self.problems.append(_of_mark(mark, document.shown, 0))
+        files = Files(filling.folder, self.seen)
+        for section in document.sections:
+            self._findings(section.findings, section, document.shown)
+            if section.entries is not None:
+                offsets = section.offsets or [section.offset] * len(section.entries)
+                self._add_run(section.key, Run(document.shown, (section.key,), section.entries, offsets, files))
+            elif section.key in MODELS:
+                if section.value is not None:
+                    finding = Finding((), "config.wrong_type", "expected a list", "put `- ` before each entry")
+                    self._findings([finding], section, document.shown)
+            else:
+                self._add_setting(section, document.shown)
+
+    def _add_run(self, kind: str, run: Run) -> None:
+        if kind == "services":
+            for index, (entry, offset) in enumerate(zip(run.entries, run.offsets, strict=True)):
+                if entry.children:
+                    path = (*run.path, index, "routes")
+                    offsets = [offset] * len(entry.children)
+                    self.runs["routes"].append(Run(run.shown, path, entry.children, offsets, run.files))
+        self.runs[kind].append(run)
+
+    def _add_setting(self, section: Section, shown: str) -> None:
+        known = self.settings.get(section.key)
+        if known is None:
+            self.settings[section.key] = _Setting([(shown, section)], section.value)
+        elif section.key in _LISTS and isinstance(known.value, list) and isinstance(section.value, list):
+            known.sections.append((shown, section))
+            known.value = known.value + section.value
+        else:
+            first_shown, first = known.sections[0]
+            where = f"{first_shown}:{first.offset + first.tree.line(first.prefix)}"
+            message = f"`{section.key}` is already set in {where}"
+            finding = Finding((), "config.duplicate_key", message, "keep it in one of the files")
+            self._findings([finding], section, shown)
+
+    def _findings(self, findings: Iterable[Finding], section: Section, shown: str) -> None:
+        for finding in findings:
+            line = section.offset + section.tree.line(section.prefix + finding.path)
+            path = render_path((section.key, *finding.path))
+            self.problems.append(Problem(finding.code, finding.message, path, shown, line, finding.hint))
+
+    def _setting_findings(self, findings: Iterable[Finding]) -> None:
+        """Findings whose path begins with the key of a setting."""
+        for finding in findings:
+            setting = self.settings.get(str(finding.path[0])) if finding.path else None
+            if setting is None:
+                self.problems.append(
+                    Problem(finding.code, finding.message, render_path(finding.path), hint=finding.hint)
+                )
+                continue
+            shown, section = setting.sections[0]
+            rest = finding.path[1:]
+            for piece_shown, piece in setting.sections if len(setting.sections) > 1 and rest else ():
+                shown, section = piece_shown, piece
+                if isinstance(rest[0], int) and rest[0] >= len(piece.value):
+                    rest = (rest[0] - len(piece.value), *rest[1:])
+                else:
+                    break
+            self._findings([Finding(rest, *finding[1:])], section, shown)
+
+    # ---- putting them together
+
+    def finish(self) -> Loaded:
+        """The plan, or `ConfigError` with every problem."""
+        settings = self._resolve_settings()
+        check = Check()
+        gateway_policies = {**default_policies(), **settings.policies.plan(check, ("policies",))}
+        networks = [
+            addresses.network(text, check, ("trusted_proxies", index))
+            for index, text in enumerate(settings.trusted_proxies)
+        ]
+        admin = None
+        if settings.admin is not None:
+            admin = addresses.listener_address(settings.admin.address, check, ("admin", "address"))
+        self._setting_findings(check.findings)
+        listeners = self._listeners()
+        services, scopes, base = self._services(gateway_policies)
+        routes = self._routes(scopes, base)
+        if self.problems:
+            raise ConfigError(self.problems)
+        log = settings.access_log
+        policies = encode(base.over({}))
+        plan = (
+            f'{{"listeners":[{",".join(listeners)}],"services":[{",".join(services)}],"routes":[{",".join(routes)}],'
+            f'"access_log":{encode(log)},"trusted_proxies":{encode(networks)},'
+            f'"drain_timeout_ms":{settings.drain_timeout},"policies":{policies}}}'
+        )
+        return Loaded(
+            plan=plan.encode(),
+            handlers=self._handler_list(),
+            admin=admin,
+            workers=settings.workers,
+            drain_timeout_ms=settings.drain_timeout,
+            files=tuple(self.files),
+            folders=(),
+            place=self._place,
+            written=lambda: written_document(self),
+        )
+
+    def _resolve_settings(self) -> Gateway:
+        if self.gateway is not None:
+            return self.gateway
+        data = {key: setting.value for key, setting in self.settings.items()}
+        try:
+            return Gateway.model_validate(data)
+        except ValidationError as error:
+            findings = translate(Gateway, error)
+            self._setting_findings(findings)
+            bad = {finding.path[0] for finding in findings}
+            return Gateway.model_validate({key: value for key, value in data.items() if key not in bad})
+
+    def _listeners(self) -> list[str]:
+        if not self.runs["listeners"]:
+            entry = Entry.of_model("listeners", Listener(address=DEFAULT_LISTENER))
+            self._add_run("listeners", Run(None, ("listeners",), [entry], [0], Files(FilePath(), self.seen)))
+        for run in self.runs["listeners"]:
+            for entry in run.entries:
+                entry.plan(None, run.files)
+        self._unique("listener", [entry.name for run in self.runs["listeners"] for entry in run.entries])
+        return self._collect("listeners")
+
+    def _services(self, gateway: PlannedPolicies) -> tuple[list[str], dict[str, Scope], Scope]:
+        """The services of the plan, the scope of each by name, and the gateway's own scope."""
+        key = encode(gateway)
+        base = self._scope(key, gateway, {}, ())
+        scopes: dict[str, Scope] = {}
+        for run in self.runs["services"]:
+            for entry in run.entries:
+                if entry.scope is not True or entry.reads_files:
+                    entry.plan(True, run.files)
+                if entry.name is not None:
+                    scopes[entry.name] = (
+                        self._scope(key, gateway, entry.policies, entry.used) if entry.policies else base
+                    )
+                    if not entry.enabled:
+                        self.disabled.add(entry.name)
+        self._unique("service", [entry.name for run in self.runs["services"] for entry in run.entries])
+        return self._collect("services"), scopes, base
+
+    def _scope(self, key: str, gateway: PlannedPolicies, service: PlannedPolicies, used: Iterable[str]) -> Scope:
+        """The same scope for the same policies, also over several loads, so that what was made for it stays good."""
+        key = f"{key}{encode(service)}{sorted(used)}" if service else key
+        scope = self.scopes.get(key)
+        if scope is None:
+            scope = self.known_scopes.get(key) or Scope(gateway, service, sorted(used))
+            self.scopes[key] = scope
+        return scope
+
+    def _routes(self, scopes: dict[str, Scope], base: Scope) -> list[str]:
+        names: list[str | None] = []
+        for run in self.runs["routes"]:
+            for index, entry in enumerate(run.entries):
+                names.append(entry.name)
+                scope = base
+                service = entry.service
+                if service is not None:
+                    known = scopes.get(service)
+                    if known is None:
+                        self._unknown_service(run, index, service, scopes)
+                    else:
+                        scope = known
+                if entry.scope is not scope:
+                    entry.plan(scope, run.files)
+        self._unique("route", names)
+        return self._collect("routes")
+
+    def _collect(self, kind: str) -> list[str]:
+        """The parts of the plan of one kind; findings become problems on the way."""
+        fragments: list[str] = []
+        for run in self.runs[kind]:
+            for index, entry in enumerate(run.entries):
+                if entry.findings or entry.plan_findings:
+                    for finding in (*entry.findings, *entry.plan_findings):
+                        self._entry_problem(run, index, finding)
+                elif entry.enabled and entry.service not in self.disabled and entry.fragment is not None:
+                    fragment = entry.fragment
+                    if entry.handler is not None:
+                        fragment = self._numbered(fragment, entry.handler, run, index)
+                    fragments.append(fragment)
+        return fragments
+
+    def _numbered(self, fragment: str, handler: Any, run: Run, index: int) -> str:
+        number, uses = self._handlers.setdefault(handler, (len(self._handlers), []))
+        uses.append((run, index))
+        return fragment.replace('"handler":{"id":0,', f'"handler":{{"id":{number},', 1)
+
+    def _handler_list(self) -> tuple[HandlerReference, ...]:
+        out = []
+        for handler, (_, uses) in self._handlers.items():
+            places = tuple(self._where(run, index, ("handler",)) for run, index in uses)
+            out.append(HandlerReference(handler_name(handler) or "", handler, places))
+        return tuple(out)
+
+    def _unique(self, noun: str, names: list[str | None]) -> None:
+        """Notes every name that is there already; a set tells first whether there is one."""
+        if len(set(names)) == len(names):
+            return
+        first: dict[str, tuple[Run, int]] = {}
+        for run in self.runs[f"{noun}s"]:
+            for index, entry in enumerate(run.entries):
+                if entry.name is None:
+                    continue
+                if entry.name not in first:
+                    first[entry.name] = (run, index)
+                    continue
+                other, place = first[entry.name]
+                path, file, line = self._where(other, place, ("name",))
+                where = f" in {file}:{line}" if file else f" at `{path}`"
+                message = f"a {noun} named `{entry.name}` is already there{where}"
+                key = "name" if noun != "listener" or entry.model.name else "address"
+                self._entry_problem(run, index, Finding((key,), "config.duplicate_name", message))
+
+    def _unknown_service(self, run: Run, index: int, service: str, known: dict[str, Scope]) -> None:
+        if run.path != ("routes",):
+            return
+        hint = did_you_mean(service, known) or (None if known else "the document has no services")
+        message = f"no service is named `{service}`"
+        self._entry_problem(run, index, Finding(("service",), "config.unknown_name", message, hint))
+
+    # ---- places
+
+    def _where(self, run: Run, index: int, path: Path) -> tuple[str, str | None, int | None]:
+        """Path in the document, file and line of a value of an entry."""
+        line = None if run.shown is None else run.offsets[index] + run.entries[index].line(path)
+        return render_path((*run.path, index, *path)), run.shown, line
+
+    def _entry_problem(self, run: Run, index: int, finding: Finding) -> None:
+        path, file, line = self._where(run, index, finding.path)
+        self.problems.append(Problem(finding.code, finding.message, path, file, line, finding.hint))
+
+    def _place(self, kind: str, number: int, path: Path) -> tuple[str, str | None, int | None]:
+        """The place of a part of the plan."""
+        for run in self.runs.get(kind, ()):
+            for index, entry in enumerate(run.entries):
+                if entry.enabled and entry.service not in self.disabled:
+                    if number == 0:
+                        return self._where(run, index, path)
+                    number -= 1
+        return render_path((kind, *path)), None, None
+
+
+def _of_mark(mark: Mark, shown: str, offset: int) -> Problem:
+    line = None if mark.line is None else mark.line + offset
+    message = mark.message if mark.also is None else f"{mark.message} {mark.also + offset}"
+    return Problem(mark.code, message, render_path(mark.path), shown, line, mark.hint)

@@ -1,0 +1,147 @@
+"""Routes: which requests are meant, and the one action that answers them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
+
+from tidegate.actions.handler import handler_name
+from tidegate.actions.redirect import Redirect
+from tidegate.actions.respond import Respond
+from tidegate.config.base import Duration, Model, Size, Text, Truth, one_or_many, problem
+from tidegate.config.problem import quote
+from tidegate.policies import Policies
+
+
+def _condition(value: object) -> object:
+    """The values of a header, query or cookie condition: `true` is no value, which means presence."""
+    if value is True or (isinstance(value, str) and value == ""):
+        return [] if value is True else [""]
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, list):
+        if not value:
+            raise problem("bad_value", "expected at least one value", "write `true` to ask only that it is present")
+        for entry in value:
+            if not isinstance(entry, str):
+                raise problem("wrong_type", f"expected text, got {quote(entry)}", f'write `"{_plain(entry)}"`')
+        return value
+    raise problem(
+        "wrong_type",
+        f"expected text, a list of texts or `true`, got {quote(value)}",
+        None if value is None or isinstance(value, dict) else f'write `"{_plain(value)}"`',
+    )
+
+
+def _plain(value: object) -> str:
+    return quote(value).strip("`")
+
+
+def _service(value: object) -> object:
+    """The name of a service: as text, as a `Service` in Python, or in Kong's form `{name: ...}`."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Model) and type(value).__name__ == "Service":
+        return value.name  # type: ignore[attr-defined]
+    if isinstance(value, dict) and set(value) == {"name"} and isinstance(value["name"], str):
+        return value["name"]
+    raise problem("wrong_type", f"expected the name of a service, got {quote(value)}")
+
+
+def _handler(value: object) -> object:
+    if isinstance(value, str) or callable(value):
+        return value
+    raise problem("wrong_type", f"expected `module:function`, got {quote(value)}")
+
+
+Condition = Annotated[
+    list[str],
+    BeforeValidator(_condition),
+    PlainSerializer(lambda values: values or True, when_used="json"),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}, {"const": True}],
+            "title": "condition",
+        }
+    ),
+]
+"""A value, a list of values of which one must do, a regular expression after `~`, or `true`: it must be there."""
+
+ServiceReference = Annotated[
+    str,
+    BeforeValidator(_service),
+    WithJsonSchema({"type": "string", "title": "name of a service"}),
+]
+HandlerReference = Annotated[
+    Any,
+    BeforeValidator(_handler),
+    PlainSerializer(handler_name, when_used="json"),
+    WithJsonSchema({"type": "string", "pattern": r"^[\w.]+:[\w.]+$", "title": "module:function"}),
+]
+Texts = Annotated[list[str], BeforeValidator(one_or_many)]
+
+
+class Route(Model):
+    """A rule that picks requests, and the one action that answers them.
+
+    Every condition must hold. Of the routes that fit, the most precise one wins: exact path, then longer literal prefix, then
+    template, then regular expression; then one that names methods, more header conditions, more query conditions, and at last
+    the order of the document.
+    """
+
+    name: str = Field(min_length=1, description="Its name, unique in the document; logs, metrics and `explain` use it.")
+    hosts: Texts = Field(
+        default_factory=list,
+        description="Host names, without a port: `example.com`, or `*.example.com` for every name below it. Without any, every host.",
+    )
+    paths: Texts = Field(
+        default_factory=list,
+        description="Path patterns, of which one must fit: a prefix by whole segments (`/orders`), exact (`=/orders`), with captures (`/orders/{id}`, "
+        "`/files/{rest...}`), or a regular expression (`~/orders/\\d+$`). Without any, every path.",
+    )
+    methods: Texts = Field(default_factory=list, description="Methods. Without any, every method.")
+    headers: dict[str, Condition] = Field(
+        default_factory=dict,
+        description="Conditions on request headers: a value, a list of values, `~` and a regular expression for the whole value, or `true` for presence.",
+    )
+    query: dict[str, Condition] = Field(
+        default_factory=dict, description="Conditions on query parameters, written as for `headers`."
+    )
+    cookies: dict[str, Condition] = Field(
+        default_factory=dict, description="Conditions on cookies, written as for `headers`."
+    )
+    service: ServiceReference | None = Field(None, description="Action: the name of the service the request goes to.")
+    respond: Respond | None = Field(None, description="Action: a fixed answer.")
+    redirect: Redirect | None = Field(None, description="Action: send the client elsewhere.")
+    handler: HandlerReference | None = Field(
+        None,
+        description="Action: a Python function, `module:function`, sync or async. From Python, the function itself.",
+    )
+    strip_path: Truth = Field(
+        True,
+        description="With `service`: take the matched prefix away, so that `/shop` in front of `http://shop/api` sends `/shop/cart` to `/api/cart`. "
+        "**On by default, as in Kong**: write `false` to send the path as it came.",
+    )
+    rewrite: Text | None = Field(
+        None,
+        description="With `service`: the path to send instead, and the query too when it has a `?`. May use references: `/v2/orders/{path.id}`.",
+    )
+    preserve_host: Truth = Field(
+        False, description="With `service`: send the client's `Host` instead of the service's."
+    )
+    timeout: Duration | None = Field(
+        None,
+        description="Time for the whole exchange, retries included. Without one, only the timeouts of the service hold.",
+    )
+    max_body: Size = Field(
+        10 << 20, description="Largest request body that is let through, counted as it streams (413)."
+    )
+    policies: Policies = Field(
+        default_factory=Policies,
+        description="Policies of this route; they win over those of its service and of the gateway.",
+    )
+    enabled: Truth = Field(True, description="`false` leaves the route out.")
+    tags: list[str] = Field(
+        default_factory=list, description="Labels for people and tools; the gateway does not use them."
+    )

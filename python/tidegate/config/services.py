@@ -1,0 +1,112 @@
+"""Services: the APIs behind the gateway, and how they are reached."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from tidegate.config.base import Duration, Integer, Model, Text, Truth
+from tidegate.policies import Policies
+
+
+class Target(Model):
+    """One address of a service."""
+
+    address: Text = Field(
+        description="`host:port`, `[IPv6]:port`, or `unix:/path`. A host without a port takes 80, or 443 with TLS."
+    )
+    weight: Integer = Field(
+        1, ge=0, le=65535, description="Its share of the requests, in proportion to the others; 0 takes it out."
+    )
+
+
+class Upstream(Model):
+    """The pool of targets of a service that has more than one address."""
+
+    targets: list[Target] = Field(min_length=1, description="The addresses that share the requests.")
+
+
+class ServiceTls(Model):
+    """How the gateway speaks TLS to a service."""
+
+    verify: Truth = Field(
+        True, description="Check the certificate of the service. Turn it off only where the network itself is trusted."
+    )
+    ca: Text | None = Field(None, description="File with the authorities (PEM) to trust instead of the system's.")
+    server_name: Text | None = Field(
+        None,
+        description="Host name to ask for (SNI) and to find in the certificate. Without one, the host of the `url`.",
+    )
+    client_certificate: Text | None = Field(None, description="File with the certificate (PEM) the gateway shows.")
+    client_key: Text | None = Field(None, description="File with the private key of `client_certificate`.")
+
+
+class Pool(Model):
+    """The idle connections kept to a service, for each worker and target."""
+
+    max_idle: Integer = Field(64, ge=0, le=100_000, description="Idle connections kept; 0 opens one for each request.")
+    idle_timeout: Duration = Field(
+        60_000, description="Time an idle connection is kept. Let it be shorter than the service's own keep-alive time."
+    )
+
+
+class ServiceName(Model):
+    """Kong's other way to name a service."""
+
+    name: str = Field(description="Name of a service.")
+
+
+class Service(Model):
+    """An API behind the gateway."""
+
+    name: str = Field(min_length=1, description="Its name, unique in the document; routes and metrics use it.")
+    url: Text | None = Field(
+        None,
+        description="`http://host:port/path`, `https://...`, or `unix:/path/to.sock`. The path goes before the path of every request.",
+    )
+    protocol: Literal["http1", "h2", "http", "https"] = Field(
+        "http1",
+        description="Protocol spoken to it: `http1`, or `h2` (HTTP/2, over TLS or with prior knowledge; gRPC needs it). `http` and `https` are Kong's, and go with `host`.",
+    )
+    host: Text | None = Field(
+        None,
+        description="`Host` sent with requests, instead of the one in `url`. Without a `url` (Kong's separate keys) also the host to connect to.",
+    )
+    port: Integer | None = Field(None, ge=1, le=65535, description="Port, where `host` is used instead of `url`.")
+    path: Text | None = Field(
+        None,
+        description="Path put before the path of every request, where `host` or `upstream` is used instead of `url`.",
+    )
+    upstream: Upstream | None = Field(None, description="A pool of targets, instead of `url`.")
+    tls: ServiceTls | None = Field(
+        None,
+        description="TLS to the service. An `https` url has it with defaults; with `upstream`, `tls: {}` turns it on.",
+    )
+    retries: Integer = Field(
+        1,
+        ge=0,
+        le=32,
+        description="Attempts after the first, where a request can be sent again. Kong's default is 5, which multiplies load on a service that already struggles.",
+    )
+    connect_timeout: Duration = Field(
+        5000, description="Longest time to connect, TLS included. Kong's default of 60s outlasts most clients."
+    )
+    read_timeout: Duration = Field(60_000, description="Longest silence between two bytes of an answer.")
+    write_timeout: Duration = Field(60_000, description="Longest time in which the service takes no byte of a request.")
+    pool: Pool = Field(default_factory=Pool, description="Idle connections kept for reuse.")
+    policies: Policies = Field(
+        default_factory=Policies, description="Policies of every route to this service; they win over the gateway's."
+    )
+    routes: list[Route] = Field(
+        default_factory=list, description="Routes to this service, written here instead of at the top, as in Kong."
+    )
+    enabled: Truth = Field(True, description="`false` leaves the service and its routes out.")
+    tags: list[str] = Field(
+        default_factory=list, description="Labels for people and tools; the gateway does not use them."
+    )
+
+
+from tidegate.config.routes import Route  # noqa: E402  (a service holds routes, and a route may name a Service)
+
+Service.model_rebuild()

@@ -1,0 +1,92 @@
+"""Reads JSON, with doubled keys as problems and a line for every value."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from tidegate.config.problem import Path
+from tidegate.config.sources.tree import DEEPEST, BadTextError, Mark, Tree, doubled_key
+
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
+
+
+def read(text: str) -> Tree:
+    """Reads a text of one JSON value."""
+    doubled = False
+
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal doubled
+        value = dict(items)
+        doubled = doubled or len(value) != len(items)
+        return value
+
+    try:
+        value = json.loads(text, object_pairs_hook=pairs, parse_constant=_constant)
+    except json.JSONDecodeError as error:
+        message = error.msg[:1].lower() + error.msg[1:]
+        hint = "JSON has no comma after the last value and no comments" if "property name" in message else None
+        raise BadTextError(Mark(error.lineno, "config.syntax", message, hint)) from None
+    except RecursionError:
+        raise BadTextError(Mark(None, "config.syntax", "nested too deeply")) from None
+    except ValueError as error:
+        raise BadTextError(Mark(None, "config.syntax", str(error))) from None
+    if _depth(value) > DEEPEST:
+        raise BadTextError(Mark(None, "config.syntax", f"nested more than {DEEPEST} levels deep"))
+    return Tree(value, _Scan(text).marks if doubled else [], lambda: _Scan(text).lines)
+
+
+def _constant(name: str) -> Any:
+    raise ValueError(f"`{name}` is not JSON")
+
+
+def _depth(value: Any) -> int:
+    if isinstance(value, dict):
+        return 1 + max(map(_depth, value.values()), default=0)
+    if isinstance(value, list):
+        return 1 + max(map(_depth, value), default=0)
+    return 0
+
+
+class _Scan:
+    """Walks over the tokens of a text that is known to be JSON, and writes down where values are."""
+
+    def __init__(self, text: str) -> None:
+        self.tokens = _TOKEN.finditer(text)
+        self.text = text
+        self.at = 0
+        self.line = 1
+        self.lines: dict[Path, int] = {}
+        self.marks: list[Mark] = []
+        self.value(self.token(), ())
+
+    def token(self) -> str:
+        match = next(self.tokens)
+        self.line += self.text.count("\n", self.at, match.start())
+        self.at = match.start()
+        return match[0]
+
+    def value(self, token: str, path: Path) -> None:
+        self.lines.setdefault(path, self.line)
+        if token == "{":
+            self.mapping(path)
+        elif token == "[":
+            index = 0
+            while (token := self.token()) != "]":
+                if token != ",":
+                    self.value(token, (*path, index))
+                    index += 1
+
+    def mapping(self, path: Path) -> None:
+        seen: dict[str, int] = {}
+        while (token := self.token()) != "}":
+            if token == ",":
+                continue
+            name = json.loads(token, strict=False)
+            if name in seen:
+                self.marks.append(doubled_key(self.line, (*path, name), seen[name]))
+            seen[name] = self.line
+            self.lines[(*path, name)] = self.line
+            self.token()
+            self.value(self.token(), (*path, name))

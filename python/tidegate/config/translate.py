@@ -1,0 +1,170 @@
+"""Puts pydantic's errors into our words; its own are never shown."""
+
+from __future__ import annotations
+
+import types
+import typing
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from tidegate.config.base import Model
+from tidegate.config.problem import Finding, Interpolated, Path, Problem, did_you_mean, quote, render_path
+from tidegate.errors import ConfigError
+
+_EXPECTED = {
+    "string_type": "text",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "bool_type": "`true` or `false`",
+    "bool_parsing": "`true` or `false`",
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+    "dict_attributes_type": "a mapping",
+}
+_KONG_KEYS = {
+    "plugins": "Kong's plugins are written as `policies` here; see the list of policies in the reference",
+    "consumers": "consumers are not part of the document yet",
+    "upstreams": "write the targets into the service: `upstream: {targets: [...]}`",
+    "certificates": "certificates belong to a listener: `listeners[].tls.certificates`",
+    "protocols": "a route serves every listener; leave `protocols` out",
+    "regex_priority": "the order of routes follows from how precise they are; leave `regex_priority` out",
+    "https_redirect_status_code": "write a route with `redirect` instead",
+    "path_handling": "there is one way to join paths, Kong's `v0`; leave `path_handling` out",
+    "request_buffering": "bodies always stream; leave `request_buffering` out",
+    "response_buffering": "bodies always stream; leave `response_buffering` out",
+    "snis": "use `hosts`",
+    "tls_verify": "write `tls: {verify: ...}`",
+    "ca_certificates": "write `tls: {ca: file}`",
+    "client_certificate": "write `tls: {client_certificate: file, client_key: file}`",
+    "id": "names are what identifies things here; leave `id` out",
+    "_transform": "leave `_transform` out",
+}
+_YES = {
+    "yes": "true",
+    "on": "true",
+    "no": "false",
+    "off": "false",
+    "y": "true",
+    "n": "false",
+    "True": "true",
+    "False": "false",
+}
+
+
+def translate(model: type[Model], error: ValidationError) -> list[Finding]:
+    """The findings of a failed validation, with paths relative to the data that was validated."""
+    findings = []
+    for entry in error.errors(include_url=False):
+        path = tuple(entry["loc"])
+        findings.append(_one(model, entry["type"], path, entry.get("input"), entry.get("ctx") or {}))
+    return findings
+
+
+def _one(model: type[Model], kind: str, path: Path, value: Any, context: dict[str, Any]) -> Finding:
+    if kind == "tidegate":
+        return Finding(_without_marks(path), context["code"], context["message"], context["hint"])
+    path = _without_marks(path)
+    if kind == "extra_forbidden":
+        known = _keys(_model_at(model, path[:-1]))
+        name = str(path[-1])
+        hint = did_you_mean(name, known) or _KONG_KEYS.get(name)
+        if name in _KONG_KEYS and (hint is None or name not in known):
+            hint = _KONG_KEYS[name]
+        if hint is None and known:
+            hint = "known here: " + ", ".join(f"`{key}`" for key in known)
+        return Finding(path, "config.unknown_key", f"unknown key {quote(name)}", hint)
+    if kind == "missing":
+        return Finding(path[:-1], "config.missing", f"{quote(path[-1])} is missing")
+    if kind in _EXPECTED:
+        return Finding(
+            path, "config.wrong_type", f"expected {_EXPECTED[kind]}, got {quote(value)}", _type_hint(kind, value)
+        )
+    if kind == "literal_error":
+        return _choice(path, value, context)
+    if kind in _BOUNDS:
+        bound = next(iter(context.values()))
+        return Finding(path, "config.bad_value", f"expected {_BOUNDS[kind].format(bound)}, got {quote(value)}")
+    if kind in ("string_too_short", "too_short"):
+        return Finding(path, "config.bad_value", "must not be empty")
+    return Finding(path, "config.bad_value", f"{quote(value)} is not possible here")
+
+
+_BOUNDS = {
+    "greater_than_equal": "at least {}",
+    "greater_than": "more than {}",
+    "less_than_equal": "at most {}",
+    "less_than": "less than {}",
+}
+
+
+def _choice(path: Path, value: Any, context: dict[str, Any]) -> Finding:
+    expected = str(context.get("expected", "")).replace("'", "`")
+    hint = None
+    if isinstance(value, str):
+        hint = did_you_mean(value, [word.strip("`") for word in expected.replace(" or ", ", ").split(", ")])
+    return Finding(path, "config.bad_value", f"expected {expected}, got {quote(value)}", hint)
+
+
+def _type_hint(kind: str, value: Any) -> str | None:
+    if kind.startswith("bool") and isinstance(value, str):
+        word = _YES.get(value, _YES.get(value.lower()))
+        return f"write `{word}`" if word else None
+    if kind == "string_type" and isinstance(value, bool | int | float):
+        return f'write `"{quote(value).strip("`")}"`, in quotes'
+    if kind.startswith("int") and isinstance(value, str) and value.isdecimal() and not isinstance(value, Interpolated):
+        return f"write `{value}`, without quotes"
+    if kind == "list_type" and value is not None and not isinstance(value, dict):
+        return f"write `[{quote(value).strip('`')}]`"
+    if kind == "list_type" and isinstance(value, dict):
+        return "put `- ` before each entry"
+    return None
+
+
+def _without_marks(path: Path) -> Path:
+    """pydantic marks a bad key of a mapping with a last part of its own."""
+    return path[:-1] if path and path[-1] == "[key]" else path
+
+
+def _model_at(model: type[BaseModel], path: Path) -> type[BaseModel] | None:
+    found: Any = model
+    for part in path:
+        if isinstance(part, int) or not _is_model(found):
+            continue
+        field = next((field for name, field in found.model_fields.items() if part in (name, field.alias)), None)
+        found = _inner(field.annotation) if field else None
+    return found if _is_model(found) else None
+
+
+def _is_model(found: Any) -> bool:
+    return isinstance(found, type) and issubclass(found, BaseModel)
+
+
+def _inner(annotation: Any) -> Any:
+    """The model inside of `list[X]`, `X | None`, `Annotated[X, ...]`."""
+    if _is_model(annotation):
+        return annotation
+    if typing.get_origin(annotation) in (list, dict, typing.Annotated, typing.Union, types.UnionType):
+        for argument in typing.get_args(annotation):
+            if (inner := _inner(argument)) is not None:
+                return inner
+    return None
+
+
+def _keys(model: type[BaseModel] | None) -> list[str]:
+    return [] if model is None else [field.alias or name for name, field in model.model_fields.items()]
+
+
+def python_error(model: type[Model], given: dict[str, Any], error: ValidationError) -> ConfigError:
+    """The error that `Route(...)` raises in Python."""
+    name = given.get("name") or given.get("address")
+    title = f"{model.__name__}({name!r})" if isinstance(name, str) else model.__name__
+    problems = []
+    for finding in translate(model, error):
+        inner = render_path(finding.path)
+        path = title + ("" if not inner or inner.startswith("[") else ".") + inner
+        problems.append(Problem(finding.code, finding.message, path, hint=finding.hint))
+    return ConfigError(problems)

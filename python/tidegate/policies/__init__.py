@@ -1,0 +1,9 @@
+"""Policies act around an answer: one file each, named as in the engine, in the document and in its page.
+
+The order here is the order in the plan; the engine has its own reasons for the order in which they run (`pipeline.rs`).
+"""
+
+from tidegate.policies.level import Policies
+from tidegate.policies.list import POLICIES, Policy
+
+__all__ = ["POLICIES", "Policies", "Policy"]

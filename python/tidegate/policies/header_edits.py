@@ -1,0 +1,49 @@
+"""The options that `request_headers` and `response_headers` share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
+
+from tidegate.config.base import Text, one_or_many
+from tidegate.config.check import Check
+from tidegate.config.problem import Path
+from tidegate.policies.policy import Policy
+
+Names = Annotated[list[str], BeforeValidator(one_or_many)]
+Values = Annotated[
+    list[Text],
+    BeforeValidator(one_or_many),
+    PlainSerializer(lambda values: values[0] if len(values) == 1 else values, when_used="json"),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}], "title": "text"}),
+]
+
+
+class HeaderEdits(Policy):
+    """Edits headers: `remove` first, then `set`, then `add`."""
+
+    remove: Names = Field(default_factory=list, description="Names of headers to take away.")
+    set: dict[str, Values] = Field(
+        default_factory=dict,
+        description="Headers to put in place of any of the same name. A value may use references; a list gives several.",
+    )
+    add: dict[str, Values] = Field(
+        default_factory=dict, description="Headers to put beside those of the same name. Values as for `set`."
+    )
+
+    def plan(self, check: Check, path: Path) -> dict[str, Any]:
+        """The options as the engine takes them."""
+        return {
+            "remove": [check.header(name, (*path, "remove", index)) for index, name in enumerate(self.remove)],
+            "set": _values(self.set, check, (*path, "set")),
+            "add": _values(self.add, check, (*path, "add")),
+        }
+
+
+def _values(edits: dict[str, list[str]], check: Check, path: Path) -> list[dict[str, Any]]:
+    out = []
+    for name, values in edits.items():
+        lower = check.header(name, (*path, name))
+        out += [{"name": lower, "value": check.template(value, (*path, name), header=True)} for value in values]
+    return out

@@ -1,0 +1,58 @@
+"""The `policies:` key of a level: the gateway, a service or a route."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, PlainSerializer
+
+from tidegate.config.base import Model
+from tidegate.config.check import Check
+from tidegate.config.problem import Path
+from tidegate.policies.forwarded import Forwarded
+from tidegate.policies.list import POLICIES
+from tidegate.policies.request_headers import RequestHeaders
+from tidegate.policies.request_id import RequestId
+from tidegate.policies.response_headers import ResponseHeaders
+from tidegate.policies.trace_context import TraceContext
+
+
+def _switch(value: object) -> object:
+    """`off`, `false` and nothing turn a policy off, `on` and `true` take its defaults."""
+    if value is False or value == "off":
+        return None
+    return {} if value is True or value == "on" else value
+
+
+_SWITCHED = (
+    BeforeValidator(_switch),
+    PlainSerializer(lambda options: "off" if options is None else options, when_used="json"),
+)
+
+
+class Policies(Model):
+    """Policies by name. `{}` takes the defaults, `off` switches one off that a wider level has switched on."""
+
+    request_id: Annotated[RequestId | None, *_SWITCHED] = Field(None, description="Gives every request an id.")
+    trace_context: Annotated[TraceContext | None, *_SWITCHED] = Field(
+        None, description="Passes W3C `traceparent` on, or begins a trace."
+    )
+    forwarded: Annotated[Forwarded | None, *_SWITCHED] = Field(
+        None, description="Tells the service who the client is. On by default, at every level, until it is `off`."
+    )
+    request_headers: Annotated[RequestHeaders | None, *_SWITCHED] = Field(
+        None, description="Edits the headers of requests."
+    )
+    response_headers: Annotated[ResponseHeaders | None, *_SWITCHED] = Field(
+        None, description="Edits the headers of answers."
+    )
+
+    def plan(self, check: Check, path: Path) -> dict[str, dict[str, Any] | None]:
+        """The policies this level speaks of, in the engine's form; `None` for those it switches off."""
+        spoken = self.model_fields_set
+        out: dict[str, dict[str, Any] | None] = {}
+        for name in POLICIES:
+            if name in spoken:
+                options = getattr(self, name)
+                out[name] = None if options is None else options.plan(check, (*path, name))
+        return out

@@ -1,0 +1,19 @@
+"""The list of all policies."""
+
+from __future__ import annotations
+
+from tidegate.policies.forwarded import Forwarded
+from tidegate.policies.policy import Policy
+from tidegate.policies.request_headers import RequestHeaders
+from tidegate.policies.request_id import RequestId
+from tidegate.policies.response_headers import ResponseHeaders
+from tidegate.policies.trace_context import TraceContext
+
+POLICIES: dict[str, type[Policy]] = {
+    "request_id": RequestId,
+    "trace_context": TraceContext,
+    "forwarded": Forwarded,
+    "request_headers": RequestHeaders,
+    "response_headers": ResponseHeaders,
+}
+"""Every policy by the name it has in the document."""
