@@ -119,6 +119,14 @@ class Process:
                     pss += int(value.split()[0]) * 1024
         return Memory(rss, pss)
 
+    def threads(self) -> dict[int, str]:
+        """The names of the process's own threads, by their number."""
+        tasks = Path(f"/proc/{self.pid}/task")
+        return {int(task.name): (task / "comm").read_text().strip() for task in tasks.iterdir()}
+
+    def pin_thread(self, thread: int, core: int) -> None:
+        os.sched_setaffinity(thread, {core})
+
     def tree(self) -> list[int]:
         """The process and all that descend from it."""
         children: dict[int, list[int]] = {}

@@ -27,6 +27,9 @@ them anew.
 - Ratios are taken within one run. Absolute figures are those of a small virtual machine and compare with nothing else.
 """
 
+QUIET = 0.05
+"""More of the machine than this in use by others makes a run doubtful."""
+
 
 def page() -> str:
     """The whole page, from the results that are there."""
@@ -63,6 +66,9 @@ def section(scenario: Scenario, result: Result) -> list[str]:
     for goal in scenario.goals:
         measured, verdict = _judge(result, goal)
         lines.append(f"- {_wording(scenario, goal)}: {measured}, {verdict}")
+    if result.busy_before > QUIET:
+        share = f"{result.busy_before:.0%}"
+        lines.append(f"- the machine was not quiet: {share} of it was in use before the run; times may be off")
     lines += [f"- thrown out: {message.splitlines()[0]}" for message in result.thrown_out]
     return [*lines, ""]
 
@@ -79,6 +85,8 @@ def _cell(result: Result, contestant: str, figure: str, digits: int) -> str:
 def _wording(scenario: Scenario, goal: Goal) -> str:
     title = next(figure.title for figure in scenario.figures if figure.key == goal.figure)
     whose = "" if goal.contestant == "tidegate" else f" of {goal.contestant}"
+    if goal.over:
+        return f"{title}{whose} at most {goal.at_most:g} more than {goal.over}"
     if goal.of is None:
         return f"{title}{whose} at most {goal.at_most:g}"
     return f"{title}{whose} at most {goal.at_most:.2f} of {goal.of}"
@@ -94,10 +102,13 @@ def _judge(result: Result, goal: Goal) -> tuple[str, str]:
 
 def _measured(result: Result, goal: Goal) -> float | None:
     own = result.spread(goal.contestant, goal.figure)
-    if own is None or goal.of is None:
+    reference = goal.of or goal.over
+    if own is None or reference is None:
         return own.median if own else None
-    other = result.spread(goal.of, goal.of_figure or goal.figure)
-    return own.median / other.median if other and other.median else None
+    other = result.spread(reference, goal.figure)
+    if other is None or other.median == 0:
+        return None
+    return own.median - other.median if goal.over else own.median / other.median
 
 
 def _losses(results: list[tuple[Scenario, Result]]) -> list[str]:
@@ -108,7 +119,9 @@ def _losses(results: list[tuple[Scenario, Result]]) -> list[str]:
         own = result.spread("tidegate", figure.key)
         for contestant in scenario.contestants:
             other = result.spread(contestant.label, figure.key)
-            if own and other and contestant.peer.name != "tidegate" and other.median < own.median:
+            if contestant.peer.name == "tidegate" or own is None or other is None:
+                continue
+            if other.median > own.median if figure.more_is_better else other.median < own.median:
                 behind = f"{own.median:.{figure.digits}f} against {other.median:.{figure.digits}f}"
                 losses.append(f"- {scenario.title}: {contestant.label} is ahead in {figure.title}, {behind}.")
     return losses or ["In none of the scenarios measured here is a peer ahead in the first column of its table."]

@@ -7,6 +7,7 @@ import os
 import platform
 import re
 import statistics
+import time
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -47,11 +48,13 @@ class Result:
     samples: list[Sample] = field(default_factory=list)
     thrown_out: list[str] = field(default_factory=list)
     absent: dict[str, str] = field(default_factory=dict)
+    busy_before: float = 0
+    """The share of all cores that something else used in the second before the run."""
 
     @classmethod
     def begin(cls, scenario: Scenario, settings: Settings) -> Result:
         taken = datetime.now(UTC).isoformat(timespec="seconds")
-        return cls(scenario.name, taken, _machine(), asdict(settings))
+        return cls(scenario.name, taken, _machine(), asdict(settings), busy_before=_busy())
 
     @classmethod
     def read(cls, name: str) -> Result | None:
@@ -78,6 +81,22 @@ class Result:
 
 def _path(name: str) -> Path:
     return RESULTS / f"{name}.json"
+
+
+def _busy() -> float:
+    """The share of the machine that is in use right now."""
+    before = _core_seconds()
+    time.sleep(1)
+    after = _core_seconds()
+    busy, all_time = (now - then for now, then in zip(after, before, strict=True))
+    return round(busy / all_time, 3)
+
+
+def _core_seconds() -> tuple[int, int]:
+    """Busy and total time of all cores, from the first line of /proc/stat (proc(5))."""
+    user, nice, system, idle, waiting, *rest = map(int, Path("/proc/stat").read_text().split("\n")[0].split()[1:9])
+    busy = user + nice + system + sum(rest)
+    return busy, busy + idle + waiting
 
 
 def _machine() -> dict[str, str]:

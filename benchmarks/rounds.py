@@ -1,5 +1,6 @@
 """Runs a scenario: all contestants in turn, again and again, so that a slow moment of the machine meets them all."""
 
+import subprocess
 import sys
 from collections.abc import Sequence
 
@@ -22,7 +23,7 @@ def run_scenario(scenario: Scenario, stage: Stage, only: Sequence[str] = ()) -> 
         for contestant in (*contestants[turn:], *contestants[:turn]):
             try:
                 figures = scenario.measure(contestant, stage, context)
-            except BenchmarkError as error:
+            except (BenchmarkError, OSError, subprocess.SubprocessError) as error:
                 result.thrown_out.append(f"{contestant.label}, round {number + 1}: {error}")
                 _say(f"{scenario.name}: thrown out: {result.thrown_out[-1]}")
                 continue

@@ -27,19 +27,18 @@ class Figure:
     key: str
     title: str
     digits: int = 1
+    more_is_better: bool = False
 
 
 @dataclass(frozen=True)
 class Goal:
-    """A bound on the median of a figure, as a ratio to another contestant's or, without one, as it is."""
+    """A bound on the median of a figure: as it is, as a ratio `of` another contestant's, or as what it is `over` it."""
 
     figure: str
     contestant: str
     at_most: float
     of: str | None = None
-    of_figure: str | None = None
-    """The figure of the other contestant, where it is not the same one."""
-    why: str = ""
+    over: str | None = None
 
 
 def _nothing(contestants: tuple[Contestant, ...], stage: Stage) -> Figures:

@@ -33,8 +33,8 @@ class Workload:
     routes: int = 200
     workers: int = 1
     access_log: bool = False
-    handler: bool = False
-    """The first route is answered by Python code in the gateway instead of by the service."""
+    handler: str = ""
+    """Python code, as `module:function`, that answers the first route instead of the service."""
 
     def prefix(self, route: int) -> str:
         """The path that a route owns, with all that is below it."""

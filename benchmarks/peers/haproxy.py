@@ -4,7 +4,6 @@ As its configuration manual advises: a `map_beg` file instead of one rule a rout
 always` where every request may use any connection.
 """
 
-import resource
 import shutil
 from dataclasses import dataclass
 
@@ -14,7 +13,9 @@ from benchmarks.workload import HOST, Launch, Protocol, Site, Workload
 CONFIGURATION = """\
 global
     nbthread {workers}
-    maxconn {connections}
+    maxconn 15000
+    tune.bufsize 65536
+    no strict-limits
     tune.ssl.default-dh-param 2048
     stats socket {folder}/haproxy.sock
 
@@ -74,7 +75,6 @@ class Haproxy:
         configuration.write_text(
             CONFIGURATION.format(
                 workers=workload.workers,
-                connections=min(30_000, resource.getrlimit(resource.RLIMIT_NOFILE)[1] // 2 - 1000),
                 folder=site.folder,
                 host=HOST,
                 port=site.port,

@@ -20,10 +20,10 @@ pid {folder}/nginx.pid;
 error_log stderr error;
 events {{ worker_connections 16384; }}
 http {{
-    access_log {access_log};
     log_format json escape=json '{{"time":"$time_iso8601","method":"$request_method","path":"$uri",'
         '"status":$status,"bytes":$body_bytes_sent,"seconds":$request_time,"upstream_seconds":"$upstream_response_time",'
         '"client":"$remote_addr","request_id":"$request_id"}}';
+    access_log {access_log};
     tcp_nodelay on;
     server_tokens off;
     keepalive_requests 1000000000;
@@ -45,6 +45,8 @@ http {{
     proxy_http_version 1.1;
     proxy_request_buffering off;
     proxy_max_temp_file_size 0;
+    proxy_buffers 16 32k;
+    client_body_buffer_size 256k;
     proxy_set_header Connection "";
 {headers}
 

@@ -53,5 +53,5 @@ def _document(workload: Workload, site: Site) -> Json:
 def _route(workload: Workload, number: int) -> Json:
     route: Json = {"name": f"route-{number}", "paths": [workload.prefix(number)]}
     if workload.handler and number == 0:
-        return route | {"handler": "benchmarks.applications.handlers:small_json"}
+        return route | {"handler": workload.handler}
     return route | {"service": "service", "preserve_host": True}

@@ -1,6 +1,19 @@
 """The scenarios, in the order of the page."""
 
 from benchmarks.scenario import Scenario
+from benchmarks.scenarios.bodies import BODY_SCENARIOS
 from benchmarks.scenarios.cpu import CPU_SCENARIOS
+from benchmarks.scenarios.footprint import FOOTPRINT_SCENARIOS
+from benchmarks.scenarios.isolation import ISOLATION_SCENARIOS
+from benchmarks.scenarios.latency import LATENCY_SCENARIOS
+from benchmarks.scenarios.routes import ROUTE_SCENARIOS
 
-SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for scenario in (*CPU_SCENARIOS,)}
+_ALL = (
+    *CPU_SCENARIOS,
+    *LATENCY_SCENARIOS,
+    *FOOTPRINT_SCENARIOS,
+    *BODY_SCENARIOS,
+    *ROUTE_SCENARIOS,
+    *ISOLATION_SCENARIOS,
+)
+SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for scenario in _ALL}

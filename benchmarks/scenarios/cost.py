@@ -38,7 +38,7 @@ def cost_of(load: Load) -> Callable[[Contestant, Stage, Mapping[str, float]], Fi
             "rate": outcome.requests / outcome.seconds,
             "busy": used.total / outcome.seconds,
             "requests": float(outcome.requests),
-            "bytes_per_cpu_second": outcome.bytes_read / used.total,
+            "gigabytes_per_cpu_second": (outcome.bytes_read + outcome.requests * load.upload) / used.total / 1e9,
         }
 
     return measure

@@ -21,6 +21,7 @@ HTTP1 = Workload()
 TLS_HTTP1 = Workload(client=Protocol.TLS_HTTP1)
 TLS_HTTP2 = Workload(client=Protocol.TLS_HTTP2)
 GRPC = Workload(client=Protocol.H2C, upstream=Protocol.H2C)
+SMALL_JSON = Workload(routes=1, handler="benchmarks.applications.handlers:small_json")
 SPREAD = Load(connections=64)
 MULTIPLEXED = Load(connections=8, streams=8)
 
@@ -99,8 +100,8 @@ CPU_SCENARIOS = (
         title="Python handler, small JSON",
         description="A function that makes a small JSON: a handler in the gateway, and raw ASGI under uvicorn.",
         contestants=(
-            Contestant("tidegate", Tidegate(), Workload(routes=1, handler=True)),
-            Contestant("uvicorn", Uvicorn(), Workload(routes=1, handler=True)),
+            Contestant("tidegate", Tidegate(), SMALL_JSON),
+            Contestant("uvicorn", Uvicorn(), SMALL_JSON),
         ),
         figures=COST_FIGURES,
         measure=cost_of(SPREAD),
