@@ -28,10 +28,9 @@ struct Line {
     events: Vec<(Event, u64)>,
     /// Handlers that run on threads.
     blocking: FxHashSet<u32>,
-    /// The app loop knows that something waits; it looks again before it sleeps.
+    /// The app loop is at it, and drains again until it finds nothing: no need to wake it.
     awake: bool,
     closed: bool,
-    idle_threads: usize,
 }
 
 /// What the app loop takes at once.
@@ -39,8 +38,6 @@ struct Line {
 pub struct Drained {
     pub jobs: Vec<Arc<Job>>,
     pub events: Vec<(Event, u64)>,
-    /// More waits: the loop is to come again without sleeping.
-    pub more: bool,
 }
 
 impl Queue {
@@ -64,6 +61,8 @@ impl Queue {
     }
 
     /// Takes up to `most` jobs and all events. `woken`: the pipe was readable.
+    ///
+    /// Whoever found something must come again; whoever found nothing may sleep until the pipe is readable.
     pub fn drain(&self, most: usize, woken: bool) -> Drained {
         if woken {
             // One byte is in it at most, so this neither blocks nor leaves any; a failure would only cost a wake.
@@ -71,11 +70,10 @@ impl Queue {
         }
         let mut line = self.line();
         let count = line.looped.len().min(most);
-        let jobs = line.looped.drain(..count).collect();
+        let jobs: Vec<_> = line.looped.drain(..count).collect();
         let events = std::mem::take(&mut line.events);
-        let more = !line.looped.is_empty();
-        line.awake = more;
-        Drained { jobs, events, more }
+        line.awake = count > 0 || !events.is_empty();
+        Drained { jobs, events }
     }
 
     /// Waits for a job of a blocking handler; `None` once the queue is closed.
@@ -88,16 +86,8 @@ impl Queue {
             if line.closed {
                 return None;
             }
-            line.idle_threads += 1;
             line = self.ready.wait(line).unwrap_or_else(std::sync::PoisonError::into_inner);
-            line.idle_threads -= 1;
         }
-    }
-
-    /// Jobs that wait for a thread while none is idle: a reason to start another.
-    pub fn lacks_threads(&self) -> bool {
-        let line = self.line();
-        line.threaded.len() > line.idle_threads
     }
 
     /// No thread waits any longer and no job is taken in.
@@ -122,7 +112,7 @@ impl Bridge for Queue {
             return Err(Overloaded);
         }
         waiting.push_back(job);
-        if blocking && line.idle_threads > 0 {
+        if blocking {
             drop(line);
             self.ready.notify_one();
         } else if !std::mem::replace(&mut line.awake, true) {
