@@ -81,6 +81,7 @@ def _check_forwarded(seen: dict[str, str], workload: Workload, port: int) -> Non
         "x-forwarded-for": r"[0-9a-f.:]+",
         "x-forwarded-proto": "https" if workload.client.is_encrypted else "http",
         "x-forwarded-host": re.escape(f"{HOST}:{port}"),
+        "x-forwarded-port": str(port),
         "x-request-id": r"\S{16,}",
     }
     for name, pattern in expected.items():

@@ -16,9 +16,9 @@ them anew.
 
 - Two cores. The gateway has core 0 to itself; the load generator and the service share core 1.
 - All contestants do the same work, from one description (`benchmarks/workload.py`): 200 routes to one service,
-  `x-forwarded-for`, `-proto` and `-host`, a fresh `x-request-id`, metrics on, access log off, bodies streamed. Each is
-  tuned as its own documentation advises. Before a round is measured, its answers, and the headers that the service
-  sees, are checked.
+  `x-forwarded-for`, `-proto`, `-host` and `-port`, a fresh `x-request-id`, metrics on, access log off, bodies
+  streamed. Each is tuned as its own documentation advises. Before a round is measured, its answers, and the headers
+  that the service sees, are checked.
 - CPU per request is user and system time of the gateway's whole process tree, divided by the requests that were
   answered. Unlike throughput it does not depend on how much of the core the load leaves unused.
 - Rounds are interleaved (A B C, B C A, ...), each with a fresh process and a warm-up; a table shows the median of all

@@ -24,8 +24,8 @@ class Protocol(StrEnum):
 class Workload:
     """The work of a gateway: routes to one service, and the headers that tell it who called.
 
-    Each request gains `x-forwarded-for`, `-proto` and `-host` and an `x-request-id` that the gateway makes up. Metrics
-    are on. Bodies stream: nothing is collected before it is passed on.
+    Each request gains `x-forwarded-for`, `-proto`, `-host` and `-port`, and an `x-request-id` that the gateway makes
+    up. Metrics are on. Bodies stream: nothing is collected before it is passed on.
     """
 
     client: Protocol = Protocol.HTTP1
@@ -33,6 +33,8 @@ class Workload:
     routes: int = 200
     workers: int = 1
     access_log: bool = False
+    as_it_comes: bool = False
+    """Tidegate with all that it does by default, which is more than is asked of the peers."""
     handler: str = ""
     """Python code, as `module:function`, that answers the first route instead of the service."""
 

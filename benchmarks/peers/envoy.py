@@ -16,6 +16,8 @@ from benchmarks.workload import HOST, Launch, Protocol, Site, Workload
 BINARY = TOOLS / "venv" / "bin" / "envoy"
 TYPES = "type.googleapis.com"
 UNLIMITED = 1_000_000
+FORWARDED = {"x-forwarded-host": "%REQ(:AUTHORITY)%", "x-forwarded-port": "%DOWNSTREAM_LOCAL_PORT%"}
+"""The headers it does not set by itself, as it does `x-forwarded-for` and `-proto`."""
 
 Json: TypeAlias = dict[str, Any]
 
@@ -110,10 +112,8 @@ def _virtual_host(workload: Workload) -> Json:
         "name": "all",
         "domains": ["*"],
         "request_headers_to_add": [
-            {
-                "header": {"key": "x-forwarded-host", "value": "%REQ(:AUTHORITY)%"},
-                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-            }
+            {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+            for name, value in FORWARDED.items()
         ],
         "matcher": {
             "matcher_tree": {

@@ -35,6 +35,7 @@ frontend clients
     http-request set-header x-request-id %[unique-id]
     http-request set-header x-forwarded-proto {scheme}
     http-request set-header x-forwarded-host %[req.hdr(host)]
+    http-request set-header x-forwarded-port %[dst_port]
     http-request return status 404 unless {{ path,map_beg({map}) -m found }}
     use_backend %[path,map_beg({map})]
 

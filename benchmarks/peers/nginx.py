@@ -75,6 +75,7 @@ HEADERS = {
     "X-Forwarded-For": "$proxy_add_x_forwarded_for",
     "X-Forwarded-Proto": "$scheme",
     "X-Forwarded-Host": "$http_host",
+    "X-Forwarded-Port": "$server_port",
     "X-Request-Id": "$request_id",
 }
 

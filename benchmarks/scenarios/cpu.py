@@ -30,7 +30,7 @@ CPU_SCENARIOS = (
         name="http1",
         title="HTTP/1.1 to HTTP/1.1",
         description="64 connections ask in turn for 200 routes; 200 bytes of JSON come back.",
-        contestants=_proxies(HTTP1),
+        contestants=(*_proxies(HTTP1), Contestant("tidegate, as it comes", Tidegate(), Workload(as_it_comes=True))),
         figures=COST_FIGURES,
         measure=cost_of(SPREAD),
         goals=(_at_most(1.0, "nginx"), _at_most(0.5, "envoy")),
