@@ -5,3 +5,4 @@ pub mod path;
 pub mod plan;
 pub mod problem;
 pub mod routing;
+pub mod template;

@@ -8,8 +8,10 @@ mod host;
 mod lookup;
 mod pattern;
 mod router;
+mod target;
 mod trie;
 
 pub use host::{HostError, normalise_host};
 pub use lookup::{Captures, Lookup, query_pairs};
 pub use router::{Found, Router};
+pub use target::UpstreamTarget;
