@@ -15,6 +15,9 @@ from benchmarks.processes import BenchmarkError
 from benchmarks.workload import HOST, Protocol, Workload
 
 WRK_SCRIPT = BENCHMARKS / "probes" / "in_turn.lua"
+CIPHER = "TLS_AES_128_GCM_SHA256"
+"""The same for all: some servers would choose another by themselves."""
+
 GRPC_MESSAGE = b"\x00\x00\x00\x00\x20" + b"x" * 32
 """A message of 32 bytes with its gRPC prefix."""
 
@@ -62,6 +65,8 @@ def _wrk(load: Load, port: int, seconds: float, targets: Path) -> Outcome:
 
 def _h2load(load: Load, workload: Workload, seconds: float, targets: Path) -> Outcome:
     options = [f"-c{load.connections}", "-t1", f"-D{seconds:g}s", f"-m{load.streams}", "-i", str(targets)]
+    if workload.client.is_encrypted:
+        options.append(f"--tls13-ciphers={CIPHER}")
     if workload.client is Protocol.TLS_HTTP1:
         options.append("--h1")
     if workload.upstream is Protocol.H2C:
@@ -77,6 +82,8 @@ def read_h2load(output: str) -> Outcome:
     statuses = re.search(r"status codes: (\d+) 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx", output)
     finished = re.search(r"finished in ([\d.]+)(ms|s|us)", output)
     traffic = re.search(r"traffic: \S+ \((\d+)\) total", output)
+    if "Cipher: " in output and f"Cipher: {CIPHER}\n" not in output:
+        raise BenchmarkError(f"the cipher is not {CIPHER}\n{output[:2000]}")
     if not (counts and statuses and finished and traffic):
         raise BenchmarkError(f"h2load printed something else\n{output[-2000:]}")
     succeeded, *problems = map(int, counts.groups())

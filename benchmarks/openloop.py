@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import toolbox
-from benchmarks.places import LOAD_CORE
+from benchmarks.places import FIRST, LOAD_CORE
 from benchmarks.processes import BenchmarkError
 
 CONNECTIONS = 64
@@ -28,7 +28,7 @@ def run_schedule(
     """Sends `rate` requests a second over HTTP/1.1; with `first`, before anything else that wants the load's core."""
     file = folder / "schedule.txt"
     file.write_text("".join(f"{target}\n" for target in targets))
-    priority = ["chrt", "--fifo", "10"] if first else []
+    priority = ["chrt", "--fifo", str(FIRST)] if first else []
     times = [f"{rate:.1f}", f"{warm_up:g}", f"{seconds:g}"]
     program = [toolbox.command("openloop"), str(port), str(CONNECTIONS), *times, str(file)]
     done = subprocess.run(

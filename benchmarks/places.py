@@ -18,3 +18,6 @@ RUNS = TOOLS / "runs"
 
 GATEWAY_CORE = 0
 LOAD_CORE = 1
+
+FIRST = 10
+"""The real-time priority of load and backends where something else may want their core."""

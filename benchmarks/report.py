@@ -27,6 +27,7 @@ them anew.
 - Ratios are taken within one run. Absolute figures are those of a small virtual machine and compare with nothing else.
 """
 
+GLANCED_AT = ("nginx", "envoy", "haproxy", "uvicorn")
 QUIET = 0.05
 """More of the machine than this in use by others makes a run doubtful."""
 
@@ -40,6 +41,7 @@ def page() -> str:
     judged = [(scenario, goal, *_judge(result, goal)) for scenario, result in results for goal in scenario.goals]
     for scenario, goal, measured, verdict in judged:
         lines.append(f"| {scenario.title} | {_wording(scenario, goal)} | {measured} | {verdict} |")
+    lines += ["", "## At a glance", "", *_glance(results)]
     lines += ["", "## Where we lose", "", *_losses(results), ""]
     for scenario, result in results:
         lines += section(scenario, result)
@@ -111,6 +113,26 @@ def _measured(result: Result, goal: Goal) -> float | None:
     return own.median - other.median if goal.over else own.median / other.median
 
 
+def _glance(results: list[tuple[Scenario, Result]]) -> list[str]:
+    """The first figure of each scenario, as a ratio to each peer's."""
+    lines = [
+        "The first column of each scenario's table: Tidegate's, and how many times each peer's that is.",
+        "",
+        "| scenario | Tidegate |" + "".join(f" of {peer} |" for peer in GLANCED_AT),
+        "|---|---:|" + "---:|" * len(GLANCED_AT),
+    ]
+    for scenario, result in results:
+        figure = scenario.figures[0]
+        own = result.spread("tidegate", figure.key)
+        if own is None:
+            continue
+        others = [result.spread(peer, figure.key) for peer in GLANCED_AT]
+        ratios = [f"{own.median / other.median:.2f}" if other and other.median else "" for other in others]
+        value = f"{own.median:.{figure.digits}f} {figure.title}"
+        lines.append(f"| {scenario.title} | {value} |" + "".join(f" {ratio} |" for ratio in ratios))
+    return lines
+
+
 def _losses(results: list[tuple[Scenario, Result]]) -> list[str]:
     """Every first figure in which a peer is better than Tidegate, however small the goal."""
     losses = []
@@ -124,6 +146,8 @@ def _losses(results: list[tuple[Scenario, Result]]) -> list[str]:
             if other.median > own.median if figure.more_is_better else other.median < own.median:
                 behind = f"{own.median:.{figure.digits}f} against {other.median:.{figure.digits}f}"
                 losses.append(f"- {scenario.title}: {contestant.label} is ahead in {figure.title}, {behind}.")
+    if not any(result.spread("tidegate", scenario.figures[0].key) for scenario, result in results):
+        return ["Nothing is measured yet."]
     return losses or ["In none of the scenarios measured here is a peer ahead in the first column of its table."]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from types import TracebackType
 from benchmarks import toolbox
 from benchmarks.check import check_answers
 from benchmarks.peers import Peer
-from benchmarks.places import GATEWAY_CORE, LOAD_CORE, RUNS
+from benchmarks.places import FIRST, GATEWAY_CORE, LOAD_CORE, RUNS
 from benchmarks.processes import Process, free_ports
 from benchmarks.workload import Protocol, Site, Workload
 
@@ -60,6 +61,17 @@ class Stage:
         for backend in self._backends:
             backend.kill()
             backend.wait()
+
+    @contextmanager
+    def backends_first(self) -> Iterator[None]:
+        """Lets the backends run before anything else that wants the load's core."""
+        for backend in self._backends:
+            os.sched_setscheduler(backend.pid, os.SCHED_FIFO, os.sched_param(FIRST))
+        try:
+            yield
+        finally:
+            for backend in self._backends:
+                os.sched_setscheduler(backend.pid, os.SCHED_OTHER, os.sched_param(0))
 
     def site(self, peer: Peer, workload: Workload) -> Site:
         """A folder and ports for one run; what an earlier run left there is gone."""

@@ -3,7 +3,7 @@
 import http.client
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from benchmarks.load import Load, run_load
 from benchmarks.openloop import run_schedule
@@ -32,7 +32,8 @@ def _measure(contestant: Contestant, stage: Stage, context: Mapping[str, float])
     native = [workload.target(number) for number in range(1, workload.routes)]
     with stage.open(contestant.peer, workload, core=None) as running:
         _give_workers_a_core(running)
-        with _spinning(running, workload.target(0)) if contestant.label == BESIDE else _quiet():
+        disturbance = _spinning(running, workload.target(0)) if contestant.label == BESIDE else nullcontext()
+        with stage.backends_first(), disturbance:
             site, rate = running.site, context["rate"]
             seen = run_schedule(site.port, native, rate, settings.warm_up, settings.seconds, site.folder, first=True)
     return {"p99": seen.p99, "p50": seen.p50, "p999": seen.p999}
@@ -45,11 +46,6 @@ def _give_workers_a_core(running: Running) -> None:
         raise BenchmarkError(f"no thread is named `{WORKER_THREAD}`: {sorted(set(threads.values()))}")
     for thread, name in threads.items():
         running.process.pin_thread(thread, GATEWAY_CORE if name.startswith(WORKER_THREAD) else LOAD_CORE)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    yield
 
 
 @contextmanager
