@@ -2,14 +2,14 @@
 
 use tidegate_http1::RequestKind;
 
-use crate::corpus::{Random, requests, responses};
+use crate::corpus::{Random, cases, requests, responses};
 use crate::reading::{Kind, Outcome, read};
 
 fn outcome_does_not_depend_on_pieces(make: fn(&mut Random) -> Vec<u8>, kind: Kind, seed: u64) {
     let mut random = Random::new(seed);
     let mut accepted = 0;
-    const COUNT: usize = 4000;
-    for _ in 0..COUNT {
+    let count = cases(4000);
+    for _ in 0..count {
         let bytes = make(&mut random);
         let whole = read(&bytes, &[], kind);
         accepted += usize::from(matches!(whole, Outcome::Message(_)));
@@ -37,8 +37,8 @@ fn outcome_does_not_depend_on_pieces(make: fn(&mut Random) -> Vec<u8>, kind: Kin
     }
     // A generator that makes only good or only bad messages would test nothing.
     assert!(
-        accepted > COUNT / 10 && accepted < COUNT * 9 / 10,
-        "{accepted} of {COUNT} accepted"
+        accepted > count / 10 && accepted < count * 9 / 10,
+        "{accepted} of {count} accepted"
     );
 }
 

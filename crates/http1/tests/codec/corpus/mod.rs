@@ -8,6 +8,15 @@ mod pieces;
 
 use pieces::*;
 
+/// How many messages a test makes: its own number, times `HTTP1_TEST_EFFORT` where someone hunts for longer.
+pub fn cases(number: usize) -> usize {
+    let effort = std::env::var("HTTP1_TEST_EFFORT").ok();
+    number
+        * effort
+            .and_then(|text| text.parse::<usize>().ok())
+            .unwrap_or(1)
+}
+
 /// A small generator of pseudo-random numbers (xorshift64*): the same seed gives the same messages everywhere.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
