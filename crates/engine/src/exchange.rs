@@ -151,6 +151,8 @@ impl Request {
 #[derive(Debug, Default)]
 pub struct Answer {
     pub status: u16,
+    /// The protocol it came by; `None` while the gateway is the one that answers.
+    pub protocol: Option<Protocol>,
     /// End-to-end fields only.
     pub head: Head,
 }
@@ -178,6 +180,8 @@ pub struct Exchange {
     /// Index into `snapshot.routes`.
     pub route: Option<usize>,
     pub captures: Captures,
+    /// The peer is a trusted proxy: what it says about the client is believed. Set by `policies::trust::admit`.
+    pub trusted: bool,
     /// Who asks: the peer, or what a trusted proxy says.
     pub client_ip: IpAddr,
     /// Empty until the `request_id` policy has run.

@@ -46,7 +46,7 @@ impl Head {
         self.get_all(name).next()
     }
 
-    pub fn get_all<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+    pub fn get_all<'a>(&'a self, name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
         let known = Known::of(name);
         self.fields
             .iter()

@@ -1,5 +1,6 @@
 //! Networks in CIDR form.
 
+use std::io::Write;
 use std::net::IpAddr;
 
 /// A set of networks; an IPv4 address that came mapped into IPv6 counts as IPv4.
@@ -63,6 +64,22 @@ fn same_prefix(left: u128, right: u128, bits: u8) -> bool {
     bits == 0 || (left ^ right) >> (128 - u32::from(bits)) == 0
 }
 
+/// Writes an address as text; several times faster than `Display` for IPv4.
+pub fn write_address(out: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        IpAddr::V4(address) => {
+            let mut digits = itoa::Buffer::new();
+            for (index, octet) in address.octets().into_iter().enumerate() {
+                if index > 0 {
+                    out.push(b'.');
+                }
+                out.extend_from_slice(digits.format(octet).as_bytes());
+            }
+        }
+        IpAddr::V6(address) => write!(out, "{address}").expect("a vector takes every byte"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,6 +102,15 @@ mod tests {
             ("0.0.0.0/0", "2001:db8::1", false),
         ] {
             assert_eq!(contains(network, address), held, "{network} {address}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_written_as_the_standard_library_does() {
+        for text in ["0.0.0.0", "192.0.2.1", "255.255.255.255", "2001:db8::1", "::1"] {
+            let mut out = Vec::new();
+            write_address(&mut out, text.parse().unwrap());
+            assert_eq!(out, text.as_bytes());
         }
     }
 

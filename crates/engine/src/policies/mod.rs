@@ -1,0 +1,15 @@
+//! What happens around an answer: one file a policy, called by [`crate::pipeline`] in its order.
+//!
+//! `trust` is no policy: it is the ground all of them stand on, and every exchange begins there.
+
+pub mod forwarded;
+mod header_edits;
+mod local;
+mod random;
+pub mod request_headers;
+pub mod request_id;
+pub mod response_headers;
+pub mod trace_context;
+pub mod trust;
+
+pub use local::Local;

@@ -1,0 +1,17 @@
+//! Removes, sets and adds fields of the request before it goes to the service.
+
+use crate::exchange::Exchange;
+use crate::plan;
+use crate::policies::header_edits::HeaderEdits;
+
+pub struct RequestHeaders(HeaderEdits);
+
+impl RequestHeaders {
+    pub fn compile(plan: &plan::HeaderEdits) -> Self {
+        Self(HeaderEdits::compile(plan))
+    }
+
+    pub fn on_request(&self, exchange: &mut Exchange) {
+        self.0.apply(exchange, |exchange| &mut exchange.request.head);
+    }
+}

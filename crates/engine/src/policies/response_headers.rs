@@ -1,0 +1,17 @@
+//! Removes, sets and adds fields of the answer before it goes to the client.
+
+use crate::exchange::Exchange;
+use crate::plan;
+use crate::policies::header_edits::HeaderEdits;
+
+pub struct ResponseHeaders(HeaderEdits);
+
+impl ResponseHeaders {
+    pub fn compile(plan: &plan::HeaderEdits) -> Self {
+        Self(HeaderEdits::compile(plan))
+    }
+
+    pub fn on_response(&self, exchange: &mut Exchange) {
+        self.0.apply(exchange, |exchange| &mut exchange.answer.head);
+    }
+}

@@ -1,0 +1,22 @@
+//! Counters and histograms, written by workers without a lock or a locked instruction, read by the scraper at any time.
+//!
+//! Every series has one part per worker, made when that worker first needs it: ten thousand routes that nobody calls cost
+//! little more than their names. The set of series is bounded by the document: labels are names from it, status codes
+//! (limited per route) and the words of [`crate::respond::Code`].
+
+mod cell;
+mod histogram;
+mod listener;
+mod registry;
+mod render;
+mod route;
+mod service;
+mod shards;
+mod text;
+mod worker;
+
+pub use listener::ListenerSeries;
+pub use registry::Registry;
+pub use route::{RouteSeries, Sample};
+pub use service::ServiceSeries;
+pub use text::Format;

@@ -1,0 +1,201 @@
+//! Every series there is, found by name when a document is compiled and never on the way of a request.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::clock::Millis;
+use crate::telemetry::Wall;
+use crate::telemetry::metrics::cell::Counter;
+use crate::telemetry::metrics::listener::ListenerSeries;
+use crate::telemetry::metrics::route::RouteSeries;
+use crate::telemetry::metrics::service::ServiceSeries;
+use crate::telemetry::metrics::shards::Shards;
+use crate::telemetry::metrics::worker::WorkerPart;
+
+/// Long enough for a scraper to read the last counts of a series that is gone.
+const GRACE_MS: Millis = 5 * 60 * 1000;
+
+pub struct Registry {
+    workers: usize,
+    pub(super) wall: Arc<Wall>,
+    pub(super) started_millis: u64,
+    pub(super) parts: Shards<WorkerPart>,
+    routes: Table<(Box<str>, Box<str>), RouteSeries>,
+    services: Table<Box<str>, ServiceSeries>,
+    listeners: Table<Box<str>, ListenerSeries>,
+    /// Written by whoever reloads, one at a time.
+    pub(super) reloads: Reloads,
+    /// Added to by any thread, since it is rare.
+    pub(crate) access_log_dropped: AtomicU64,
+}
+
+#[derive(Default)]
+pub(super) struct Reloads {
+    pub applied: Counter,
+    pub refused: Counter,
+    pub last_success_millis: Counter,
+}
+
+impl Registry {
+    pub fn new(workers: usize, wall: Arc<Wall>) -> Self {
+        Self {
+            workers: workers.max(1),
+            started_millis: wall.now_millis(),
+            wall,
+            parts: Shards::new(workers.max(1)),
+            routes: Table::default(),
+            services: Table::default(),
+            listeners: Table::default(),
+            reloads: Reloads::default(),
+            access_log_dropped: AtomicU64::new(0),
+        }
+    }
+
+    /// The series of a route: the same as long as anybody holds it, so counts go on over a reload.
+    pub fn route(&self, route: &str, service: &str) -> Arc<RouteSeries> {
+        let key = (route.into(), service.into());
+        self.routes.get(key, || RouteSeries::new(route, service, self.workers))
+    }
+
+    pub fn service(&self, service: &str) -> Arc<ServiceSeries> {
+        self.services.get(service.into(), || ServiceSeries::new(service, self.workers))
+    }
+
+    pub fn listener(&self, listener: &str) -> Arc<ListenerSeries> {
+        self.listeners.get(listener.into(), || ListenerSeries::new(listener, self.workers))
+    }
+
+    /// A document was put into effect, the first one too. Series of what it no longer has are let go.
+    pub fn applied(&self) {
+        self.reloads.applied.add(1);
+        self.reloads.last_success_millis.set(self.wall.now_millis());
+        self.sweep();
+    }
+
+    /// A document was refused.
+    pub fn refused_document(&self) {
+        self.reloads.refused.add(1);
+    }
+
+    pub(crate) fn worker(&self, worker: usize, count: impl FnOnce(&WorkerPart)) {
+        count(self.parts.of(worker));
+    }
+
+    pub(super) fn sweep(&self) {
+        let now = self.wall.engine_millis();
+        self.routes.sweep(now, RouteSeries::is_unused);
+        self.services.sweep(now, ServiceSeries::is_unused);
+        self.listeners.sweep(now, ListenerSeries::is_unused);
+    }
+
+    pub(super) fn routes(&self) -> Vec<Arc<RouteSeries>> {
+        self.routes.list()
+    }
+
+    pub(super) fn services(&self) -> Vec<Arc<ServiceSeries>> {
+        self.services.list()
+    }
+
+    pub(super) fn listeners(&self) -> Vec<Arc<ListenerSeries>> {
+        self.listeners.list()
+    }
+}
+
+/// Series by name, in order. Its lock is taken by those who compile and those who scrape, never by a worker on a request.
+struct Table<K, S>(Mutex<BTreeMap<K, Entry<S>>>);
+
+struct Entry<S> {
+    series: Arc<S>,
+    /// When it was first seen that nobody holds the series any more.
+    left: Option<Millis>,
+}
+
+impl<K, S> Default for Table<K, S> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: Ord, S> Table<K, S> {
+    fn get(&self, key: K, make: impl FnOnce() -> S) -> Arc<S> {
+        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = table.entry(key).or_insert_with(|| Entry { series: Arc::new(make()), left: None });
+        entry.left = None;
+        entry.series.clone()
+    }
+
+    /// Lets go what nobody holds: at once what never counted anything, the rest after the grace.
+    fn sweep(&self, now: Millis, is_unused: impl Fn(&S) -> bool) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, entry| {
+            if Arc::strong_count(&entry.series) > 1 {
+                entry.left = None;
+                return true;
+            }
+            let left = *entry.left.get_or_insert(now);
+            !is_unused(&entry.series) && now.saturating_sub(left) < GRACE_MS
+        });
+    }
+
+    fn list(&self) -> Vec<Arc<S>> {
+        let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        table.values().map(|entry| entry.series.clone()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::telemetry::metrics::Sample;
+
+    const SAMPLE: Sample = Sample {
+        status: 200,
+        duration_micros: 0,
+        upstream_micros: None,
+        request_bytes: 0,
+        answer_bytes: 0,
+        retries: 0,
+    };
+
+    fn registry(clock: &Clock) -> Registry {
+        Registry::new(2, Arc::new(Wall::new(clock.clone())))
+    }
+
+    #[test]
+    fn a_series_lives_on_over_a_reload() {
+        let registry = registry(&Clock::default());
+        let before = registry.route("a", "s");
+        let after = registry.route("a", "s");
+        assert!(Arc::ptr_eq(&before, &after));
+        assert!(!Arc::ptr_eq(&before, &registry.route("a", "t")));
+    }
+
+    #[test]
+    fn a_series_that_nobody_holds_goes_after_the_grace() {
+        let clock = Clock::default();
+        let registry = registry(&clock);
+        registry.route("used", "s").observe(1, &SAMPLE);
+        let held = registry.route("held", "s");
+        drop(registry.route("unused", "s"));
+        registry.applied();
+        assert_eq!(registry.routes().len(), 2);
+        clock.advance(GRACE_MS - 1000);
+        registry.applied();
+        assert_eq!(registry.routes().len(), 2);
+        clock.advance(1001);
+        registry.applied();
+        assert_eq!(registry.routes().len(), 1);
+        assert!(Arc::ptr_eq(&registry.routes()[0], &held));
+    }
+
+    #[test]
+    fn a_series_that_comes_back_within_the_grace_goes_on() {
+        let clock = Clock::default();
+        let registry = registry(&clock);
+        registry.route("a", "s").observe(0, &SAMPLE);
+        registry.applied();
+        clock.advance(GRACE_MS - 1);
+        assert_eq!(registry.route("a", "s").read().statuses, [(200, 1)]);
+    }
+}

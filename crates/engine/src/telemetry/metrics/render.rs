@@ -1,0 +1,152 @@
+//! Every family the gateway shows, in one place. `docs/reference/metrics.md` describes the same list.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::respond::Code;
+use crate::telemetry::metrics::histogram::Reading;
+use crate::telemetry::metrics::registry::Registry;
+use crate::telemetry::metrics::route::{CLASSES, RouteReading, RouteSeries, class};
+use crate::telemetry::metrics::text::{Format, Kind, Text};
+
+type Routes = Vec<(Arc<RouteSeries>, RouteReading)>;
+
+/// What routes counted, by the service they go to.
+#[derive(Default)]
+struct Upstream {
+    latency: Reading,
+    retries: u64,
+}
+
+impl Registry {
+    /// Renders all metrics. Slow work for the thread that serves the scraper: no worker waits for it.
+    pub fn render(&self, format: Format) -> String {
+        self.sweep();
+        let mut text = Text::new(format);
+        let read = |series: Arc<RouteSeries>| (!series.is_unused()).then(|| (series.clone(), series.read()));
+        let routes: Routes = self.routes().into_iter().filter_map(read).collect();
+        render_requests(&mut text, &routes);
+        render_upstream(&mut text, &routes);
+        self.render_pools(&mut text);
+        self.render_connections(&mut text);
+        self.render_workers(&mut text);
+        self.render_process(&mut text);
+        text.finish()
+    }
+
+    fn render_pools(&self, text: &mut Text) {
+        let services: Vec<_> = self.services().into_iter().filter(|series| !series.is_unused()).collect();
+        let readings: Vec<_> = services.iter().map(|series| (&*series.service, series.read())).collect();
+        text.family("tidegate_pool_connections", Kind::Gauge, "Open connections to services.");
+        for (service, reading) in &readings {
+            text.sample(&[("service", service), ("state", "idle")], reading.idle);
+            text.sample(&[("service", service), ("state", "busy")], reading.busy);
+        }
+        text.family("tidegate_pool_opened", Kind::Counter, "Connections opened to services.");
+        for (service, reading) in &readings {
+            text.sample(&[("service", service)], reading.opened);
+        }
+        text.family("tidegate_pool_reused", Kind::Counter, "Calls that went over a connection that was open already.");
+        for (service, reading) in &readings {
+            text.sample(&[("service", service)], reading.reused);
+        }
+    }
+
+    fn render_connections(&self, text: &mut Text) {
+        let series = self.listeners();
+        let readings: Vec<_> = series.iter().map(|series| (&*series.listener, series.read())).collect();
+        text.family("tidegate_connections", Kind::Gauge, "Open client connections.");
+        for (listener, reading) in &readings {
+            text.sample(&[("listener", listener)], reading.accepted - reading.closed);
+        }
+        text.family("tidegate_connections_accepted", Kind::Counter, "Client connections accepted.");
+        for (listener, reading) in &readings {
+            text.sample(&[("listener", listener)], reading.accepted);
+        }
+        text.family("tidegate_connections_closed", Kind::Counter, "Client connections closed, by either side.");
+        for (listener, reading) in &readings {
+            text.sample(&[("listener", listener)], reading.closed);
+        }
+        text.family("tidegate_connections_refused", Kind::Counter, "Client connections turned away by a limit.");
+        for (listener, reading) in &readings {
+            text.sample(&[("listener", listener)], reading.refused);
+        }
+    }
+
+    fn render_workers(&self, text: &mut Text) {
+        let ended = self.parts.sum(|part| part.ended.get());
+        let begun = self.parts.sum(|part| part.begun.get());
+        text.family("tidegate_requests_in_flight", Kind::Gauge, "Requests that have no complete answer yet.");
+        text.sample(&[], begun.saturating_sub(ended));
+        text.family("tidegate_refusals", Kind::Counter, "Answers the gateway made itself, by their code.");
+        for &code in Code::ALL {
+            let count = self.parts.sum(|part| part.refusals(code));
+            if count > 0 {
+                text.sample(&[("code", code.word())], count);
+            }
+        }
+    }
+
+    fn render_process(&self, text: &mut Text) {
+        text.family("tidegate_access_log_dropped", Kind::Counter, "Access log lines that could not be written.");
+        text.sample(&[], self.access_log_dropped.load(Relaxed));
+        text.family("tidegate_reloads", Kind::Counter, "Documents put into effect or refused, with the first.");
+        text.sample(&[("result", "applied")], self.reloads.applied.get());
+        text.sample(&[("result", "refused")], self.reloads.refused.get());
+        let help = "When a document was last put into effect.";
+        text.family("tidegate_last_reload_success_timestamp_seconds", Kind::Gauge, help);
+        text.seconds(&[], self.reloads.last_success_millis.get());
+        text.family("tidegate_build_info", Kind::Gauge, "The version that runs.");
+        text.sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
+        text.family("process_start_time_seconds", Kind::Gauge, "When the gateway started.");
+        text.seconds(&[], self.started_millis);
+    }
+}
+
+fn render_requests(text: &mut Text, routes: &Routes) {
+    text.family("tidegate_requests", Kind::Counter, "Requests answered.");
+    for (series, reading) in routes {
+        let mut sample = |class: usize, code: &str, count: u64| {
+            let [route, service] = series.labels();
+            text.sample(&[route, service, ("class", CLASSES[class]), ("code", code)], count);
+        };
+        for &(status, count) in &reading.statuses {
+            sample(class(status), itoa::Buffer::new().format(status), count);
+        }
+        for (index, count) in reading.others.into_iter().enumerate().filter(|(_, count)| *count > 0) {
+            sample(index, "other", count);
+        }
+    }
+    let help = "From the arrival of a request's head to the end of its answer.";
+    text.family("tidegate_request_duration_seconds", Kind::Histogram, help);
+    for (series, reading) in routes {
+        text.histogram(&series.labels(), &reading.duration);
+    }
+    text.family("tidegate_request_bytes", Kind::Counter, "Bytes of request bodies.");
+    for (series, reading) in routes {
+        text.sample(&series.labels(), reading.request_bytes);
+    }
+    text.family("tidegate_answer_bytes", Kind::Counter, "Bytes of answer bodies.");
+    for (series, reading) in routes {
+        text.sample(&series.labels(), reading.answer_bytes);
+    }
+}
+
+fn render_upstream(text: &mut Text, routes: &Routes) {
+    let mut services: BTreeMap<&str, Upstream> = BTreeMap::new();
+    for (series, reading) in routes.iter().filter(|(series, _)| !series.service.is_empty()) {
+        let upstream = services.entry(&series.service).or_default();
+        upstream.retries += reading.retries;
+        upstream.latency.add(&reading.upstream);
+    }
+    let help = "From the arrival of a request's head to the head of the service's answer.";
+    text.family("tidegate_upstream_duration_seconds", Kind::Histogram, help);
+    for (service, upstream) in &services {
+        text.histogram(&[("service", service)], &upstream.latency);
+    }
+    text.family("tidegate_upstream_retries", Kind::Counter, "Attempts after the first.");
+    for (service, upstream) in &services {
+        text.sample(&[("service", service)], upstream.retries);
+    }
+}
