@@ -1,0 +1,109 @@
+//! A body that goes out on a stream, as fast as the peer gives credit.
+
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use h2::{Reason, SendStream};
+
+use crate::head::Head;
+use crate::http2::fields;
+use crate::sides::Source;
+
+/// No more credit than this is asked for at once, so that streams share the connection's.
+const RESERVED_BYTES: usize = 64 * 1024;
+/// A last piece up to this is handed over whole: it waits for credit in the connection instead of here.
+const LAST_BYTES: usize = 16 * 1024;
+
+/// Why a body cannot be sent on.
+#[derive(Debug)]
+pub enum SendError {
+    Stream(h2::Error),
+    /// The peer wants no more: the stream is closed in this direction.
+    Closed,
+    /// A trailer cannot be sent.
+    Trailers,
+}
+
+#[derive(Debug)]
+pub struct Outbound {
+    stream: SendStream<Bytes>,
+    ended: bool,
+}
+
+impl Outbound {
+    pub fn new(stream: SendStream<Bytes>, ended: bool) -> Self {
+        Self { stream, ended }
+    }
+
+    pub fn is_ended(&self) -> bool {
+        self.ended
+    }
+
+    pub fn poll_send<S: Source>(&mut self, cx: &mut Context<'_>, source: &mut S) -> Poll<Result<(), SendError>> {
+        let length = source.chunk().len();
+        if self.ended {
+            return Poll::Ready(Err(SendError::Closed));
+        }
+        if length <= LAST_BYTES && source.is_last() {
+            self.ended = true;
+            return Poll::Ready(self.stream.send_data(source.take(length), true).map_err(SendError::Stream));
+        }
+        let wanted = length.min(RESERVED_BYTES);
+        let capacity = match self.stream.capacity() {
+            0 => {
+                self.stream.reserve_capacity(wanted);
+                ready!(self.poll_capacity(cx))?
+            }
+            capacity => capacity,
+        };
+        let last = capacity >= length && source.is_last();
+        let sent = self.stream.send_data(source.take(capacity), last);
+        self.ended = last;
+        Poll::Ready(sent.map_err(SendError::Stream))
+    }
+
+    fn poll_capacity(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, SendError>> {
+        loop {
+            match self.stream.capacity() {
+                0 => match ready!(self.stream.poll_capacity(cx)) {
+                    Some(Ok(_)) => {}
+                    Some(Err(error)) => return Poll::Ready(Err(SendError::Stream(error))),
+                    None => return Poll::Ready(Err(SendError::Closed)),
+                },
+                capacity => return Poll::Ready(Ok(capacity)),
+            }
+        }
+    }
+
+    /// Ends the body, with trailers where there are some.
+    pub fn end(&mut self, trailers: Option<&Head>) -> Result<(), SendError> {
+        if self.ended {
+            return Ok(());
+        }
+        self.ended = true;
+        match trailers {
+            Some(trailers) => {
+                let map = fields::to_map(trailers, 0).map_err(|_| SendError::Trailers)?;
+                self.stream.send_trailers(map).map_err(SendError::Stream)
+            }
+            None => self.stream.send_data(Bytes::new(), true).map_err(SendError::Stream),
+        }
+    }
+
+    /// Ends the body with a piece that is small and at hand.
+    pub fn send_last(&mut self, piece: Bytes) {
+        self.ended = true;
+        // Fails when the peer has gone, and then there is nobody to tell.
+        let _: Result<(), h2::Error> = self.stream.send_data(piece, true);
+    }
+
+    pub fn reset(&mut self, reason: Reason) {
+        self.ended = true;
+        self.stream.send_reset(reason);
+    }
+
+    /// Ready when the peer broke the stream off.
+    pub fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<Result<Reason, h2::Error>> {
+        self.stream.poll_reset(cx)
+    }
+}

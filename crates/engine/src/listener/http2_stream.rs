@@ -1,0 +1,225 @@
+//! One stream of an HTTP/2 client: its request's body in, the answer out.
+
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream};
+use http::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderValue};
+use http::{Response, StatusCode};
+
+use crate::head::Head;
+use crate::http2::fields;
+use crate::http2::inbound::{Inbound, ReadError};
+use crate::http2::outbound::{Outbound, SendError};
+use crate::plan::ListenerLimits;
+use crate::respond::{Code, Failure, write_problem};
+use crate::sides::{BodySize, Client, Filled, Sink, Source};
+use crate::worker::Worker;
+
+pub struct Http2 {
+    worker: Rc<Worker>,
+    limits: Rc<ListenerLimits>,
+    respond: SendResponse<Bytes>,
+    inbound: Inbound,
+    /// There once the head of the answer went.
+    outbound: Option<Outbound>,
+    head_sent: bool,
+}
+
+impl Http2 {
+    pub fn new(
+        worker: &Rc<Worker>,
+        limits: &Rc<ListenerLimits>,
+        respond: SendResponse<Bytes>,
+        body: RecvStream,
+    ) -> Self {
+        Self {
+            worker: worker.clone(),
+            limits: limits.clone(),
+            respond,
+            inbound: Inbound::new(body, true),
+            outbound: None,
+            head_sent: false,
+        }
+    }
+
+    /// Answers a message that never became an exchange.
+    pub fn refuse(mut self, code: Code, is_head: bool) {
+        let mut body = Vec::with_capacity(160);
+        write_problem(&mut body, code, b"");
+        let mut map = HeaderMap::with_capacity(3);
+        map.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        fields::set_length(&mut map, body.len() as u64);
+        self.answer(code.status(), map, is_head);
+        if let Some(outbound) = &mut self.outbound
+            && !outbound.is_ended()
+        {
+            outbound.send_last(Bytes::from(body));
+        }
+    }
+
+    fn answer(&mut self, status: u16, mut map: HeaderMap, over: bool) {
+        self.head_sent = true;
+        if !map.contains_key(DATE) {
+            map.insert(DATE, self.date());
+        }
+        let mut response = Response::new(());
+        // A switch of protocols is a success here (RFC 8441 section 5).
+        *response.status_mut() = match status {
+            101 => StatusCode::OK,
+            status => StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY),
+        };
+        *response.headers_mut() = map;
+        match self.respond.send_response(response, over) {
+            Ok(stream) => self.outbound = Some(Outbound::new(stream, over)),
+            // The client broke the stream off; every later call says so.
+            Err(_) => self.outbound = None,
+        }
+    }
+
+    fn date(&self) -> HeaderValue {
+        let mut date = Vec::with_capacity(29);
+        self.worker.write_date(&mut date);
+        HeaderValue::from_maybe_shared(Bytes::from(date)).expect("a date is visible ASCII")
+    }
+
+    fn sent(&mut self, sent: Result<(), SendError>) -> Result<(), Failure> {
+        sent.map_err(|error| match error {
+            SendError::Stream(error) => Failure::with(Code::ClientGone, error),
+            SendError::Closed => Code::ClientGone.into(),
+            SendError::Trailers => Failure::with(Code::InternalError, "a trailer cannot be sent"),
+        })
+    }
+}
+
+impl Source for Http2 {
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<Filled, Failure>> {
+        let filled = ready!(self.inbound.poll_fill(cx));
+        Poll::Ready(filled.map_err(|error| match error {
+            // The body is not as long as it said, for one.
+            ReadError::Stream(error) if error.is_library() && error.is_reset() => Failure::with(Code::BadBody, error),
+            ReadError::Stream(error) => Failure::with(Code::ClientGone, error),
+            ReadError::Trailers => Failure::with(Code::BadBody, "white space around the value of a trailer"),
+            ReadError::TooLarge => Code::BodyTooLarge.into(),
+        }))
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.inbound.chunk()
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.inbound.consume(count);
+    }
+
+    fn take(&mut self, most: usize) -> Bytes {
+        self.inbound.take(most)
+    }
+
+    fn is_last(&self) -> bool {
+        self.inbound.is_last()
+    }
+
+    fn trailers(&self) -> Option<&Head> {
+        self.inbound.trailers()
+    }
+}
+
+impl Sink for Http2 {
+    fn poll_send<S: Source>(&mut self, cx: &mut Context<'_>, source: &mut S) -> Poll<Result<(), Failure>> {
+        let sent = match &mut self.outbound {
+            Some(outbound) => ready!(outbound.poll_send(cx, source)),
+            None => Err(SendError::Closed),
+        };
+        Poll::Ready(self.sent(sent))
+    }
+
+    fn end(&mut self, trailers: Option<&Head>) {
+        if let Some(outbound) = &mut self.outbound
+            && outbound.end(trailers).is_err()
+        {
+            // Trailers that cannot be sent must not look like trailers that were not there.
+            outbound.reset(Reason::INTERNAL_ERROR);
+        }
+    }
+
+    /// Nothing to do: the connection writes what its streams have, all together, when it is polled next.
+    fn poll_flush(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Client for Http2 {
+    fn send_interim(&mut self, status: u16, head: &Head) {
+        let Ok(map) = fields::to_map(head, 0) else { return };
+        let Ok(status) = StatusCode::from_u16(status) else { return };
+        // RFC 9113 section 8.6: there is no 101.
+        if status == StatusCode::SWITCHING_PROTOCOLS {
+            return;
+        }
+        let mut response = Response::new(());
+        *response.status_mut() = status;
+        *response.headers_mut() = map;
+        // Fails when the client has gone, which the next poll finds.
+        let _: Result<(), h2::Error> = self.respond.send_informational(response);
+    }
+
+    fn send_head(&mut self, status: u16, head: &Head, size: BodySize, length: Option<u64>) {
+        self.inbound.forget();
+        let Ok(mut map) = fields::to_map(head, 2) else {
+            self.abort();
+            return;
+        };
+        match size {
+            // 204 carries no length (RFC 9110 section 8.6); HEAD and 304 carry what a GET would have.
+            BodySize::Empty => {
+                if let Some(length) = length.filter(|_| status != 204) {
+                    fields::set_length(&mut map, length);
+                }
+            }
+            BodySize::Length(length) => fields::set_length(&mut map, length),
+            BodySize::Unknown => {}
+        }
+        let over = matches!(size, BodySize::Empty | BodySize::Length(0));
+        self.answer(status, map, over);
+    }
+
+    fn start_tunnel(&mut self) {
+        self.inbound.limit = u64::MAX;
+    }
+
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let reset = match &mut self.outbound {
+            Some(outbound) => outbound.poll_reset(cx),
+            None if self.head_sent => return Poll::Ready(()),
+            None => self.respond.poll_reset(cx),
+        };
+        reset.map(|_| ())
+    }
+
+    fn limit_body(&mut self, bytes: u64) {
+        self.inbound.limit = bytes;
+    }
+
+    fn patience(&self) -> u64 {
+        self.limits.idle_timeout_ms
+    }
+
+    fn rewind(&mut self) -> bool {
+        self.inbound.rewind()
+    }
+
+    fn head_sent(&self) -> bool {
+        self.head_sent
+    }
+
+    fn abort(&mut self) {
+        self.head_sent = true;
+        match &mut self.outbound {
+            Some(outbound) => outbound.reset(Reason::INTERNAL_ERROR),
+            None => self.respond.send_reset(Reason::INTERNAL_ERROR),
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! HTTP/2 connections to services, shared by the exchanges of a worker.
+//!
+//! Each is driven by a local task. A request takes a stream of the first connection that has one free; when none has, one
+//! more is opened, by one task for all that wait.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use h2::client::{self, SendRequest};
+use h2::{Ping, PingPong};
+use http::uri::Authority;
+use rustc_hash::FxHashMap;
+use tokio::sync::Notify;
+
+use crate::clock::{Millis, NEVER};
+use crate::listener::socket::Socket;
+use crate::respond::{Code, Failure};
+use crate::upstream::connect::connect;
+use crate::upstream::service::Service;
+use crate::wheel::Alarm;
+use crate::worker::Worker;
+
+/// Credit that services get: what one answer, and all of a connection, may have waiting for slow clients.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
+const SEND_BUFFER: usize = 128 * 1024;
+const HEAD_BYTES: u32 = 64 * 1024;
+/// Streams that we cancelled and still know, so that what was on its way for them is no error.
+const CANCELLED_STREAMS: usize = 256;
+/// A connection that seems dead has so long to answer a ping.
+const PROBE_MS: Millis = 5_000;
+/// A ping this often while streams are open: not more often than gRPC servers put up with (gRFC A8: 5 minutes).
+const KEEPALIVE_MS: Millis = 310_000;
+
+type Key = (usize, usize);
+
+/// All HTTP/2 connections of a worker, by service slot and target.
+#[derive(Default)]
+pub struct Links {
+    groups: RefCell<FxHashMap<Key, Group>>,
+}
+
+#[derive(Default)]
+struct Group {
+    links: Vec<Rc<Link>>,
+    opening: Option<Rc<Opening>>,
+}
+
+/// A connection that is being opened, and those who wait for it.
+#[derive(Default)]
+struct Opening {
+    failure: RefCell<Option<Failure>>,
+    done: Cell<bool>,
+    waiting: Notify,
+}
+
+/// One connection.
+pub struct Link {
+    /// Gone once no new stream may be opened.
+    sender: RefCell<Option<SendRequest<Bytes>>>,
+    streams: Cell<usize>,
+    idle_since: Cell<Millis>,
+    /// A request was sent over it.
+    used: Cell<bool>,
+    /// A stream ended without a word from the service.
+    suspect: Cell<bool>,
+    alarm: Alarm,
+    /// The last `:authority`, parsed.
+    authority: RefCell<Option<Authority>>,
+}
+
+/// A stream's place on a connection, given back when it is dropped.
+pub struct Place {
+    worker: Rc<Worker>,
+    link: Rc<Link>,
+    idle_timeout_ms: Millis,
+    /// The connection had carried a request before.
+    pub reused: bool,
+}
+
+impl Links {
+    /// A place on a connection that has one free, or on a new one.
+    pub async fn take(
+        worker: &Rc<Worker>,
+        service: &Arc<Service>,
+        target: usize,
+        due: Millis,
+    ) -> Result<Place, Failure> {
+        let key = (service.slot, target);
+        loop {
+            let opening = match worker.links.find(key) {
+                Ok(link) => return Ok(Place::new(worker, link, service)),
+                Err(Some(opening)) => opening,
+                Err(None) => open(worker, service, target, key),
+            };
+            wait(worker, service, target, &opening, due).await?;
+        }
+    }
+
+    /// A connection with a free stream; else what is being opened already.
+    fn find(&self, key: Key) -> Result<Rc<Link>, Option<Rc<Opening>>> {
+        let mut groups = self.groups.borrow_mut();
+        let group = groups.entry(key).or_default();
+        group.links.retain(|link| link.is_usable());
+        match group.links.iter().find(|link| link.has_room()) {
+            Some(link) => Ok(link.clone()),
+            None => Err(group.opening.clone()),
+        }
+    }
+
+    fn opened(&self, key: Key, opened: Result<Rc<Link>, Failure>, opening: &Opening) {
+        let mut groups = self.groups.borrow_mut();
+        let group = groups.entry(key).or_default();
+        group.opening = None;
+        match opened {
+            Ok(link) => group.links.push(link),
+            Err(failure) => *opening.failure.borrow_mut() = Some(failure),
+        }
+        opening.done.set(true);
+        opening.waiting.notify_waiters();
+    }
+
+    fn remove(&self, key: Key, link: &Rc<Link>) {
+        let mut groups = self.groups.borrow_mut();
+        if let Some(group) = groups.get_mut(&key) {
+            group.links.retain(|known| !Rc::ptr_eq(known, link));
+            if group.links.is_empty() && group.opening.is_none() {
+                groups.remove(&key);
+            }
+        }
+    }
+}
+
+/// Opens a connection in a task of its own: it goes on when the exchange that asked for it does not.
+fn open(worker: &Rc<Worker>, service: &Arc<Service>, target: usize, key: Key) -> Rc<Opening> {
+    let opening = Rc::new(Opening::default());
+    worker.links.groups.borrow_mut().entry(key).or_default().opening = Some(opening.clone());
+    let (worker, service, mine) = (worker.clone(), service.clone(), opening.clone());
+    tokio::task::spawn_local(async move {
+        let due = worker.now().saturating_add(service.plan.connect_timeout_ms);
+        let opened = establish(&worker, &service, target, due, key).await;
+        worker.links.opened(key, opened, &mine);
+    });
+    opening
+}
+
+async fn wait(
+    worker: &Rc<Worker>,
+    service: &Arc<Service>,
+    target: usize,
+    opening: &Opening,
+    due: Millis,
+) -> Result<(), Failure> {
+    let started = worker.now();
+    while !opening.done.get() {
+        tokio::select! {
+            biased;
+            () = opening.waiting.notified() => {}
+            () = worker.wheel.sleep_until(due) => return Err(late(worker, service, target, started)),
+        }
+    }
+    opening.failure.borrow().clone().map_or(Ok(()), Err)
+}
+
+fn late(worker: &Rc<Worker>, service: &Service, target: usize, started: Millis) -> Failure {
+    let name = &service.targets[target].name;
+    let after = worker.now() - started;
+    Failure::with(
+        Code::UpstreamConnectTimeout,
+        format_args!("service {}: HTTP/2 with {name} timed out after {after}ms", service.name),
+    )
+}
+
+/// Connects and waits until the service has answered a ping: then it speaks HTTP/2, and its settings are known.
+async fn establish(
+    worker: &Rc<Worker>,
+    service: &Arc<Service>,
+    target: usize,
+    due: Millis,
+    key: Key,
+) -> Result<Rc<Link>, Failure> {
+    let started = worker.now();
+    let socket = connect(worker, service, target, due).await?;
+    let failed = |error: h2::Error| {
+        let name = &service.targets[target].name;
+        let message = format_args!("service {}: HTTP/2 with {name}: {error}", service.name);
+        Failure::with(Code::UpstreamConnectFailed, message)
+    };
+    let (sender, mut connection) = builder().handshake(socket).await.map_err(failed)?;
+    let mut pings = connection.ping_pong().expect("it is taken once");
+    pings.send_ping(Ping::opaque()).map_err(failed)?;
+    let alarm = worker.wheel.alarm();
+    alarm.set(due);
+    poll_fn(|cx| {
+        if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
+            return Poll::Ready(Err(failed(ended.err().unwrap_or(h2::Reason::NO_ERROR.into()))));
+        }
+        match pings.poll_pong(cx) {
+            Poll::Ready(pong) => Poll::Ready(pong.map(|_| ()).map_err(failed)),
+            Poll::Pending => alarm.poll(cx).map(|()| Err(late(worker, service, target, started))),
+        }
+    })
+    .await?;
+    worker.telemetry.pool_opened(worker.index, service);
+    let idle_timeout_ms = service.plan.pool.idle_timeout_ms;
+    alarm.set(worker.now().saturating_add(idle_timeout_ms));
+    let link = Rc::new(Link {
+        sender: RefCell::new(Some(sender)),
+        streams: Cell::new(0),
+        idle_since: Cell::new(worker.now()),
+        used: Cell::new(false),
+        suspect: Cell::new(false),
+        alarm,
+        authority: RefCell::new(None),
+    });
+    let driver = Driver { worker: worker.clone(), link: link.clone(), connection, pings, pinged: NEVER, idle_timeout_ms };
+    tokio::task::spawn_local(driver.run(key));
+    Ok(link)
+}
+
+fn builder() -> client::Builder {
+    let mut builder = client::Builder::new();
+    builder
+        .enable_push(false)
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buffer_size(SEND_BUFFER)
+        .max_header_list_size(HEAD_BYTES)
+        .max_concurrent_reset_streams(CANCELLED_STREAMS);
+    builder
+}
+
+impl Link {
+    /// New streams may be opened over it, now or later. After a GOAWAY or an error none may.
+    fn is_usable(&self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        match &mut *self.sender.borrow_mut() {
+            Some(sender) => !matches!(sender.poll_ready(&mut cx), Poll::Ready(Err(_))),
+            None => false,
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        let most = self.sender.borrow().as_ref().map_or(0, SendRequest::current_max_send_streams);
+        !self.suspect.get() && self.streams.get() < most
+    }
+}
+
+impl Place {
+    fn new(worker: &Rc<Worker>, link: Rc<Link>, service: &Service) -> Self {
+        link.streams.set(link.streams.get() + 1);
+        let reused = link.used.replace(true);
+        Self { worker: worker.clone(), link, idle_timeout_ms: service.plan.pool.idle_timeout_ms, reused }
+    }
+
+    /// Calls `send` with the connection's sender; `None` when it takes no more requests.
+    pub fn with_sender<T>(&self, send: impl FnOnce(&mut SendRequest<Bytes>) -> T) -> Option<T> {
+        self.link.sender.borrow_mut().as_mut().map(send)
+    }
+
+    /// The authority, parsed once for all requests in a row that have the same.
+    pub fn authority(&self, text: &[u8]) -> Option<Authority> {
+        let mut last = self.link.authority.borrow_mut();
+        if last.as_ref().is_none_or(|known| known.as_str().as_bytes() != text) {
+            *last = Authority::try_from(text).ok();
+        }
+        last.clone()
+    }
+
+    /// The service was silent on a stream: before the connection is used again it must answer a ping.
+    pub fn suspect(&self) {
+        self.link.suspect.set(true);
+        self.link.alarm.set(self.worker.now());
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let streams = self.link.streams.get() - 1;
+        self.link.streams.set(streams);
+        if streams == 0 && !self.link.suspect.get() {
+            let now = self.worker.now();
+            self.link.idle_since.set(now);
+            self.link.alarm.set(now.saturating_add(self.idle_timeout_ms));
+        }
+    }
+}
+
+/// Drives one connection to its end.
+struct Driver {
+    worker: Rc<Worker>,
+    link: Rc<Link>,
+    connection: client::Connection<Socket, Bytes>,
+    pings: PingPong,
+    /// When the ping that is under way must be answered; `NEVER` while there is none.
+    pinged: Millis,
+    idle_timeout_ms: Millis,
+}
+
+impl Driver {
+    async fn run(mut self, key: Key) {
+        poll_fn(|cx| self.poll(cx)).await;
+        *self.link.sender.borrow_mut() = None;
+        self.worker.links.remove(key, &self.link);
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // An error reaches the streams; there is nobody else to tell.
+        if Pin::new(&mut self.connection).poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        if self.pinged != NEVER && self.pings.poll_pong(cx).is_ready() {
+            self.pinged = NEVER;
+            self.link.suspect.set(false);
+            self.arm();
+        }
+        while self.link.alarm.poll(cx).is_ready() {
+            let now = self.worker.now();
+            if self.pinged <= now {
+                return Poll::Ready(());
+            }
+            if self.link.streams.get() == 0 && !self.link.suspect.get() {
+                if now >= self.link.idle_since.get().saturating_add(self.idle_timeout_ms) {
+                    // Without a sender and streams the connection says GOAWAY and ends.
+                    *self.link.sender.borrow_mut() = None;
+                    cx.waker().wake_by_ref();
+                    self.link.alarm.set(now.saturating_add(PROBE_MS));
+                    self.pinged = now.saturating_add(PROBE_MS);
+                    continue;
+                }
+                self.arm();
+            } else if self.pinged == NEVER {
+                self.ping(cx, now);
+            } else {
+                self.link.alarm.set(self.pinged);
+            }
+        }
+        Poll::Pending
+    }
+
+    fn arm(&self) {
+        let due = match self.link.streams.get() {
+            0 => self.link.idle_since.get().saturating_add(self.idle_timeout_ms),
+            _ => self.worker.now().saturating_add(KEEPALIVE_MS),
+        };
+        self.link.alarm.set(due);
+    }
+
+    fn ping(&mut self, cx: &mut Context<'_>, now: Millis) {
+        if self.pings.send_ping(Ping::opaque()).is_ok() {
+            self.pinged = now.saturating_add(PROBE_MS);
+            let _: Poll<Result<h2::Pong, h2::Error>> = self.pings.poll_pong(cx);
+        }
+        self.link.alarm.set(now.saturating_add(PROBE_MS));
+    }
+}
