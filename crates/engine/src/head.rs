@@ -128,6 +128,17 @@ impl Head {
             .map(|field| (field.known, field.name.of(&self.bytes), field.value.of(&self.bytes)))
     }
 
+    /// As [`Head::iter`], with places in [`Head::bytes`].
+    pub fn spans(&self) -> impl Iterator<Item = (Known, Span, Span)> {
+        let left = self.fields.iter().filter(|field| field.name.len != 0);
+        left.map(|field| (field.known, field.name, field.value))
+    }
+
+    /// No fewer than the fields that are left.
+    pub fn most_fields(&self) -> usize {
+        self.fields.len()
+    }
+
     fn is(&self, field: &Field, known: Known, name: &[u8]) -> bool {
         field.name.len != 0
             && field.known == known

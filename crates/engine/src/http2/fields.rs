@@ -35,7 +35,7 @@ impl std::fmt::Display for BadField {
 ///
 /// Fields that belong to a connection are left out, so that nothing a policy adds can make the message malformed.
 pub fn to_map(head: &Head, more: usize) -> Result<HeaderMap, BadField> {
-    let mut map = HeaderMap::with_capacity(head.len() + more);
+    let mut map = HeaderMap::with_capacity(head.most_fields() + more);
     let block = match head.bytes() {
         bytes if bytes.len() <= SHARED_BYTES => Bytes::copy_from_slice(bytes),
         _ => Bytes::new(),

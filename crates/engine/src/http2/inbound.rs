@@ -3,7 +3,7 @@
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use h2::{Reason, RecvStream};
+use h2::RecvStream;
 
 use crate::head::Head;
 use crate::http2::fields;
@@ -69,6 +69,11 @@ impl Inbound {
             consumed: 0,
             limit: u64::MAX,
         }
+    }
+
+    /// Payload so far.
+    pub fn received(&self) -> u64 {
+        self.received
     }
 
     pub fn chunk(&self) -> &[u8] {
@@ -184,9 +189,4 @@ impl Inbound {
         self.chunk = data;
         Ok(Filled::Data)
     }
-}
-
-/// What the peer said when it broke the stream off, for logs.
-pub fn reason(error: &h2::Error) -> Option<Reason> {
-    error.reason()
 }

@@ -28,11 +28,17 @@ pub enum SendError {
 pub struct Outbound {
     stream: SendStream<Bytes>,
     ended: bool,
+    /// Payload so far.
+    bytes: u64,
 }
 
 impl Outbound {
     pub fn new(stream: SendStream<Bytes>, ended: bool) -> Self {
-        Self { stream, ended }
+        Self { stream, ended, bytes: 0 }
+    }
+
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     pub fn is_ended(&self) -> bool {
@@ -45,8 +51,7 @@ impl Outbound {
             return Poll::Ready(Err(SendError::Closed));
         }
         if length <= LAST_BYTES && source.is_last() {
-            self.ended = true;
-            return Poll::Ready(self.stream.send_data(source.take(length), true).map_err(SendError::Stream));
+            return Poll::Ready(self.send(source.take(length), true));
         }
         let wanted = length.min(RESERVED_BYTES);
         let capacity = match self.stream.capacity() {
@@ -57,9 +62,13 @@ impl Outbound {
             capacity => capacity,
         };
         let last = capacity >= length && source.is_last();
-        let sent = self.stream.send_data(source.take(capacity), last);
+        Poll::Ready(self.send(source.take(capacity), last))
+    }
+
+    fn send(&mut self, piece: Bytes, last: bool) -> Result<(), SendError> {
         self.ended = last;
-        Poll::Ready(sent.map_err(SendError::Stream))
+        self.bytes += piece.len() as u64;
+        self.stream.send_data(piece, last).map_err(SendError::Stream)
     }
 
     fn poll_capacity(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, SendError>> {
@@ -92,9 +101,8 @@ impl Outbound {
 
     /// Ends the body with a piece that is small and at hand.
     pub fn send_last(&mut self, piece: Bytes) {
-        self.ended = true;
         // Fails when the peer has gone, and then there is nobody to tell.
-        let _: Result<(), h2::Error> = self.stream.send_data(piece, true);
+        let _: Result<(), SendError> = self.send(piece, true);
     }
 
     pub fn reset(&mut self, reason: Reason) {

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use h2::server::{self, SendResponse};
 use h2::{Ping, PingPong, Reason, RecvStream};
-use http::Request;
+use http::{Method, Request};
 
 use crate::buffer::Buffer;
 use crate::clock::NEVER;
@@ -150,7 +150,7 @@ impl Http2Connection {
         if self.phase != Phase::Ending
             && let Some(flood) = self.seen.flood.get()
         {
-            self.worker.telemetry.flooded(self.worker.index, &self.connection, flood.reason());
+            tracing::info!(peer = %self.connection.peer, reason = flood.reason(), "http2 client cut off");
             self.end(Reason::ENHANCE_YOUR_CALM);
         }
         if self.phase == Phase::Serving && drains.poll(cx).is_ready() {
@@ -174,13 +174,14 @@ impl Http2Connection {
     fn begin(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
         let (parts, body) = request.into_parts();
         let has_body = !body.is_end_stream();
-        let mut client = Http2::new(&self.worker, &self.limits, respond, body);
+        let wants_switch = parts.method == Method::CONNECT;
+        let mut client = Http2::new(&self.worker, &self.limits, respond, body, wants_switch);
         let mut exchange = self.worker.begin_exchange(&self.connection);
         if let Err(failure) = intake::fill(&mut exchange.request, &parts, has_body, &self.limits) {
             self.worker.end_exchange(exchange);
             let detail = failure.detail.as_deref().unwrap_or_default();
             self.worker.telemetry.refused(self.worker.index, &self.connection, failure.code, detail);
-            client.refuse(failure.code, parts.method == http::Method::HEAD);
+            client.refuse(failure.code, parts.method == Method::HEAD);
             return;
         }
         self.streams.open.set(self.streams.open.get() + 1);

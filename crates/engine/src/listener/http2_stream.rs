@@ -26,6 +26,8 @@ pub struct Http2 {
     /// There once the head of the answer went.
     outbound: Option<Outbound>,
     head_sent: bool,
+    /// A switch of protocols is asked for: the answer's head does not end the stream.
+    wants_switch: bool,
 }
 
 impl Http2 {
@@ -34,6 +36,7 @@ impl Http2 {
         limits: &Rc<ListenerLimits>,
         respond: SendResponse<Bytes>,
         body: RecvStream,
+        wants_switch: bool,
     ) -> Self {
         Self {
             worker: worker.clone(),
@@ -42,6 +45,7 @@ impl Http2 {
             inbound: Inbound::new(body, true),
             outbound: None,
             head_sent: false,
+            wants_switch,
         }
     }
 
@@ -66,16 +70,21 @@ impl Http2 {
             map.insert(DATE, self.date());
         }
         let mut response = Response::new(());
-        // A switch of protocols is a success here (RFC 8441 section 5).
-        *response.status_mut() = match status {
-            101 => StatusCode::OK,
-            status => StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY),
-        };
+        *response.status_mut() = self.status(status);
         *response.headers_mut() = map;
         match self.respond.send_response(response, over) {
             Ok(stream) => self.outbound = Some(Outbound::new(stream, over)),
             // The client broke the stream off; every later call says so.
             Err(_) => self.outbound = None,
+        }
+    }
+
+    /// RFC 8441 section 5: a switch of protocols is a success. So another success, for which the service did not switch, is none.
+    fn status(&self, status: u16) -> StatusCode {
+        match status {
+            101 => StatusCode::OK,
+            200..=299 if self.wants_switch => StatusCode::BAD_GATEWAY,
+            status => StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY),
         }
     }
 
@@ -172,17 +181,21 @@ impl Client for Http2 {
             self.abort();
             return;
         };
-        match size {
+        let announced = match size {
             // 204 carries no length (RFC 9110 section 8.6); HEAD and 304 carry what a GET would have.
-            BodySize::Empty => {
-                if let Some(length) = length.filter(|_| status != 204) {
-                    fields::set_length(&mut map, length);
-                }
-            }
-            BodySize::Length(length) => fields::set_length(&mut map, length),
-            BodySize::Unknown => {}
+            BodySize::Empty => length.filter(|_| status != 204),
+            // The end of the stream says it, too; so only what the service said is said.
+            BodySize::Length(0) => length,
+            BodySize::Length(length) => Some(length),
+            BodySize::Unknown => None,
+        };
+        if let Some(length) = announced.filter(|_| !self.wants_switch) {
+            fields::set_length(&mut map, length);
         }
-        let over = matches!(size, BodySize::Empty | BodySize::Length(0));
+        if self.wants_switch {
+            map.remove("sec-websocket-accept");
+        }
+        let over = matches!(size, BodySize::Empty | BodySize::Length(0)) && !self.wants_switch;
         self.answer(status, map, over);
     }
 
@@ -207,12 +220,23 @@ impl Client for Http2 {
         self.limits.idle_timeout_ms
     }
 
+    /// A stream ends alone; its connection stays. The end of the answer tells the client to send no more (RFC 9113 section 8.1).
+    fn close_after(&mut self) {}
+
     fn rewind(&mut self) -> bool {
         self.inbound.rewind()
     }
 
     fn head_sent(&self) -> bool {
         self.head_sent
+    }
+
+    fn bytes_sent(&self) -> u64 {
+        self.outbound.as_ref().map_or(0, Outbound::bytes)
+    }
+
+    fn bytes_received(&self) -> u64 {
+        self.inbound.received()
     }
 
     fn abort(&mut self) {

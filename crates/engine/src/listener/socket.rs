@@ -114,7 +114,7 @@ impl Socket {
         };
         if let Transport::Tcp(stream) = transport {
             // Fails only on a socket that is gone already.
-            let _: io::Result<()> = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
+            let _: io::Result<()> = socket2::SockRef::from(&*stream).set_linger(Some(Duration::ZERO));
         }
     }
 }

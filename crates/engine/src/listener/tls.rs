@@ -18,7 +18,7 @@ use webpki::{EndEntityCert, KeyUsage};
 
 use crate::listener::socket::{Socket, Transport};
 use crate::plan::{self, ClientCertificates, TlsVersion};
-use crate::snapshot::Problem;
+use crate::problem::Problem;
 
 /// TLS 1.2 sessions kept for clients that do not take tickets.
 const SESSIONS: usize = 4096;

@@ -9,11 +9,11 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use tokio_rustls::TlsConnector;
 
-use crate::listener::socket::{Socket, Transport};
+use crate::listener::socket::Socket;
 use crate::listener::tls::{parse_chain, parse_key, parse_roots};
 use crate::plan::{self, UpstreamProtocol};
 use crate::respond::{Code, Failure};
-use crate::snapshot::Problem;
+use crate::problem::Problem;
 
 /// Sessions kept for resumption, per service.
 const SESSIONS: usize = 256;
