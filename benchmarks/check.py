@@ -30,7 +30,8 @@ def check_answers(workload: Workload, port: int, certificate: str) -> None:
         status, body = curl(target)
         if status != 200 or len(body) != BODY_LENGTH:
             raise BenchmarkError(f"{target}: expected 200 with {BODY_LENGTH} bytes, got {status}: {body[:300]!r}")
-        _check_head(curl(f"{target}?echo"), workload, port)
+        echo = f"{target}?echo"
+        _check_head(curl(echo), echo, workload, port)
     if workload.handler:
         return
     status, _ = curl("/nobody/owns/this")
@@ -67,11 +68,14 @@ def _check_json(answer: tuple[int, bytes], target: str) -> None:
         raise BenchmarkError(f"{target}: expected the small JSON, got {status}: {body[:300]!r}")
 
 
-def _check_head(answer: tuple[int, bytes], workload: Workload, port: int) -> None:
+def _check_head(answer: tuple[int, bytes], target: str, workload: Workload, port: int) -> None:
     status, head = answer
     if status != 200:
-        raise BenchmarkError(f"the echo answered {status}")
-    lines = [line.partition(":") for line in head.decode("latin-1").splitlines()[1:]]
+        raise BenchmarkError(f"{target}: the service's answer came as {status}")
+    request_line, *fields = head.decode("latin-1").splitlines()
+    if request_line != f"GET {target} HTTP/1.1":
+        raise BenchmarkError(f"the service saw `{request_line}`, expected the target `{target}`")
+    lines = [field.partition(":") for field in fields]
     _check_forwarded({name.lower(): value.strip() for name, _, value in lines if name}, workload, port)
 
 

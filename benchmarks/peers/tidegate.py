@@ -59,4 +59,4 @@ def _route(workload: Workload, number: int) -> Json:
     route: Json = {"name": f"route-{number}", "paths": [workload.prefix(number)]}
     if workload.handler and number == 0:
         return route | {"handler": workload.handler}
-    return route | {"service": "service", "preserve_host": True}
+    return route | {"service": "service", "strip_path": False, "preserve_host": True}
