@@ -17,7 +17,7 @@ from benchmarks.workload import HOST, Workload
 ALONE, BESIDE = "tidegate, native route alone", "tidegate, beside a spinning handler"
 SPINNING = Workload(handler="benchmarks.applications.handlers:spin")
 SHARE = 0.3
-WORKER_THREAD = "tidegate-worker"
+WORKER_THREAD = "worker-"
 
 
 def _saturate(contestants: tuple[Contestant, ...], stage: Stage) -> Figures:
