@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
@@ -10,6 +11,7 @@ from pydantic import BeforeValidator, Field
 from tidegate.config.base import Integer, Model, Text, problem
 from tidegate.config.check import Check
 from tidegate.config.problem import Path, quote
+from tidegate.config.references import Part
 
 _WITHOUT_BODY = (204, 205, 304)
 
@@ -32,7 +34,8 @@ class Respond(Model):
     )
     body: Annotated[Any, BeforeValidator(_body)] = Field(
         None,
-        description="Text (`text/plain`, may use references), or a mapping or list, sent as `application/json`. A `content-type` under `headers` wins.",
+        description="Text (`text/plain`), or a mapping or list, sent as `application/json`. Both may use references. "
+        "A `content-type` under `headers` wins.",
     )
 
     def plan(self, check: Check, path: Path) -> dict[str, Any]:
@@ -52,28 +55,44 @@ class Respond(Model):
             body = check.template(self.body, (*path, "body"))
             kind = "text/plain; charset=utf-8"
         else:
-            plain = _without_references(self.body, check, (*path, "body"))
-            body = [{"text": json.dumps(plain, ensure_ascii=False, separators=(",", ":"))}]
+            body = _joined(_json(self.body, check, (*path, "body")))
             kind = "application/json"
         if self.body is not None and not any(header["name"] == "content-type" for header in headers):
             headers.append({"name": "content-type", "value": [{"text": kind}]})
         return {"respond": {"status": self.status, "headers": headers, "body": body}}
 
 
-def _without_references(data: Any, check: Check, path: Path) -> Any:
-    """The data with escapes resolved; a reference could break out of its JSON string, so none is allowed yet."""
+def _json(data: Any, check: Check, path: Path) -> Iterator[Part]:
+    """The JSON text of some data; what a reference brings, the engine writes as the content of a JSON string."""
     if isinstance(data, str):
-        parts = check.template(data, path)
-        if any("reference" in part for part in parts):
-            check.problem(
-                path,
-                "bad_reference",
-                "references are not filled in inside a JSON body",
-                "write the body as text, or `{{` for a brace",
-            )
-        return "".join(part.get("text", "") for part in parts)
-    if isinstance(data, dict):
-        return {key: _without_references(value, check, (*path, str(key))) for key, value in data.items()}
-    if isinstance(data, list | tuple):
-        return [_without_references(value, check, (*path, index)) for index, value in enumerate(data)]
-    return data
+        yield {"text": '"'}
+        for part in check.template(data, path):
+            yield {"text": _dump(part["text"])[1:-1]} if "text" in part else part
+        yield {"text": '"'}
+    elif isinstance(data, dict):
+        for index, (key, value) in enumerate(data.items()):
+            yield {"text": f"{',' if index else '{'}{_dump(str(key))}:"}
+            yield from _json(value, check, (*path, str(key)))
+        yield {"text": "}" if data else "{}"}
+    elif isinstance(data, list | tuple):
+        for index, value in enumerate(data):
+            yield {"text": "," if index else "["}
+            yield from _json(value, check, (*path, index))
+        yield {"text": "]" if data else "[]"}
+    else:
+        yield {"text": _dump(data)}
+
+
+def _joined(parts: Iterator[Part]) -> list[Part]:
+    """The same with texts that follow each other put together."""
+    out: list[Part] = []
+    for part in parts:
+        if "text" in part and out and "text" in out[-1]:
+            out[-1]["text"] += part["text"]
+        else:
+            out.append(dict(part))
+    return out
+
+
+def _dump(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import re
 from typing import NamedTuple
@@ -151,15 +152,11 @@ def route_host(text: str, check: Check, path: Path) -> str:
 
 def network(text: str, check: Check, path: Path) -> str:
     """A network in CIDR form; a single address is a network of one."""
-    try:
+    with contextlib.suppress(ValueError):
         return str(ipaddress.ip_network(text.strip(), strict=True))
-    except ValueError:
-        pass
     hint = None
-    try:
+    with contextlib.suppress(ValueError):
         hint = f"write `{ipaddress.ip_network(text.strip(), strict=False)}`"
-    except ValueError:
-        pass
     check.problem(
         path, "bad_network", f"expected an address or a network such as `10.0.0.0/8`, got {quote(text)}", hint
     )

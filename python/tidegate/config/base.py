@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from tidegate.config.problem import Interpolated, quote
 
 if TYPE_CHECKING:
-    ModelMeta = type(BaseModel)
+    from pydantic._internal._model_construction import ModelMetaclass as ModelMeta
 else:
 
     class ModelMeta(type(BaseModel)):
@@ -171,4 +171,10 @@ Truth = Annotated[bool, BeforeValidator(truth)]
 
 def one_or_many(value: object) -> object:
     """Lets a single text stand for a list of one."""
-    return [value] if isinstance(value, str) else value
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, list | tuple):
+        return list(value)
+    plain = isinstance(value, bool | int | float)
+    hint = f'write `"{quote(value).strip("`")}"`, in quotes' if plain else None
+    raise problem("wrong_type", f"expected text or a list of texts, got {quote(value)}", hint)

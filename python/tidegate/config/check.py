@@ -35,7 +35,7 @@ class Check:
     """Collects the problems of one part of the document, with paths relative to that part."""
 
     def __init__(self, captures: Collection[str] | None = None, *, anywhere: bool = False) -> None:
-        """`captures`: what all paths of the route capture; `None`: no route. `anywhere`: any may be used, see `used`."""
+        """`captures`: what all paths of a route capture; `None`: no route. `anywhere`: any may be used, see `used`."""
         self.captures = captures
         self.anywhere = anywhere
         self.findings: list[Finding] = []

@@ -1,6 +1,7 @@
 """One listener, service or route, and all that was found out about it.
 
-Entries outlive a load: while the text of one stays the same, what was made of it is taken again. Nothing here depends on where in
+Entries outlive a load: while the text of one stays the same, what was made of it is taken again. Nothing here depends
+on where in
 the document an entry stands; lines and paths are relative to it.
 """
 
@@ -17,7 +18,8 @@ from tidegate.config.listeners import Listener
 from tidegate.config.problem import Finding, Path
 from tidegate.config.routes import Route
 from tidegate.config.services import Service
-from tidegate.config.sources.tree import Tree
+from tidegate.config.sources import yaml_source
+from tidegate.config.sources.tree import Mark, Tree
 from tidegate.config.translate import translate
 from tidegate.plan import PlannedPolicies, Scope, encode, plan_listener, plan_route, plan_service
 
@@ -32,16 +34,20 @@ class Entry:
         "children",
         "data",
         "enabled",
+        "fill_findings",
+        "filled",
         "findings",
         "fragment",
         "handler",
         "kind",
+        "marks",
         "model",
         "name",
         "plan_findings",
         "policies",
         "prefix",
         "pruned",
+        "raw",
         "reads_files",
         "scope",
         "service",
@@ -50,21 +56,31 @@ class Entry:
         "used",
     )
 
-    def __init__(self, kind: str, data: Any, tree: Tree | None, prefix: Path, findings: list[Finding]) -> None:
-        """`prefix` is where the entry stands in `tree`, whose text it comes from."""
+    def __init__(
+        self, kind: str, data: Any, tree: Tree | None, prefix: Path, findings: list[Finding], text: str | None = None
+    ) -> None:
+        """`prefix` is where the entry stands in `tree`, whose text it comes from.
+
+        `text`, if given, is all there is to the entry: it can be made from it again, so that nothing else need be kept.
+        """
         self.kind = kind
         self.data = data
         self.tree = tree
         self.prefix = prefix
-        self.text: str | None = None
+        self.text = text
         self.findings = findings
+        self.filled = data
+        self.fill_findings = findings
+        self.raw: Any = None
+        """The data before `${...}` was filled in, where that has to be done for each load."""
+        self.marks: list[Mark] = []
         self.plan_findings: list[Finding] = []
         self.fragment: str | None = None
         self.scope: object = None
         self.reads_files = False
         self.children: list[Entry] = []
         self.model: Any = None
-        self.pruned = False
+        self.pruned = bool(findings)
         self.policies: PlannedPolicies = {}
         """Of a service: its own, for the scope of its routes."""
         self.used: tuple[str, ...] = ()
@@ -92,6 +108,7 @@ class Entry:
         entry.service = model.service if kind == "routes" else None
         entry.handler = model.handler if kind == "routes" else None
         entry.enabled = getattr(model, "enabled", True)
+        entry.filled, entry.fill_findings, entry.raw, entry.marks = None, [], None, []
         entry.policies, entry.used, entry.children = {}, (), []
         if kind == "listeners":
             entry.name = model.name or model.address
@@ -104,6 +121,7 @@ class Entry:
 
     def whole(self) -> Any:
         """The data as written, with the routes of a service in their place."""
+        self._revive()
         if not self.children:
             return self.data
         routes = [{key: value for key, value in child.data.items() if key != "service"} for child in self.children]
@@ -111,7 +129,20 @@ class Entry:
 
     def line(self, path: Path) -> int:
         """The line of a value of this entry, from the start of the text that `tree` was made of."""
+        if self.tree is None and self.text is not None:
+            self.tree = yaml_source.read(self.text)
         return 1 if self.tree is None else self.tree.line(self.prefix + path)
+
+    def _revive(self) -> None:
+        """Makes what `_slim` has dropped."""
+        if self.model is None and self.data is None and self.text is not None:
+            self.data = yaml_source.read(self.text).value[0]
+            self.model = MODELS[self.kind].model_validate(self.data)
+
+    def _slim(self) -> None:
+        """Drops what can be made again: thousands of routes would weigh on memory, and on every garbage collection."""
+        if self.text is not None and self.kind == "routes" and not self.findings and not self.plan_findings:
+            self.data = self.filled = self.model = self.tree = None
 
     def _adopt(self, known: dict[str, Any]) -> None:
         """Takes the routes out of a service that holds them, as Kong writes it."""
@@ -138,10 +169,11 @@ class Entry:
         try:
             self.model = model.model_validate(self.data)
         except ValidationError as error:
-            found = translate(model, error)
+            filled = {finding.path for finding in self.findings}
+            found = [finding for finding in translate(model, error) if finding.path not in filled]
             self.findings = [*self.findings, *found]
             self.pruned = True
-            self.model = _validate_rest(model, self.data, [finding.path for finding in found])
+            self.model = _validate_rest(model, self.data, [entry["loc"] for entry in error.errors()])
         if self.model is not None and self.kind != "listeners":
             self.enabled = self.model.enabled
         if self.model is not None and self.kind == "listeners":
@@ -154,6 +186,7 @@ class Entry:
         self.scope = scope
         self.plan_findings = []
         self.fragment = None
+        self._revive()
         if self.model is None:
             return
         check = Check(frozenset())
@@ -175,6 +208,7 @@ class Entry:
         self.plan_findings = findings
         if not findings and not self.findings:
             self.fragment = encode(value)
+        self._slim()
 
     def _follows(self, finding: Finding) -> bool:
         """Whether a finding may only be there because a bad part of the entry was left out."""
@@ -190,7 +224,7 @@ def _service_of(known: dict[str, Any]) -> str | None:
 
 
 def _validate_rest(model: type[Model], data: Any, bad: list[Path]) -> Any:
-    """The model of what is left without the bad parts, so that problems of meaning in the rest are told at once, too."""
+    """The model of what is left without the bad parts, so that its problems are told at once, too."""
     rest = data
     for path in sorted(set(bad), key=lambda path: [str(part) for part in path], reverse=True):
         rest = _without(rest, path)

@@ -17,7 +17,7 @@ from tidegate.config.services import Service
 from tidegate.policies import Policies
 
 if TYPE_CHECKING:
-    from tidegate.config.load import Loaded
+    from tidegate.config.loaded import Loaded
 
 DEFAULT_LISTENER = "127.0.0.1:8080"
 DEFAULT_ADMIN = "127.0.0.1:9900"
@@ -46,7 +46,8 @@ class Admin(Model):
 
     address: str = Field(
         DEFAULT_ADMIN,
-        description="`IP:PORT` or `unix:/path`. It has no authentication: keep it on loopback, or on a network of operators only.",
+        description="`IP:PORT` or `unix:/path`. It has no authentication: keep it on loopback, or on a network "
+        "of operators only.",
     )
 
 
@@ -72,11 +73,13 @@ class Gateway(Model):
     )
     policies: Policies = Field(
         default_factory=Policies,
-        description="Policies of every route, and of answers that belong to none. A service's or a route's own win, by name.",
+        description="Policies of every route, and of answers that belong to none. A service's or a route's own "
+        "win, by name.",
     )
     trusted_proxies: Texts = Field(
         default_factory=list,
-        description="Addresses and networks (`10.0.0.0/8`) in front of the gateway whose `X-Forwarded-*`, `Forwarded` and `X-Request-Id` are believed. "
+        description="Addresses and networks (`10.0.0.0/8`) in front of the gateway whose `X-Forwarded-*`, "
+        "`Forwarded` and `X-Request-Id` are believed. "
         "Without any, nobody's.",
     )
     access_log: Annotated[

@@ -9,7 +9,7 @@ from typing import Any
 
 from tidegate.config.problem import Finding, Interpolated, Path, did_you_mean, quote
 
-_REFERENCE = re.compile(r"\$\$\{|\$\{([^}]*)\}?")
+_REFERENCE = re.compile(r"\$\$\{[^}]*\}?|\$\{([^}]*)\}?")
 _ENV = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
 LARGEST_FILE = 1 << 20
 
@@ -49,7 +49,7 @@ class Interpolation:
         def fill(match: re.Match[str]) -> str:
             nonlocal found
             if match[1] is None:
-                return "${"
+                return match[0][1:]
             found = True
             if not match[0].endswith("}"):
                 findings.append(
@@ -80,6 +80,11 @@ class Interpolation:
                     )
                     findings.append(Finding(path, "config.env_missing", f"the environment has no `{match[1]}`", hint))
                 value = match[2] or ""
+            if not value.isascii() and value.encode("utf-8", "replace").decode() != value:
+                findings.append(
+                    Finding(path, "config.env_missing", f"`{match[1]}` in the environment is not UTF-8 text")
+                )
+                value = ""
             return value
         if inner.startswith("file:") and inner != "file:":
             return self._file(inner[5:], findings, path)

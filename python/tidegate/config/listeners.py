@@ -18,10 +18,12 @@ class CertifiedKey(Model):
     """A certificate chain and its private key."""
 
     certificate: Text = Field(
-        description="File with the certificate chain in PEM form, the server's own first, relative to the document; or the PEM text itself."
+        description="File with the certificate chain in PEM form, the server's own first, relative to the "
+        "document; or the PEM text itself."
     )
     key: Text = Field(
-        description="File with the private key in PEM form, relative to the document; or the text by reference: `${file:...}`."
+        description="File with the private key in PEM form, relative to the document; or the text by reference: "
+        "`${file:...}`."
     )
 
 
@@ -34,7 +36,8 @@ class ListenerTls(Model):
     key: Text | None = Field(None, description="File with the private key that belongs to `certificate`.")
     certificates: list[CertifiedKey] = Field(
         default_factory=list,
-        description="Several certificates, chosen by the host name the client asks for (SNI). The first serves clients that name none, or an unknown one.",
+        description="Several certificates, chosen by the host name the client asks for (SNI). The first serves "
+        "clients that name none, or an unknown one.",
     )
     minimum_version: Annotated[Literal["1.2", "1.3"], BeforeValidator(_version)] = Field(
         "1.2", description="The oldest TLS version that is spoken."
@@ -89,7 +92,8 @@ class Listener(Model):
     """A socket the gateway accepts connections on."""
 
     address: Text = Field(
-        description="`IP:PORT`, `[IPv6]:PORT`, `:PORT` for every address of the machine, or `unix:/path`. Port 0 lets the system choose."
+        description="`IP:PORT`, `[IPv6]:PORT`, `:PORT` for every address of the machine, or `unix:/path`. Port 0 "
+        "lets the system choose."
     )
     name: str | None = Field(
         None, min_length=1, description="Its name in metrics and logs. Without one, the address as written."
@@ -98,10 +102,12 @@ class Listener(Model):
     http2: Truth = Field(True, description="Speak HTTP/2 too: by ALPN with TLS, by prior knowledge (h2c) without.")
     proxy_protocol: Truth = Field(
         False,
-        description="Expect the PROXY protocol (version 1 or 2) at the start of each connection, and refuse connections without it.",
+        description="Expect the PROXY protocol (version 1 or 2) at the start of each connection, and refuse "
+        "connections without it.",
     )
     half_close: Truth = Field(
         True,
-        description="Answer a client that has closed its sending side. With `false` such a client counts as gone, and its upstream request is cancelled.",
+        description="Answer a client that has closed its sending side. With `false` such a client counts as "
+        "gone, and its upstream request is cancelled.",
     )
     limits: Limits = Field(default_factory=Limits, description="Bounds on what clients may ask.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Mapping
 from pathlib import Path as FilePath
@@ -36,7 +37,9 @@ def load_gateway(gateway: Gateway, base: FilePath) -> Loaded:
 class Loader:
     """Loads again and again, and does only the work that a change has made necessary.
 
-    What it returns never depends on what it has loaded before. Not for use by two threads at once.
+    What it returns never depends on what it has loaded before. Not for use by two threads at once. The garbage
+    collector rests
+    during a load, which makes no cycles but very many objects: with it, 10,000 routes take twice as long.
     """
 
     def __init__(self) -> None:
@@ -45,9 +48,17 @@ class Loader:
 
     def load(self, path: str | FilePath, environment: Mapping[str, str] | None = None) -> Loaded:
         """Loads a file or a folder; raises `ConfigError` with every problem."""
-        environment = os.environ if environment is None else environment
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            return self._load(FilePath(path), os.environ if environment is None else environment)
+        finally:
+            if collecting:
+                gc.enable()
+
+    def _load(self, path: FilePath, environment: Mapping[str, str]) -> Loaded:
         resolution = Resolution(self._scopes)
-        files, problem = _discover(FilePath(path))
+        files, problem = _discover(path)
         if problem is not None:
             raise ConfigError([problem])
         for file in files:

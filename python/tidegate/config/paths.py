@@ -1,4 +1,7 @@
-"""Path patterns: `/prefix`, `=/exact`, `/orders/{id}`, `/files/{rest...}`, `~regex`; literals are put into the normal form."""
+"""Path patterns: `/prefix`, `=/exact`, `/orders/{id}`, `/files/{rest...}`, `~regex`.
+
+Literals are put into the normal form that the engine gives to the paths of requests.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +65,11 @@ def _segments(path: str, problems: list[tuple[str, str | None]]) -> tuple[list[d
             _capture(part, last, out, captures, problems)
             continue
         literal = part if _PLAIN.fullmatch(part) else _normal(part, problems)
+        if literal.startswith((".;", "..;")) or literal[:4] in (".%3B", "..%3"):
+            problems.append((f"a dot segment with a parameter, {quote(part)}", None))
         if literal in (".", ".."):
+            if literal == ".." and not out:
+                problems.append((f"`..` above the root in {quote(path)}", None))
             if literal == ".." and out:
                 out.pop()
             if last and out:
@@ -110,7 +117,7 @@ def _normal(part: str, problems: list[tuple[str, str | None]]) -> str:
 
 
 def _raw(text: str, problems: list[tuple[str, str | None]]) -> str:
-    """Characters that stand for themselves; what is not ASCII is percent-encoded as UTF-8, as clients send it."""
+    """Characters that stand for themselves, and those that clients may send raw or as escapes, which become escapes."""
     if any(character <= " " or character in "\x7f\\" for character in text):
         problems.append(
             (
@@ -118,9 +125,11 @@ def _raw(text: str, problems: list[tuple[str, str | None]]) -> str:
                 "write them percent-encoded: `%20`",
             )
         )
-    if text.isascii():
+    if _PLAIN.fullmatch(text):
         return text
     return "".join(
-        character if character.isascii() else "".join(f"%{byte:02X}" for byte in character.encode("utf-8", "replace"))
+        character
+        if _PLAIN.fullmatch(character)
+        else "".join(f"%{byte:02X}" for byte in character.encode("utf-8", "replace"))
         for character in text
     )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 Path = tuple[str | int, ...]
+
+_NUMBER = re.compile(r"(?<=\[)\d+")
 
 
 class Interpolated(str):
@@ -52,7 +55,8 @@ class Problem:
 
     def order(self) -> tuple[str, int, str, str, str]:
         """Sorts by file and line, then so that the order never depends on the way the document was loaded."""
-        return (self.file or "", self.line or 0, self.path, self.code, self.message)
+        path = _NUMBER.sub(lambda match: match[0].zfill(8), self.path)
+        return (self.file or "", self.line or 0, path, self.code, self.message)
 
     def place(self) -> str:
         """The file and line, as far as they are known."""
@@ -87,8 +91,15 @@ def render_path(path: Path) -> str:
         elif part.replace("_", "a").replace("-", "a").isalnum():
             text += f".{part}" if text else part
         else:
-            text += f'["{part}"]'
+            text += f'["{printable(part)}"]'
     return text
+
+
+def printable(text: str) -> str:
+    """The text with escapes for all that is not printable, so that it cannot play tricks on a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
@@ -114,5 +125,5 @@ def quote(value: object) -> str:
     elif isinstance(value, list | tuple):
         return "a list"
     else:
-        text = str(getattr(value, "written", value)).replace("\n", "\\n").replace("`", "'")
+        text = printable(str(getattr(value, "written", value))).replace("`", "'")
     return f"`{text}`" if len(text) <= 60 else f"`{text[:57]}...`"

@@ -20,7 +20,8 @@ _HEADER_TABLES = frozenset({"set", "add", "headers"})
 def redacted(data: Any, table: str = "") -> Any:
     """The data with every secret replaced.
 
-    Values from the environment or from files become the references they were written as. Key material, and headers whose names
+    Values from the environment or from files become the references they were written as. Key material, and headers
+    whose names
     tell of secrets, become `(redacted)`. `table` is the key that `data` stood under.
     """
     if isinstance(data, Interpolated):

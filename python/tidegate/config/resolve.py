@@ -1,4 +1,4 @@
-"""Puts the entries of all files together: names to objects, policies of all levels, and the plan; all problems at once."""
+"""Puts the entries of all files together: names to objects, policies of all levels, and the plan, or all problems."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tidegate.config.gateway import DEFAULT_LISTENER, Gateway
 from tidegate.config.interpolate import Interpolation
 from tidegate.config.listeners import Listener
 from tidegate.config.loaded import HandlerReference, Loaded
-from tidegate.config.problem import Finding, Path, Problem, did_you_mean, render_path
+from tidegate.config.problem import Finding, Path, Problem, did_you_mean, printable, quote, render_path
 from tidegate.config.redact import written_document
 from tidegate.config.sources.tree import Mark
 from tidegate.config.translate import translate
@@ -82,10 +82,13 @@ class Resolution:
     def add(self, document: Document, filling: Interpolation) -> None:
         """Takes one file."""
         for mark in document.marks:
-            self.problems.append(_of_mark(mark, document.shown, 0))
+            self.problems.append(_of_mark(mark, document.shown))
         files = Files(filling.folder, self.seen)
         for section in document.sections:
             self._findings(section.findings, section, document.shown)
+            if section.key == "listeners" and section.entries == []:
+                hint = f"leave `listeners` out for `{DEFAULT_LISTENER}`"
+                self._findings([Finding((), "config.bad_value", "must not be empty", hint)], section, document.shown)
             if section.entries is not None:
                 offsets = section.offsets or [section.offset] * len(section.entries)
                 self._add_run(section.key, Run(document.shown, (section.key,), section.entries, offsets, files))
@@ -171,8 +174,13 @@ class Resolution:
             f'"access_log":{encode(log)},"trusted_proxies":{encode(networks)},'
             f'"drain_timeout_ms":{settings.drain_timeout},"policies":{policies}}}'
         )
+        try:
+            content = plan.encode()
+        except UnicodeEncodeError as error:
+            bad = plan[error.start : error.end]
+            raise ConfigError([Problem("config.bad_value", f"{quote(bad)} in a text is half of a character")]) from None
         return Loaded(
-            plan=plan.encode(),
+            plan=content,
             handlers=self._handler_list(),
             admin=admin,
             workers=settings.workers,
@@ -292,7 +300,7 @@ class Resolution:
                 other, place = first[entry.name]
                 path, file, line = self._where(other, place, ("name",))
                 where = f" in {file}:{line}" if file else f" at `{path}`"
-                message = f"a {noun} named `{entry.name}` is already there{where}"
+                message = f"a {noun} named {quote(entry.name)} is already there{where}"
                 key = "name" if noun != "listener" or entry.model.name else "address"
                 self._entry_problem(run, index, Finding((key,), "config.duplicate_name", message))
 
@@ -300,7 +308,7 @@ class Resolution:
         if run.path != ("routes",):
             return
         hint = did_you_mean(service, known) or (None if known else "the document has no services")
-        message = f"no service is named `{service}`"
+        message = f"no service is named {quote(service)}"
         self._entry_problem(run, index, Finding(("service",), "config.unknown_name", message, hint))
 
     # ---- places
@@ -325,7 +333,6 @@ class Resolution:
         return render_path((kind, *path)), None, None
 
 
-def _of_mark(mark: Mark, shown: str, offset: int) -> Problem:
-    line = None if mark.line is None else mark.line + offset
-    message = mark.message if mark.also is None else f"{mark.message} {mark.also + offset}"
-    return Problem(mark.code, message, render_path(mark.path), shown, line, mark.hint)
+def _of_mark(mark: Mark, shown: str) -> Problem:
+    message = mark.message if mark.also is None else f"{mark.message} {mark.also}"
+    return Problem(mark.code, printable(message), render_path(mark.path), shown, mark.line, mark.hint)

@@ -85,25 +85,30 @@ Texts = Annotated[list[str], BeforeValidator(one_or_many)]
 class Route(Model):
     """A rule that picks requests, and the one action that answers them.
 
-    Every condition must hold. Of the routes that fit, the most precise one wins: exact path, then longer literal prefix, then
-    template, then regular expression; then one that names methods, more header conditions, more query conditions, and at last
+    Every condition must hold. Of the routes that fit, the most precise one wins: exact path, then longer literal
+    prefix, then
+    template, then regular expression; then one that names methods, more header conditions, more query conditions, and
+    at last
     the order of the document.
     """
 
     name: str = Field(min_length=1, description="Its name, unique in the document; logs, metrics and `explain` use it.")
     hosts: Texts = Field(
         default_factory=list,
-        description="Host names, without a port: `example.com`, or `*.example.com` for every name below it. Without any, every host.",
+        description="Host names, without a port: `example.com`, or `*.example.com` for every name below it. "
+        "Without any, every host.",
     )
     paths: Texts = Field(
         default_factory=list,
-        description="Path patterns, of which one must fit: a prefix by whole segments (`/orders`), exact (`=/orders`), with captures (`/orders/{id}`, "
+        description="Path patterns, of which one must fit: a prefix by whole segments (`/orders`), exact "
+        "(`=/orders`), with captures (`/orders/{id}`, "
         "`/files/{rest...}`), or a regular expression (`~/orders/\\d+$`). Without any, every path.",
     )
     methods: Texts = Field(default_factory=list, description="Methods. Without any, every method.")
     headers: dict[str, Condition] = Field(
         default_factory=dict,
-        description="Conditions on request headers: a value, a list of values, `~` and a regular expression for the whole value, or `true` for presence.",
+        description="Conditions on request headers: a value, a list of values, `~` and a regular expression for "
+        "the whole value, or `true` for presence.",
     )
     query: dict[str, Condition] = Field(
         default_factory=dict, description="Conditions on query parameters, written as for `headers`."
@@ -120,19 +125,22 @@ class Route(Model):
     )
     strip_path: Truth = Field(
         True,
-        description="With `service`: take the matched prefix away, so that `/shop` in front of `http://shop/api` sends `/shop/cart` to `/api/cart`. "
+        description="With `service`: take the matched prefix away, so that `/shop` in front of `http://shop/api` "
+        "sends `/shop/cart` to `/api/cart`. "
         "**On by default, as in Kong**: write `false` to send the path as it came.",
     )
     rewrite: Text | None = Field(
         None,
-        description="With `service`: the path to send instead, and the query too when it has a `?`. May use references: `/v2/orders/{path.id}`.",
+        description="With `service`: the path to send instead, and the query too when it has a `?`. May use "
+        "references: `/v2/orders/{path.id}`.",
     )
     preserve_host: Truth = Field(
         False, description="With `service`: send the client's `Host` instead of the service's."
     )
     timeout: Duration | None = Field(
         None,
-        description="Time for the whole exchange, retries included. Without one, only the timeouts of the service hold.",
+        description="Time for the whole exchange, retries included. Without one, only the timeouts of the "
+        "service hold.",
     )
     max_body: Size = Field(
         10 << 20, description="Largest request body that is let through, counted as it streams (413)."

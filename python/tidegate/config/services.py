@@ -63,15 +63,18 @@ class Service(Model):
     name: str = Field(min_length=1, description="Its name, unique in the document; routes and metrics use it.")
     url: Text | None = Field(
         None,
-        description="`http://host:port/path`, `https://...`, or `unix:/path/to.sock`. The path goes before the path of every request.",
+        description="`http://host:port/path`, `https://...`, or `unix:/path/to.sock`. The path goes before the "
+        "path of every request.",
     )
     protocol: Literal["http1", "h2", "http", "https"] = Field(
         "http1",
-        description="Protocol spoken to it: `http1`, or `h2` (HTTP/2, over TLS or with prior knowledge; gRPC needs it). `http` and `https` are Kong's, and go with `host`.",
+        description="Protocol spoken to it: `http1`, or `h2` (HTTP/2, over TLS or with prior knowledge; gRPC "
+        "needs it). `http` and `https` are Kong's, and go with `host`.",
     )
     host: Text | None = Field(
         None,
-        description="`Host` sent with requests, instead of the one in `url`. Without a `url` (Kong's separate keys) also the host to connect to.",
+        description="`Host` sent with requests, instead of the one in `url`. Without a `url` (Kong's separate "
+        "keys) also the host to connect to.",
     )
     port: Integer | None = Field(None, ge=1, le=65535, description="Port, where `host` is used instead of `url`.")
     path: Text | None = Field(
@@ -87,7 +90,8 @@ class Service(Model):
         1,
         ge=0,
         le=32,
-        description="Attempts after the first, where a request can be sent again. Kong's default is 5, which multiplies load on a service that already struggles.",
+        description="Attempts after the first, where a request can be sent again. Kong's default is 5, which "
+        "multiplies load on a service that already struggles.",
     )
     connect_timeout: Duration = Field(
         5000, description="Longest time to connect, TLS included. Kong's default of 60s outlasts most clients."

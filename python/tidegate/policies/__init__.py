@@ -4,6 +4,7 @@ The order here is the order in the plan; the engine has its own reasons for the 
 """
 
 from tidegate.policies.level import Policies
-from tidegate.policies.list import POLICIES, Policy
+from tidegate.policies.list import POLICIES
+from tidegate.policies.policy import Policy
 
 __all__ = ["POLICIES", "Policies", "Policy"]

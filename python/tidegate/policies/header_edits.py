@@ -26,7 +26,8 @@ class HeaderEdits(Policy):
     remove: Names = Field(default_factory=list, description="Names of headers to take away.")
     set: dict[str, Values] = Field(
         default_factory=dict,
-        description="Headers to put in place of any of the same name. A value may use references; a list gives several.",
+        description="Headers to put in place of any of the same name. A value may use references; a list gives "
+        "several.",
     )
     add: dict[str, Values] = Field(
         default_factory=dict, description="Headers to put beside those of the same name. Values as for `set`."
@@ -34,16 +35,22 @@ class HeaderEdits(Policy):
 
     def plan(self, check: Check, path: Path) -> dict[str, Any]:
         """The options as the engine takes them."""
+        first, more = _values(self.set, check, (*path, "set"))
+        one, others = _values(self.add, check, (*path, "add"))
         return {
             "remove": [check.header(name, (*path, "remove", index)) for index, name in enumerate(self.remove)],
-            "set": _values(self.set, check, (*path, "set")),
-            "add": _values(self.add, check, (*path, "add")),
+            "set": first,
+            "add": [*more, *one, *others],
         }
 
 
-def _values(edits: dict[str, list[str]], check: Check, path: Path) -> list[dict[str, Any]]:
-    out = []
+def _values(edits: dict[str, list[str]], check: Check, path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The first value of each header, and all others, which go beside it."""
+    first: list[dict[str, Any]] = []
+    more: list[dict[str, Any]] = []
     for name, values in edits.items():
         lower = check.header(name, (*path, name))
-        out += [{"name": lower, "value": check.template(value, (*path, name), header=True)} for value in values]
-    return out
+        for index, value in enumerate(values):
+            edit = {"name": lower, "value": check.template(value, (*path, name), header=True)}
+            (more if index else first).append(edit)
+    return first, more

@@ -32,6 +32,8 @@ def read(text: str) -> Tree:
         raise BadTextError(Mark(None, "config.syntax", "nested too deeply")) from None
     except ValueError as error:
         raise BadTextError(Mark(None, "config.syntax", str(error))) from None
+    if not _encodable(text, value):
+        raise BadTextError(Mark(None, "config.syntax", "half of a surrogate pair is no text"))
     if _depth(value) > DEEPEST:
         raise BadTextError(Mark(None, "config.syntax", f"nested more than {DEEPEST} levels deep"))
     return Tree(value, _Scan(text).marks if doubled else [], lambda: _Scan(text).lines)
@@ -39,6 +41,17 @@ def read(text: str) -> Tree:
 
 def _constant(name: str) -> Any:
     raise ValueError(f"`{name}` is not JSON")
+
+
+def _encodable(text: str, value: Any) -> bool:
+    """Whether all text of a value can be written as UTF-8; only an escape can bring what cannot."""
+    if "\\ud" not in text.lower():
+        return True
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _depth(value: Any) -> int:

@@ -25,6 +25,12 @@ class Mark:
     also: int | None = None
     """Another line the message ends with."""
 
+    def moved(self, lines: int, path: Path) -> Mark:
+        """The same problem in a text that begins so many lines earlier, at another path."""
+        line = None if self.line is None else self.line + lines
+        also = None if self.also is None else self.also + lines
+        return Mark(line, self.code, self.message, self.hint, path, also)
+
 
 def doubled_key(line: int, path: Path, first: int) -> Mark:
     """The problem of a key that is there twice; the later one counts."""

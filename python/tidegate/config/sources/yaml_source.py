@@ -1,18 +1,19 @@
 """Reads YAML through libyaml's parser.
 
-Plain words mean what YAML 1.2 says: `no`, `on` and `off` are text, `012` is twelve, `1:30` is text. Keys are always text. Anchors,
+Plain words mean what YAML 1.2 says: `no`, `on` and `off` are text, `012` is twelve, `1:30` is text. Keys are always
+text. Anchors,
 aliases and `<<` work; how much aliases may expand to is bounded, as small texts can stand for enormous documents.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import yaml
 from yaml.events import (
     AliasEvent,
-    DocumentStartEvent,
     MappingEndEvent,
     MappingStartEvent,
     ScalarEvent,
@@ -60,16 +61,15 @@ _WORD_STARTS = frozenset("~nNtTfF")
 _TAGS = {"tag:yaml.org,2002:str", "!"}
 
 
-def read(text: str, *, simple: bool = False) -> Tree:
-    """Reads a text of one document. `simple` refuses anchors, aliases and tags, which could reach beyond the text."""
+def read(text: str, *, simple: bool = False, depth: int = 0) -> Tree:
+    """Reads a text of one document.
+
+    `simple` refuses anchors, aliases and tags, which could reach beyond the text. `depth`: levels that are around it.
+    """
     try:
-        return _Reader(text, simple).read()
+        return _Reader(text if text.endswith("\n") else f"{text}\n", simple, depth).read()
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        message = " ".join(part for part in (error.problem, error.context) if part) or "cannot be read"
-        raise BadTextError(
-            Mark(mark.line + 1 if mark else None, "config.syntax", message.replace("`", "'"), _hint(text, mark))
-        ) from None
+        raise BadTextError(_syntax(text, error)) from None
     except yaml.YAMLError as error:
         position = getattr(error, "position", None)
         line = text.count("\n", 0, position) + 1 if isinstance(position, int) else None
@@ -78,11 +78,20 @@ def read(text: str, *, simple: bool = False) -> Tree:
         raise BadTextError(Mark(None, "config.syntax", "nested too deeply")) from None
 
 
-def _hint(text: str, mark: Any) -> str | None:
+def _syntax(text: str, error: yaml.MarkedYAMLError) -> Mark:
+    mark: Any = error.problem_mark or error.context_mark
+    if "end of stream" in (error.problem or "") and error.context_mark is not None:
+        mark = error.context_mark  # where it began tells more than the end of the file
+    message = " ".join(part for part in (error.problem, error.context) if part) or "cannot be read"
+    line = None if mark is None else int(mark.line)
+    return Mark(None if line is None else line + 1, "config.syntax", message.replace("`", "'"), _hint(text, line))
+
+
+def _hint(text: str, number: int | None) -> str | None:
     lines = text.splitlines()
-    if mark is None or mark.line >= len(lines):
+    if number is None or number >= len(lines):
         return None
-    line = lines[mark.line]
+    line = lines[number]
     if "\t" in line[: len(line) - len(line.lstrip())]:
         return "indent with spaces; YAML does not allow tabs there"
     if re.search(r":\s+[*&%@`!]", line) or re.search(r"[\[,-]\s*[*@`%]", line):
@@ -91,10 +100,11 @@ def _hint(text: str, mark: Any) -> str | None:
 
 
 class _Reader:
-    def __init__(self, text: str, simple: bool, lines: dict[Path, int] | None = None) -> None:
+    def __init__(self, text: str, simple: bool, depth: int, lines: dict[Path, int] | None = None) -> None:
         self.text = text
         self.simple = simple
-        self.next = Parser(text).get_event
+        self.depth = depth
+        self.next: Callable[[], Any] = Parser(text).get_event
         self.anchors: dict[str, tuple[Any, int]] = {}
         self.values = 0
         self.aliased = 0
@@ -104,27 +114,24 @@ class _Reader:
 
     def read(self) -> Tree:
         self.next()
-        event = self.next()
+        event: Any = self.next()
         if type(event) is StreamEndEvent:
             return Tree(None)
-        value = self.node(self.next(), 0) if self.lines is None else self.located(self.next(), (), 0)
+        value = self.node(self.next(), self.depth) if self.lines is None else self.located(self.next(), (), self.depth)
         self.next()
-        event = self.next()
-        if type(event) is DocumentStartEvent:
-            line = event.start_mark.line + 1
-            raise BadTextError(
-                Mark(line, "config.syntax", "a file holds one document", "put the second one into a file of its own")
-            )
+        after: Any = self.next()
+        if type(after) is not StreamEndEvent:
+            raise self.bad(after, "a file holds one document", "put the second one into a file of its own")
         marks = self.marks
         if self.doubled and self.lines is None:
-            again = _Reader(self.text, self.simple, {})
+            again = _Reader(self.text, self.simple, self.depth, {})
             again.read()
             marks = again.marks
         return Tree(value, marks, self.locate)
 
     def locate(self) -> dict[Path, int]:
         lines: dict[Path, int] = {}
-        _Reader(self.text, self.simple, lines).read()
+        _Reader(self.text, self.simple, self.depth, lines).read()
         return lines
 
     def node(self, event: Any, depth: int) -> Any:
@@ -145,7 +152,7 @@ class _Reader:
             while type(key := following()) is not MappingEndEvent:
                 name = self.key(key)
                 entry = self.node(following(), depth + 1)
-                if name == "<<" and key.style is None:
+                if name == "<<" and type(key) is ScalarEvent and key.implicit[0]:
                     merges.append((entry, key))
                 else:
                     if name in value:
@@ -180,7 +187,7 @@ class _Reader:
             while type(key := self.next()) is not MappingEndEvent:
                 name = self.key(key)
                 line = key.start_mark.line + 1
-                if name == "<<" and key.style is None:
+                if name == "<<" and type(key) is ScalarEvent and key.implicit[0]:
                     merges.append((self.node(self.next(), depth + 1), key))
                     continue
                 if name in seen:
