@@ -18,8 +18,12 @@ pub struct Connection {
     pub peer: SocketAddr,
     pub local: SocketAddr,
     pub tls: bool,
-    /// Index into the snapshot's listeners at the time of the accept, for metrics.
+    /// The listener's name.
     pub listener: Rc<str>,
+    /// What the client asked for by SNI.
+    pub server_name: Option<Box<str>>,
+    /// The client's own certificate (DER), verified.
+    pub client_certificate: Option<Box<[u8]>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -163,8 +167,11 @@ pub struct Notes {
     /// Set when the gateway made the answer itself, or cut it off.
     pub code: Option<Code>,
     pub detail: Option<Box<str>>,
-    pub target: Option<Rc<str>>,
+    /// Index of the service in the snapshot, and of the target in the service.
+    pub target: Option<(u32, u32)>,
     pub attempts: u32,
+    /// What a 405 allows.
+    pub allow: Option<Box<str>>,
     pub request_bytes: u64,
     pub answer_bytes: u64,
     /// On the clock's line, when the service's head came; 0 while it has not.
@@ -189,4 +196,31 @@ pub struct Exchange {
     pub started_micros: u64,
     pub notes: Notes,
     pub scratch: Vec<u8>,
+}
+
+impl Exchange {
+    /// Empties it and keeps its memory.
+    pub fn clear(&mut self) {
+        self.request.clear();
+        self.answer.status = 0;
+        self.answer.protocol = None;
+        self.trusted = false;
+        self.answer.head.clear();
+        self.route = None;
+        self.id.clear();
+        self.notes = Notes::default();
+        self.scratch.clear();
+    }
+
+    /// The target of the last attempt, as written in the document.
+    pub fn target_name(&self) -> Option<&str> {
+        let (service, target) = self.notes.target?;
+        let service = self.snapshot.services.get(service as usize)?;
+        service.targets.get(target as usize).map(|target| &*target.name)
+    }
+
+    /// The compiled route; `None` while no route was found.
+    pub fn route(&self) -> Option<&crate::snapshot::Route> {
+        self.route.map(|index| &self.snapshot.routes[index])
+    }
 }

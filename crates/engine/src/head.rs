@@ -4,12 +4,14 @@
 //! (about 20 ns for 500 bytes), and HTTP/2 fields are written one after another. From then on a change appends bytes and
 //! moves an offset; nothing else is copied until the head is written out. Names compare without case.
 
-use tidegate_http1::{Field, Known, Span};
+use tidegate_http1::{Field, Known, KnownSet, Span};
 
 #[derive(Debug, Default, Clone)]
 pub struct Head {
     bytes: Vec<u8>,
     fields: Vec<Field>,
+    /// Names that are there, or were: answers most questions without a walk.
+    seen: KnownSet,
 }
 
 /// Marks a removed field; a field name is never empty, so this cannot meet a real one.
@@ -20,14 +22,20 @@ impl Head {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.fields.clear();
+        self.seen = KnownSet::default();
     }
 
     /// Takes a parsed HTTP/1.1 head: `block` is all of its bytes, `fields` point into it.
-    pub fn fill(&mut self, block: &[u8], fields: &[Field]) {
+    pub fn fill(&mut self, block: &[u8], fields: &[Field], seen: KnownSet) {
+        self.seen = seen;
         self.bytes.clear();
         self.bytes.extend_from_slice(block);
         self.fields.clear();
         self.fields.extend_from_slice(fields);
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.iter().next().is_none()
     }
 
     /// The bytes that spans of this message (method, target) point into.
@@ -42,11 +50,11 @@ impl Head {
         Span { start, len: text.len() as u32 }
     }
 
-    pub fn get(&self, name: &[u8]) -> Option<&[u8]> {
+    pub fn get<'a>(&'a self, name: &[u8]) -> Option<&'a [u8]> {
         self.get_all(name).next()
     }
 
-    pub fn get_all<'a>(&'a self, name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
+    pub fn get_all<'a, 'n>(&'a self, name: &'n [u8]) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
         let known = Known::of(name);
         self.fields
             .iter()
@@ -56,6 +64,9 @@ impl Head {
 
     /// The first value of a name that the codec knows: compares one byte a field.
     pub fn get_known(&self, known: Known) -> Option<&[u8]> {
+        if !self.seen.contains(known) {
+            return None;
+        }
         self.fields
             .iter()
             .find(|field| field.known == known && field.name.len != 0)
@@ -81,7 +92,7 @@ impl Head {
         debug_assert!(!name.is_empty());
         let name = self.keep(name);
         let value = self.keep(value);
-        self.fields.push(Field { name, value, known });
+        self.push(Field { name, value, known });
     }
 
     /// Appends a field whose value `write` makes in place.
@@ -91,11 +102,19 @@ impl Head {
         let start = self.bytes.len();
         write(&mut self.bytes);
         let value = Span { start: start as u32, len: (self.bytes.len() - start) as u32 };
-        self.fields.push(Field { name, value, known });
+        self.push(Field { name, value, known });
+    }
+
+    fn push(&mut self, field: Field) {
+        self.seen.insert(field.known);
+        self.fields.push(field);
     }
 
     pub fn remove(&mut self, name: &[u8]) {
         let known = Known::of(name);
+        if known != Known::Other {
+            return self.remove_known(known);
+        }
         for index in 0..self.fields.len() {
             if self.is(&self.fields[index], known, name) {
                 self.fields[index].name = REMOVED;
@@ -104,8 +123,20 @@ impl Head {
     }
 
     pub fn remove_known(&mut self, known: Known) {
+        if !self.seen.contains(known) {
+            return;
+        }
         for field in &mut self.fields {
             if field.known == known {
+                field.name = REMOVED;
+            }
+        }
+    }
+
+    /// Removes fields by what the codec knows of their names; does not look at unknown ones.
+    pub fn remove_where(&mut self, mut gone: impl FnMut(Known) -> bool) {
+        for field in &mut self.fields {
+            if field.known != Known::Other && gone(field.known) {
                 field.name = REMOVED;
             }
         }

@@ -1,8 +1,40 @@
-//! The engine of Tidegate.
+//! The engine of Tidegate: listeners, routing, policies, actions, upstream calls.
+//!
+//! It knows nothing of Python. Whoever runs it gives it a [`plan::Plan`] and, for handlers, a [`bridge::Bridge`].
+//!
+//! ```text
+//! listener  ->  intake  ->  serve:  routing -> pipeline -> action -> upstream::call -> transfer -> pipeline -> telemetry
+//! ```
 #![forbid(unsafe_code)]
 
+pub mod actions;
+pub mod bridge;
+pub mod buffer;
+pub mod clock;
+mod date;
+pub mod engine;
+pub mod exchange;
+pub mod head;
+pub mod http2;
+mod intake;
+pub mod listener;
+pub mod network;
 pub mod path;
+pub mod pipeline;
 pub mod plan;
+pub mod policies;
 pub mod problem;
+pub mod respond;
 pub mod routing;
+mod run;
+pub mod serve;
+pub mod sides;
+pub mod snapshot;
+pub mod telemetry;
 pub mod template;
+pub mod transfer;
+pub mod upstream;
+mod values;
+pub mod wheel;
+pub mod wire;
+pub mod worker;

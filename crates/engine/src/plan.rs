@@ -20,6 +20,21 @@ pub struct Plan {
     pub policies: Vec<Policy>,
 }
 
+impl Plan {
+    /// No listener, no route.
+    pub fn empty() -> Self {
+        Self {
+            listeners: Vec::new(),
+            services: Vec::new(),
+            routes: Vec::new(),
+            access_log: AccessLog::Off,
+            trusted_proxies: Vec::new(),
+            drain_timeout_ms: 0,
+            policies: Vec::new(),
+        }
+    }
+}
+
 // ---- listeners
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]

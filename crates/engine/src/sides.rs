@@ -85,11 +85,26 @@ pub trait Client: Source + Sink {
     /// Ready when the client has left. Reads ahead what is there, within a bound.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 
+    /// The most bytes of body that will be taken; more is [`Code::BodyTooLarge`](crate::respond::Code).
+    fn limit_body(&mut self, bytes: u64);
+
+    /// How long the client may be silent, or take nothing, in the middle of a message; milliseconds.
+    fn patience(&self) -> u64;
+
+    /// Nothing more will be read of the request's body: the connection cannot be used again. Before `send_head`.
+    fn close_after(&mut self);
+
     /// Makes the body start again from its first byte, where all of it is still there.
     fn rewind(&mut self) -> bool;
 
     /// True once the head of the final answer was handed to [`Client::send_head`].
     fn head_sent(&self) -> bool;
+
+    /// Payload of the answer so far.
+    fn bytes_sent(&self) -> u64;
+
+    /// Payload of the request so far.
+    fn bytes_received(&self) -> u64;
 
     /// The answer cannot be completed: the client must be able to see that it is cut off (reset, or closed without an end).
     fn abort(&mut self);

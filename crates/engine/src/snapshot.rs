@@ -37,6 +37,9 @@ pub struct Route {
     pub series: Arc<RouteSeries>,
 }
 
+/// Services by name, with their places in the snapshot.
+pub type ServiceIndex<'a> = FxHashMap<&'a str, (usize, &'a Arc<Service>)>;
+
 impl Snapshot {
     /// Compiles a plan; all problems at once. What did not change since `previous` (services with their connections and
     /// addresses, compiled patterns) is taken over from it.
@@ -46,8 +49,9 @@ impl Snapshot {
             problems.push(Problem::new(format!("trusted_proxies[{index}]"), "config.bad_network", message));
             Networks::default()
         });
-        let services = compile_services(&plan, previous, &mut problems);
-        let by_name: FxHashMap<&str, &Arc<Service>> = services.iter().map(|service| (&*service.name, service)).collect();
+        let services = compile_services(&plan, previous, registry, &mut problems);
+        let by_name: ServiceIndex<'_> =
+            services.iter().enumerate().map(|(index, service)| (&*service.name, (index, service))).collect();
         let mut routes = Vec::with_capacity(plan.routes.len());
         for (index, route) in plan.routes.iter().enumerate() {
             match Route::compile(route, &by_name, registry) {
@@ -71,7 +75,12 @@ impl Snapshot {
     }
 }
 
-fn compile_services(plan: &Plan, previous: Option<&Snapshot>, problems: &mut Vec<Problem>) -> Vec<Arc<Service>> {
+fn compile_services(
+    plan: &Plan,
+    previous: Option<&Snapshot>,
+    registry: &Registry,
+    problems: &mut Vec<Problem>,
+) -> Vec<Arc<Service>> {
     let known: FxHashMap<&str, &Arc<Service>> = previous
         .iter()
         .flat_map(|previous| &previous.services)
@@ -83,7 +92,7 @@ fn compile_services(plan: &Plan, previous: Option<&Snapshot>, problems: &mut Vec
             services.push(Arc::clone(same));
             continue;
         }
-        match Service::compile(service) {
+        match Service::compile(service, registry) {
             Ok(service) => services.push(Arc::new(service)),
             Err(problem) => problems.push(Problem { path: format!("services[{index}].{}", problem.path), ..problem }),
         }
@@ -94,7 +103,7 @@ fn compile_services(plan: &Plan, previous: Option<&Snapshot>, problems: &mut Vec
 impl Route {
     fn compile(
         route: &plan::Route,
-        services: &FxHashMap<&str, &Arc<Service>>,
+        services: &ServiceIndex<'_>,
         registry: &Registry,
     ) -> Result<Self, Problem> {
         let action = Action::compile(route, services)?;
@@ -107,6 +116,18 @@ impl Route {
             body_bytes: route.body_bytes,
             series,
         })
+    }
+}
+
+impl Snapshot {
+    /// There is nothing to serve.
+    pub fn is_empty(&self) -> bool {
+        self.plan.listeners.is_empty()
+    }
+
+    /// Serves nothing; stands for an engine that has stopped.
+    pub fn empty(registry: &Registry) -> Self {
+        Self::compile(Plan::empty(), None, registry).unwrap_or_else(|problems| unreachable!("an empty plan: {problems:?}"))
     }
 }
 

@@ -108,6 +108,15 @@ impl Wheel {
         }
     }
 
+    /// Wakes every task that waits for an alarm, to look at what else has changed.
+    pub fn wake_all(&self) {
+        for entry in self.slots.borrow().iter().flatten() {
+            if let Some(waker) = entry.waker.borrow_mut().take() {
+                waker.wake();
+            }
+        }
+    }
+
     fn next_occupied(&self) -> Option<u64> {
         let slots = self.slots.borrow();
         let next = self.next.get();

@@ -1,5 +1,7 @@
 //! Answers with a function of the user's, through the bridge.
 
+use std::future::poll_fn;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
@@ -7,12 +9,59 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 
 use crate::bridge::{AnswerHead, Bridge, Job, JobRequest, Mailbox};
+use crate::clock::NEVER;
 use crate::exchange::Exchange;
 use crate::head::Head;
+use crate::plan;
 use crate::respond::{Code, Failure};
-use crate::sides::{Answered, BodySize, Filled, Sink, Source, Upstream};
+use crate::serve::deliver;
+use crate::sides::{Answered, BodySize, Client, Filled, Sink, Source, Upstream};
+use crate::transfer::{Begin, Patience, Transfer};
+use crate::upstream::call;
+use crate::wheel::Alarm;
+use crate::worker::Worker;
 
 static NEXT_NUMBER: AtomicU64 = AtomicU64::new(1);
+
+/// A function of the user's, by its number.
+pub struct Handler {
+    id: u32,
+}
+
+impl Handler {
+    pub fn compile(plan: &plan::Handler) -> Self {
+        Self { id: plan.id }
+    }
+
+    pub async fn run<C: Client>(
+        &self,
+        worker: &Rc<Worker>,
+        client: &mut C,
+        exchange: &mut Exchange,
+        alarm: &Alarm,
+    ) -> Result<(), Failure> {
+        let Some(bridge) = &worker.bridge else {
+            return Err(Failure::with(Code::HandlerFailed, "this engine was started without a way to run handlers"));
+        };
+        let timeout = exchange.route().and_then(|route| route.timeout_ms);
+        let patience = Patience {
+            read: NEVER,
+            write: NEVER,
+            client: client.patience(),
+            deadline: call::deadline(exchange.started_micros / 1000, timeout),
+        };
+        let begin = match exchange.request.body {
+            BodySize::Empty => Begin::Nothing,
+            _ if exchange.request.expect_continue => Begin::AwaitHandler,
+            _ => Begin::Send,
+        };
+        let mut upstream = HandlerUpstream::new(self.id, JobRequest::of(exchange), bridge);
+        let mut transfer = Transfer::new(&worker.clock, alarm, patience, worker.now(), begin);
+        let head = &mut exchange.answer.head;
+        let answered = poll_fn(|cx| transfer.poll_until_answer(cx, client, &mut upstream, head)).await?;
+        deliver(worker, client, exchange, &mut upstream, &mut transfer, answered).await
+    }
+}
 
 /// A handler at work on one exchange, as an upstream. Dropping it cancels the handler.
 pub struct HandlerUpstream {

@@ -5,7 +5,7 @@ use tidegate_http1::{Known, is_field_value};
 use crate::exchange::Exchange;
 use crate::head::Head;
 use crate::plan;
-use crate::template::{Into, Template};
+use crate::template::{Destination, Template};
 
 pub(super) struct HeaderEdits {
     remove: Box<[Box<[u8]>]>,
@@ -43,7 +43,8 @@ impl HeaderEdits {
 
 impl Edit {
     fn compile(plan: &plan::HeaderValue) -> Option<Self> {
-        is_free(&plan.name).then(|| Self { name: plan.name.as_bytes().into(), value: Template::compile(&plan.value) })
+        let value = Template::compile(&plan.value, Destination::Header).ok()?;
+        is_free(&plan.name).then(|| Self { name: plan.name.as_bytes().into(), value })
     }
 
     /// Makes the value in the exchange's scratch buffer. A value that is not fit for a field is not written at all: a
@@ -51,7 +52,7 @@ impl Edit {
     fn with_value(&self, exchange: &mut Exchange, write: impl FnOnce(&mut Exchange, &[u8])) {
         let mut value = std::mem::take(&mut exchange.scratch);
         value.clear();
-        self.value.write(exchange, Into::Header, &mut value);
+        let _ = self.value.render(exchange, &mut value);
         if is_field_value(&value) {
             write(exchange, value.trim_ascii());
         }

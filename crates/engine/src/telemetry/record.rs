@@ -26,7 +26,7 @@ impl Record<'_> {
             write_text(out, b"route", route.name.as_bytes());
             write_text(out, b"service", route.series.service().as_bytes());
         }
-        write_text(out, b"target", notes.target.as_deref().unwrap_or_default().as_bytes());
+        write_text(out, b"target", exchange.target_name().unwrap_or_default().as_bytes());
         write_millis(out, b"duration_ms", sample.duration_micros);
         if let Some(micros) = sample.upstream_micros {
             write_millis(out, b"upstream_ms", micros);

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use arc_swap::ArcSwap;
 
 use crate::plan;
-use crate::snapshot::Problem;
+use crate::problem::Problem;
+use crate::telemetry::metrics::{Registry, ServiceSeries};
 use crate::upstream::tls::ClientTls;
 
 /// Numbers every service that was ever compiled, so that workers find their pools by index.
@@ -22,6 +23,9 @@ pub struct Service {
     pub slot: usize,
     pub targets: Vec<Target>,
     pub tls: Option<ClientTls>,
+    pub series: Arc<ServiceSeries>,
+    /// Targets by turn, each as often as its weight says, spread out.
+    pub schedule: Box<[u16]>,
     /// Counts calls, for round robin.
     pub turn: AtomicUsize,
 }
@@ -40,7 +44,7 @@ pub enum Place {
 }
 
 impl Service {
-    pub fn compile(plan: &plan::Service) -> Result<Self, Problem> {
+    pub fn compile(plan: &plan::Service, registry: &Registry) -> Result<Self, Problem> {
         let targets = plan
             .targets
             .iter()
@@ -52,11 +56,40 @@ impl Service {
             name: plan.name.as_str().into(),
             plan: plan.clone(),
             slot: NEXT_SLOT.fetch_add(1, Ordering::Relaxed),
+            schedule: schedule(&plan.targets),
             targets,
             tls,
+            series: registry.service(&plan.name),
             turn: AtomicUsize::new(0),
         })
     }
+}
+
+/// Spreads targets by weight: smooth weighted round robin, as nginx does it, written out for one turn.
+fn schedule(targets: &[plan::Target]) -> Box<[u16]> {
+    let divisor = targets.iter().fold(0, |divisor, target| gcd(divisor, target.weight)).max(1);
+    let weights: Vec<i64> = targets.iter().map(|target| i64::from(target.weight / divisor)).collect();
+    let total: i64 = weights.iter().sum();
+    let mut current = vec![0; weights.len()];
+    let mut turns = Vec::new();
+    for _ in 0..total.min(MOST_TURNS) {
+        for (value, weight) in current.iter_mut().zip(&weights) {
+            *value += weight;
+        }
+        let Some((chosen, _)) = current.iter().enumerate().max_by_key(|(index, value)| (**value, -(*index as i64))) else {
+            break;
+        };
+        current[chosen] -= total;
+        turns.push(chosen as u16);
+    }
+    turns.into()
+}
+
+/// Weights whose sum is larger are followed this far, which is close enough.
+const MOST_TURNS: i64 = 10_000;
+
+fn gcd(left: u32, right: u32) -> u32 {
+    if right == 0 { left } else { gcd(right, left % right) }
 }
 
 impl Target {

@@ -1,0 +1,61 @@
+//! What answers: one file a kind of action. A route has exactly one.
+
+use std::rc::Rc;
+
+use crate::exchange::Exchange;
+use crate::plan;
+use crate::problem::Problem;
+use crate::respond::Failure;
+use crate::sides::Client;
+use crate::snapshot::ServiceIndex;
+use crate::wheel::Alarm;
+use crate::worker::Worker;
+
+pub mod handler;
+pub mod proxy;
+pub mod redirect;
+pub mod respond;
+
+/// An action, compiled.
+pub enum Action {
+    Proxy(proxy::Proxy),
+    Respond(respond::Respond),
+    Redirect(redirect::Redirect),
+    Handler(handler::Handler),
+}
+
+impl Action {
+    /// Problems have a path relative to the route.
+    pub fn compile(route: &plan::Route, services: &ServiceIndex<'_>) -> Result<Self, Problem> {
+        Ok(match &route.action {
+            plan::Action::Proxy(plan) => Self::Proxy(proxy::Proxy::compile(plan, services)?),
+            plan::Action::Respond(plan) => Self::Respond(respond::Respond::compile(plan)?),
+            plan::Action::Redirect(plan) => Self::Redirect(redirect::Redirect::compile(plan)?),
+            plan::Action::Handler(plan) => Self::Handler(handler::Handler::compile(plan)),
+        })
+    }
+
+    /// The service this action calls; empty when it calls none.
+    pub fn service_name(&self) -> &str {
+        match self {
+            Self::Proxy(proxy) => &proxy.service_name,
+            Self::Respond(_) | Self::Redirect(_) | Self::Handler(_) => "",
+        }
+    }
+
+    /// Answers the exchange. A failure before the head of the answer becomes a problem document.
+    pub async fn run<C: Client>(
+        &self,
+        worker: &Rc<Worker>,
+        client: &mut C,
+        exchange: &mut Exchange,
+        alarm: &Alarm,
+    ) -> Result<(), Failure> {
+        match self {
+            Self::Proxy(proxy) => proxy.run(worker, client, exchange, alarm).await,
+            Self::Respond(respond) => respond.run(worker, client, exchange, alarm).await,
+            Self::Redirect(redirect) => redirect.run(worker, client, exchange, alarm).await,
+            Self::Handler(handler) => handler.run(worker, client, exchange, alarm).await,
+        }
+    }
+}

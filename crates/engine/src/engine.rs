@@ -1,0 +1,304 @@
+//! The engine as whoever runs it sees it: start, reload, drain, stop.
+//!
+//! Callable from any thread; calls that wait block the caller, never a worker.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::bridge::Bridge;
+use crate::clock::{Clock, Millis};
+use crate::listener::accept::Census;
+use crate::listener::bind::{self, Bound};
+use crate::listener::tls::ServerTls;
+use crate::plan::{self, Plan};
+use crate::run::{self, Control, Opening};
+use crate::problem::Problem;
+use crate::snapshot::Snapshot;
+use crate::telemetry::Telemetry;
+use crate::telemetry::metrics::Format;
+use crate::upstream::resolve;
+
+pub struct Options {
+    pub workers: usize,
+    pub bridge: Option<Arc<dyn Bridge>>,
+}
+
+/// Why nothing runs.
+#[derive(Debug)]
+pub enum StartError {
+    Problems(Vec<Problem>),
+    Bind { listener: String, address: String, error: io::Error },
+    Io(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Problems(problems) => {
+                let lines: Vec<String> =
+                    problems.iter().map(|problem| format!("{}: {}", problem.path, problem.message)).collect();
+                formatter.write_str(&lines.join("\n"))
+            }
+            Self::Bind { address, error, .. } => write!(formatter, "cannot listen on {address}: {error}"),
+            Self::Io(error) => write!(formatter, "cannot start: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+pub struct Engine {
+    clock: Clock,
+    telemetry: Arc<Telemetry>,
+    current: Arc<ArcSwap<Snapshot>>,
+    workers: Vec<UnboundedSender<Control>>,
+    slow: UnboundedSender<()>,
+    state: Mutex<State>,
+}
+
+struct State {
+    listeners: Vec<Open>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// A listener that is open on every worker.
+struct Open {
+    plan: plan::Listener,
+    bound: Option<SocketAddr>,
+    census: Arc<Census>,
+}
+
+/// A listener of the next document, not yet with the workers.
+struct Prepared {
+    plan: plan::Listener,
+    bound: Option<SocketAddr>,
+    census: Arc<Census>,
+    openings: Vec<Opening>,
+}
+
+/// Compiles everything and serves nothing.
+pub fn check(plan: Plan) -> Result<(), Vec<Problem>> {
+    let clock = Clock::default();
+    let telemetry = Telemetry::start(1, clock).map_err(|error| vec![Problem::new("", "engine.io", error.to_string())])?;
+    let checked = compile(plan, None, &telemetry).map(drop);
+    telemetry.stop();
+    checked
+}
+
+fn compile(plan: Plan, previous: Option<&Snapshot>, telemetry: &Telemetry) -> Result<(Snapshot, Vec<Option<ServerTls>>), Vec<Problem>> {
+    let mut problems = Vec::new();
+    let mut settings = Vec::with_capacity(plan.listeners.len());
+    for (index, listener) in plan.listeners.iter().enumerate() {
+        match listener.tls.as_ref().map(|tls| ServerTls::compile(tls, listener.http2)).transpose() {
+            Ok(tls) => settings.push(tls),
+            Err(problem) => {
+                problems.push(Problem { path: format!("listeners[{index}].tls.{}", problem.path), ..problem });
+            }
+        }
+    }
+    match Snapshot::compile(plan, previous, &telemetry.registry) {
+        Ok(snapshot) if problems.is_empty() => Ok((snapshot, settings)),
+        Ok(_) => Err(problems),
+        Err(found) => {
+            problems.extend(found);
+            Err(problems)
+        }
+    }
+}
+
+impl Engine {
+    pub fn start(plan: Plan, options: Options) -> Result<Self, StartError> {
+        let clock = Clock::default();
+        let workers = options.workers.max(1);
+        let telemetry = Telemetry::start(workers, clock.clone()).map_err(StartError::Io)?;
+        let (snapshot, tls) = compile(plan, None, &telemetry).map_err(StartError::Problems)?;
+        let snapshot = Arc::new(snapshot);
+        let prepared = prepare(&snapshot.plan, tls, &[], workers)?;
+        let current = Arc::new(ArcSwap::new(snapshot.clone()));
+        let mut threads = Vec::with_capacity(workers + 1);
+        let mut controls = Vec::with_capacity(workers);
+        for index in 0..workers {
+            let (control, inbox) = unbounded_channel();
+            let start = run::Start {
+                index,
+                clock: clock.clone(),
+                snapshot: snapshot.clone(),
+                telemetry: telemetry.clone(),
+                bridge: options.bridge.clone(),
+            };
+            let thread = thread::Builder::new().name(format!("worker-{index}"));
+            threads.push(thread.spawn(move || run::run(start, inbox)).map_err(StartError::Io)?);
+            controls.push(control);
+        }
+        let (slow, inbox) = unbounded_channel();
+        let known = current.clone();
+        let thread = thread::Builder::new().name("slow".into());
+        threads.push(thread.spawn(move || slow_work(&known, inbox)).map_err(StartError::Io)?);
+        let engine =
+            Self { clock, telemetry, current, workers: controls, slow, state: Mutex::new(State { listeners: Vec::new(), threads }) };
+        engine.hand_over(&mut engine.state(), snapshot, prepared);
+        Ok(engine)
+    }
+
+    /// Builds everything anew and swaps it as one. A plan with problems changes nothing.
+    pub fn reload(&self, plan: Plan) -> Result<(), StartError> {
+        let mut state = self.state();
+        let previous = self.current.load_full();
+        let (snapshot, tls) = compile(plan, Some(&previous), &self.telemetry).map_err(StartError::Problems)?;
+        let snapshot = Arc::new(snapshot);
+        let prepared = prepare(&snapshot.plan, tls, &state.listeners, self.workers.len())?;
+        self.hand_over(&mut state, snapshot, prepared);
+        let _ = self.slow.send(());
+        Ok(())
+    }
+
+    /// Gives every worker the snapshot and its sockets, and waits until all have taken them.
+    fn hand_over(&self, state: &mut State, snapshot: Arc<Snapshot>, prepared: Vec<Prepared>) {
+        let mut openings: Vec<Vec<Opening>> = self.workers.iter().map(|_| Vec::new()).collect();
+        state.listeners.clear();
+        for listener in prepared {
+            let Prepared { plan, bound, census, openings: of_workers } = listener;
+            for (worker, opening) in of_workers.into_iter().enumerate() {
+                openings[worker].push(opening);
+            }
+            state.listeners.push(Open { plan, bound, census });
+        }
+        self.current.store(snapshot.clone());
+        let (taken, all_taken) = mpsc::channel();
+        for (worker, openings) in self.workers.iter().zip(openings) {
+            let _ = worker.send(Control::Swap { snapshot: snapshot.clone(), openings, taken: taken.clone() });
+        }
+        drop(taken);
+        while all_taken.recv().is_ok() {}
+        self.telemetry.registry.applied();
+    }
+
+    /// The listeners' names and the addresses they are bound to; UNIX sockets have none.
+    pub fn addresses(&self) -> Vec<(String, Option<SocketAddr>)> {
+        self.state().listeners.iter().map(|open| (open.plan.name.clone(), open.bound)).collect()
+    }
+
+    /// Stops accepting and waits until what is open has finished, at most that long. True when all of it did.
+    pub fn drain(&self, patience: Duration) -> bool {
+        let (done, all_done) = mpsc::channel();
+        for worker in &self.workers {
+            let _ = worker.send(Control::Drain { done: done.clone() });
+        }
+        drop(done);
+        let until = std::time::Instant::now() + patience;
+        for _ in &self.workers {
+            let left = until.saturating_duration_since(std::time::Instant::now());
+            match all_done.recv_timeout(left) {
+                Ok(()) | Err(mpsc::RecvTimeoutError::Disconnected) => {}
+                Err(mpsc::RecvTimeoutError::Timeout) => return false,
+            }
+        }
+        true
+    }
+
+    /// Ends everything at once and waits for the threads.
+    pub fn stop(&self) {
+        for worker in &self.workers {
+            let _ = worker.send(Control::Stop);
+        }
+        let mut state = self.state();
+        state.listeners.clear();
+        let threads = std::mem::take(&mut state.threads);
+        drop(state);
+        self.slow_stops();
+        for thread in threads {
+            // A thread that panicked has said so already.
+            let _ = thread.join();
+        }
+        self.telemetry.stop();
+    }
+
+    fn slow_stops(&self) {
+        self.current.store(Arc::new(Snapshot::empty(&self.telemetry.registry)));
+        let _ = self.slow.send(());
+    }
+
+    pub fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
+    }
+
+    /// Prometheus text.
+    pub fn metrics(&self, format: Format) -> String {
+        self.telemetry.registry.render(format)
+    }
+
+    /// Moves the clock forward and rings what is due; for tests.
+    pub fn advance(&self, by: Millis) {
+        self.clock.advance(by);
+        let (taken, all_taken) = mpsc::channel();
+        for worker in &self.workers {
+            let _ = worker.send(Control::Turn { taken: taken.clone() });
+        }
+        drop(taken);
+        while all_taken.recv().is_ok() {}
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Binds what is new; listeners that stay keep their sockets and get new settings.
+fn prepare(plan: &Plan, tls: Vec<Option<ServerTls>>, open: &[Open], workers: usize) -> Result<Vec<Prepared>, StartError> {
+    let mut prepared = Vec::with_capacity(plan.listeners.len());
+    for (listener, tls) in plan.listeners.iter().zip(tls) {
+        let same = |open: &&Open| open.plan.name == listener.name && open.plan.address == listener.address;
+        let opening = |socket| Opening { plan: listener.clone(), tls: tls.clone(), census: Arc::default(), socket };
+        let (bound, census, mut openings): (_, Arc<Census>, Vec<Opening>) = match open.iter().find(same) {
+            Some(known) => (known.bound, known.census.clone(), (0..workers).map(|_| opening(None)).collect()),
+            None => {
+                let bound = bind::bind(&listener.address, workers).map_err(|error| StartError::Bind {
+                    listener: listener.name.clone(),
+                    address: listener.address.clone(),
+                    error,
+                })?;
+                let (bound, sockets): (_, Vec<run::Socket>) = match bound {
+                    Bound::Tcp(sockets, address) => (Some(address), sockets.into_iter().map(run::Socket::Tcp).collect()),
+                    Bound::Unix(sockets) => (None, sockets.into_iter().map(run::Socket::Unix).collect()),
+                };
+                (bound, Arc::default(), sockets.into_iter().map(|socket| opening(Some(socket))).collect())
+            }
+        };
+        for opening in &mut openings {
+            opening.census = census.clone();
+        }
+        prepared.push(Prepared { plan: listener.clone(), bound, census, openings });
+    }
+    Ok(prepared)
+}
+
+/// Name resolution, off the workers; ends when the engine is dropped or stopped.
+fn slow_work(current: &ArcSwap<Snapshot>, mut inbox: UnboundedReceiver<()>) {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+    runtime.block_on(async {
+        loop {
+            let snapshot = current.load_full();
+            if snapshot.is_empty() {
+                return;
+            }
+            tokio::select! {
+                () = resolve::refresh(&snapshot) => {}
+                told = inbox.recv() => if told.is_none() { return } else { continue },
+            }
+            tokio::select! {
+                () = tokio::time::sleep(resolve::REFRESH) => {}
+                told = inbox.recv() => if told.is_none() { return },
+            }
+        }
+    });
+    // A name server that does not answer must not keep the process from ending.
+    runtime.shutdown_background();
+}

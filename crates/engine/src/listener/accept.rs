@@ -1,0 +1,254 @@
+//! Accepts connections on one worker and takes each to its protocol.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::sync::Notify;
+use tokio_rustls::TlsAcceptor;
+
+use crate::buffer::Buffer;
+use crate::exchange::Connection;
+use crate::listener::socket::{Socket, Transport};
+use crate::listener::tls::ServerTls;
+use crate::listener::{http1, http2, proxy_protocol};
+use crate::plan;
+use crate::telemetry::metrics::ListenerSeries;
+use crate::worker::{NO_ADDRESS, Worker};
+
+/// Milliseconds to wait when the process has no descriptor left, before the next accept.
+const EXHAUSTED_MS: u64 = 50;
+
+/// How a listener treats connections; replaced as one when the document changes, for the connections to come.
+pub struct Settings {
+    pub plan: plan::Listener,
+    pub tls: Option<ServerTls>,
+    pub limits: Rc<plan::ListenerLimits>,
+}
+
+/// What all workers count together for one listener.
+#[derive(Default)]
+pub struct Census {
+    connections: AtomicUsize,
+    by_address: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// One listener on one worker.
+pub struct Listener {
+    pub name: Rc<str>,
+    pub settings: RefCell<Rc<Settings>>,
+    pub census: Arc<Census>,
+    pub series: Arc<ListenerSeries>,
+    closing: Notify,
+    closed: Cell<bool>,
+}
+
+/// A place in the census, given back when the connection ends.
+struct Place {
+    census: Arc<Census>,
+    address: IpAddr,
+}
+
+impl Census {
+    /// Counts a connection in, unless there are too many already.
+    fn enter(self: &Arc<Self>, address: IpAddr, limits: &plan::ListenerLimits) -> Option<Place> {
+        if self.connections.fetch_add(1, Ordering::Relaxed) >= limits.connections {
+            self.connections.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = by_address.entry(address).or_default();
+        if *count >= limits.connections_per_address {
+            self.connections.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        *count += 1;
+        drop(by_address);
+        Some(Place { census: self.clone(), address })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.census.connections.fetch_sub(1, Ordering::Relaxed);
+        let mut by_address = self.census.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = by_address.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                by_address.remove(&self.address);
+            }
+        }
+    }
+}
+
+impl Settings {
+    fn needs_preparation(&self) -> bool {
+        self.tls.is_some() || self.plan.proxy_protocol
+    }
+}
+
+impl Listener {
+    pub fn new(settings: Settings, census: Arc<Census>, series: Arc<ListenerSeries>) -> Rc<Self> {
+        Rc::new(Self {
+            name: settings.plan.name.as_str().into(),
+            settings: RefCell::new(Rc::new(settings)),
+            census,
+            series,
+            closing: Notify::new(),
+            closed: Cell::new(false),
+        })
+    }
+
+    /// Stops accepting; connections that wait in the queue are still taken.
+    pub fn close(&self) {
+        self.closed.set(true);
+        self.closing.notify_one();
+    }
+}
+
+/// Accepts TCP connections until the listener closes.
+pub async fn accept_tcp(worker: Rc<Worker>, listener: Rc<Listener>, socket: std::net::TcpListener) -> io::Result<()> {
+    let socket = TcpListener::from_std(socket)?;
+    while !listener.closed.get() {
+        tokio::select! {
+            biased;
+            accepted = socket.accept() => took_tcp(&worker, &listener, accepted).await,
+            () = listener.closing.notified() => {}
+        }
+    }
+    // What the kernel has queued on this socket would be reset when it closes.
+    while let Some(accepted) = accept_queued(&socket).await {
+        took_tcp(&worker, &listener, Ok(accepted)).await;
+    }
+    Ok(())
+}
+
+async fn accept_queued(socket: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
+    std::future::poll_fn(|cx| match socket.poll_accept(cx) {
+        std::task::Poll::Ready(accepted) => std::task::Poll::Ready(accepted.ok()),
+        std::task::Poll::Pending => std::task::Poll::Ready(None),
+    })
+    .await
+}
+
+async fn took_tcp(worker: &Rc<Worker>, listener: &Rc<Listener>, accepted: io::Result<(TcpStream, SocketAddr)>) {
+    match accepted {
+        Ok((stream, peer)) => {
+            let _: io::Result<()> = stream.set_nodelay(true);
+            let local = stream.local_addr().unwrap_or(peer);
+            spawn(worker, listener, Transport::Tcp(stream), peer, local);
+        }
+        Err(error) => rest(worker, &error).await,
+    }
+}
+
+/// Accepts on a UNIX socket until the listener closes.
+pub async fn accept_unix(
+    worker: Rc<Worker>,
+    listener: Rc<Listener>,
+    socket: std::os::unix::net::UnixListener,
+) -> io::Result<()> {
+    let socket = UnixListener::from_std(socket)?;
+    let nowhere = SocketAddr::new(NO_ADDRESS, 0);
+    while !listener.closed.get() {
+        tokio::select! {
+            biased;
+            accepted = socket.accept() => match accepted {
+                Ok((stream, _)) => spawn(&worker, &listener, Transport::Unix(stream), nowhere, nowhere),
+                Err(error) => rest(&worker, &error).await,
+            },
+            () = listener.closing.notified() => {}
+        }
+    }
+    Ok(())
+}
+
+/// An accept fails for one connection that is gone again, or because the process has no descriptor left: then it waits.
+async fn rest(worker: &Rc<Worker>, error: &io::Error) {
+    if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
+        tracing::warn!(worker = worker.index, %error, "accept failed");
+        worker.wheel.sleep_until(worker.now() + EXHAUSTED_MS).await;
+    }
+}
+
+fn spawn(worker: &Rc<Worker>, listener: &Rc<Listener>, transport: Transport, peer: SocketAddr, local: SocketAddr) {
+    let settings = listener.settings.borrow().clone();
+    let Some(place) = listener.census.enter(peer.ip(), &settings.limits) else {
+        listener.series.refused(worker.index);
+        return;
+    };
+    let connection = Connection {
+        peer,
+        local,
+        tls: settings.tls.is_some(),
+        listener: listener.name.clone(),
+        server_name: None,
+        client_certificate: None,
+    };
+    let worker = worker.clone();
+    worker.connections.set(worker.connections.get() + 1);
+    listener.series.accepted(worker.index);
+    let series = listener.series.clone();
+    tokio::task::spawn_local(async move {
+        // The head must have begun to arrive in time, whatever comes before it.
+        let due = worker.now() + settings.limits.head_timeout_ms;
+        let prepared = match settings.needs_preparation() {
+            false => Some((Socket::Plain(transport), connection)),
+            true => tokio::select! {
+                biased;
+                prepared = prepare(transport, &settings, connection) => prepared,
+                () = worker.wheel.sleep_until(due) => None,
+            },
+        };
+        if let Some((socket, connection)) = prepared {
+            protocol(&worker, &settings, socket, connection).await;
+        }
+        series.closed(worker.index);
+        worker.connections.set(worker.connections.get() - 1);
+        worker.drain.connection_ended();
+        drop(place);
+    });
+}
+
+/// PROXY header and TLS handshake.
+async fn prepare(
+    mut transport: Transport,
+    settings: &Settings,
+    mut connection: Connection,
+) -> Option<(Socket, Connection)> {
+    if settings.plan.proxy_protocol
+        && let Some(addresses) = proxy_protocol::read(&mut transport).await.ok()?
+    {
+        connection.peer = addresses.source;
+        connection.local = addresses.destination;
+    }
+    let Some(tls) = &settings.tls else {
+        return Some((Socket::Plain(transport), connection));
+    };
+    let stream = TlsAcceptor::from(tls.config().clone()).accept(transport).await.ok()?;
+    let socket = Socket::ServerTls(Box::new(stream));
+    connection.server_name = socket.server_name().map(Into::into);
+    connection.client_certificate = socket.peer_certificate().map(|certificate| certificate.as_ref().into());
+    Some((socket, connection))
+}
+
+async fn protocol(worker: &Rc<Worker>, settings: &Rc<Settings>, socket: Socket, connection: Connection) {
+    let connection = Rc::new(connection);
+    let limits = settings.limits.clone();
+    let buffer = Buffer::default();
+    if socket.alpn() == Some(b"h2") {
+        return http2::run(worker.clone(), socket, connection, limits, buffer).await;
+    }
+    let prior_knowledge = settings.plan.http2 && !socket.is_tls();
+    let half_close = settings.plan.half_close;
+    let other =
+        http1::run(worker.clone(), socket, connection.clone(), limits.clone(), half_close, prior_knowledge).await;
+    if let Some((socket, first)) = other {
+        http2::run(worker.clone(), socket, connection, limits, first).await;
+    }
+}

@@ -1,0 +1,68 @@
+//! Binds listeners: one socket a worker with `SO_REUSEPORT`, so that the kernel spreads connections and another process may
+//! take the port over.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+const BACKLOG: i32 = 4096;
+
+/// A bound listener, once for every worker.
+pub enum Bound {
+    Tcp(Vec<TcpListener>, SocketAddr),
+    /// One queue that the workers share.
+    Unix(Vec<UnixListener>),
+}
+
+/// Binds `IP:PORT` or `unix:/path`. Port 0 lets the system choose; all workers get the same.
+pub fn bind(address: &str, workers: usize) -> io::Result<Bound> {
+    if let Some(path) = address.strip_prefix("unix:") {
+        return bind_unix(Path::new(path), workers).map(Bound::Unix);
+    }
+    let wanted: SocketAddr = address
+        .parse()
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "expected `IP:PORT` or `unix:/path`"))?;
+    let first = bind_tcp(wanted)?;
+    let bound = first.local_addr()?;
+    let mut all = vec![first];
+    for _ in 1..workers {
+        all.push(bind_tcp(bound)?);
+    }
+    Ok(Bound::Tcp(all, bound))
+}
+
+fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    if address.is_ipv6() {
+        // `[::]` means IPv6 only, as written; who wants both lists both.
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn bind_unix(path: &Path, workers: usize) -> io::Result<Vec<UnixListener>> {
+    // A socket that a dead process left behind is in the way; anything else there is not ours.
+    if let Ok(found) = std::fs::symlink_metadata(path)
+        && found.file_type().is_socket()
+        && std::os::unix::net::UnixStream::connect(path).is_err()
+    {
+        std::fs::remove_file(path)?;
+    }
+    let first = UnixListener::bind(path)?;
+    first.set_nonblocking(true)?;
+    let mut all = Vec::with_capacity(workers);
+    for _ in 1..workers {
+        all.push(first.try_clone()?);
+    }
+    all.push(first);
+    Ok(all)
+}

@@ -1,0 +1,220 @@
+//! One exchange from head to end: route, policies, action, policies, log.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use crate::exchange::Exchange;
+use crate::head::Head;
+use crate::pipeline::{Flow, Pipeline};
+use crate::policies::trust;
+use crate::respond::{Code, Failure, write_problem};
+use crate::routing::Found;
+use crate::sides::{Answered, BodySize, Client, Filled, Source, Upstream};
+use crate::transfer::Transfer;
+use crate::wheel::Alarm;
+use crate::worker::Worker;
+
+/// Answers a request, whatever happens, and tells the log and the metrics.
+pub async fn serve<C: Client>(worker: &Rc<Worker>, client: &mut C, exchange: &mut Exchange, alarm: &Alarm) {
+    worker.telemetry.begin(worker.index);
+    trust::admit(exchange);
+    if let Err(failure) = answer(worker, client, exchange, alarm).await {
+        fail(worker, client, exchange, alarm, failure).await;
+    }
+    exchange.notes.request_bytes = client.bytes_received();
+    exchange.notes.answer_bytes = client.bytes_sent();
+    worker.telemetry.complete(worker.index, exchange, worker.clock.now_micros());
+}
+
+async fn answer<C: Client>(
+    worker: &Rc<Worker>,
+    client: &mut C,
+    exchange: &mut Exchange,
+    alarm: &Alarm,
+) -> Result<(), Failure> {
+    let snapshot = exchange.snapshot.clone();
+    let found = snapshot.router.find(&exchange.request, &mut exchange.captures);
+    let route = match found {
+        Found::Route(index) => {
+            exchange.route = Some(index);
+            &snapshot.routes[index]
+        }
+        Found::NotFound => return unrouted(worker, exchange, Code::NoRoute.into()).await,
+        Found::MethodNotAllowed { allow } => {
+            exchange.notes.allow = Some(allow.into());
+            return unrouted(worker, exchange, Code::MethodNotAllowed.into()).await;
+        }
+    };
+    admit(worker, &route.pipeline, exchange).await?;
+    if let BodySize::Length(length) = exchange.request.body
+        && length > route.body_bytes
+    {
+        return Err(Code::BodyTooLarge.into());
+    }
+    client.limit_body(route.body_bytes);
+    route.action.run(worker, client, exchange, alarm).await
+}
+
+/// The policies that act on requests without a route still do: the answer carries a request id.
+async fn unrouted(worker: &Rc<Worker>, exchange: &mut Exchange, failure: Failure) -> Result<(), Failure> {
+    let snapshot = exchange.snapshot.clone();
+    admit(worker, &snapshot.unrouted, exchange).await?;
+    Err(failure)
+}
+
+async fn admit(worker: &Rc<Worker>, pipeline: &Pipeline, exchange: &mut Exchange) -> Result<(), Failure> {
+    let mut flow = pipeline.on_request(&worker.local, exchange);
+    loop {
+        match flow {
+            Flow::Continue => return Ok(()),
+            Flow::Respond(failure) => return Err(failure),
+            Flow::Wait(waiting) => {
+                waiting.future.await?;
+                flow = pipeline.on_request_from(waiting.next, &worker.local, exchange);
+            }
+        }
+    }
+}
+
+/// Sends the head of an answer and passes both bodies on to their ends.
+pub async fn deliver<C: Client, U: Upstream>(
+    worker: &Rc<Worker>,
+    client: &mut C,
+    exchange: &mut Exchange,
+    upstream: &mut U,
+    transfer: &mut Transfer<'_>,
+    answered: Answered,
+) -> Result<(), Failure> {
+    exchange.notes.answered_micros = worker.clock.now_micros();
+    if transfer.request_is_abandoned() {
+        client.close_after();
+    }
+    match answered {
+        Answered::Final { status, size, length } => {
+            send_head(client, exchange, status, size, length);
+            if size == BodySize::Empty {
+                transfer.skip_answer();
+                client.end(None);
+            }
+        }
+        Answered::Interim(status) | Answered::Tunnel { status } => {
+            send_head(client, exchange, status, BodySize::Empty, None);
+            client.start_tunnel();
+            transfer.start_tunnel();
+        }
+    }
+    poll_fn(|cx| transfer.poll_bodies(cx, client, upstream)).await
+}
+
+fn send_head<C: Client>(client: &mut C, exchange: &mut Exchange, status: u16, size: BodySize, length: Option<u64>) {
+    exchange.answer.status = status;
+    let snapshot = exchange.snapshot.clone();
+    match exchange.route {
+        Some(index) => snapshot.routes[index].pipeline.on_response(exchange),
+        None => snapshot.unrouted.on_response(exchange),
+    }
+    client.send_head(status, &exchange.answer.head, size, length);
+}
+
+/// Answers with what the gateway has to say itself; `exchange.answer.head` holds the fields.
+pub async fn say<C: Client>(
+    worker: &Rc<Worker>,
+    client: &mut C,
+    exchange: &mut Exchange,
+    alarm: &Alarm,
+    status: u16,
+    body: &[u8],
+) -> Result<(), Failure> {
+    let bodiless = exchange.request.method == crate::exchange::Method::Head || matches!(status, 204 | 304);
+    let length = body.len() as u64;
+    let mut text = Text { bytes: if bodiless { &[] } else { body } };
+    if bodiless {
+        let announced = (status != 204 && !body.is_empty()).then_some(length);
+        send_head(client, exchange, status, BodySize::Empty, announced);
+    } else {
+        send_head(client, exchange, status, BodySize::Length(length), None);
+    }
+    alarm.set(worker.now().saturating_add(client.patience()));
+    poll_fn(|cx| {
+        let sent = poll_say(cx, client, &mut text);
+        if sent.is_pending() && alarm.poll(cx).is_ready() {
+            return Poll::Ready(Err(Failure::with(Code::ClientGone, "the client took no byte of the answer")));
+        }
+        sent
+    })
+    .await
+}
+
+fn poll_say<C: Client>(cx: &mut Context<'_>, client: &mut C, text: &mut Text<'_>) -> Poll<Result<(), Failure>> {
+    while !text.bytes.is_empty() {
+        std::task::ready!(client.poll_send(cx, text))?;
+    }
+    client.end(None);
+    client.poll_flush(cx)
+}
+
+/// Turns a failure into its answer, or cuts an answer off that has begun.
+async fn fail<C: Client>(
+    worker: &Rc<Worker>,
+    client: &mut C,
+    exchange: &mut Exchange,
+    alarm: &Alarm,
+    failure: Failure,
+) {
+    let code = failure.code;
+    exchange.notes.code = Some(code);
+    exchange.notes.detail = failure.detail;
+    if client.head_sent() {
+        client.abort();
+        return;
+    }
+    if code == Code::ClientGone {
+        exchange.answer.status = code.status();
+        client.abort();
+        return;
+    }
+    if matches!(code, Code::BodyTooLarge | Code::BadBody | Code::BodyTimeout) || exchange.request.expect_continue {
+        client.close_after();
+    }
+    let head = &mut exchange.answer.head;
+    head.clear();
+    head.add(b"content-type", b"application/problem+json");
+    if let Some(allow) = &exchange.notes.allow {
+        head.add(b"allow", allow.as_bytes());
+    }
+    let mut body = std::mem::take(&mut exchange.scratch);
+    body.clear();
+    write_problem(&mut body, code, &exchange.id);
+    if say(worker, client, exchange, alarm, code.status(), &body).await.is_err() {
+        client.abort();
+    }
+    exchange.scratch = body;
+}
+
+/// A body that is there already.
+pub struct Text<'a> {
+    bytes: &'a [u8],
+}
+
+impl Source for Text<'_> {
+    fn poll_fill(&mut self, _cx: &mut Context<'_>) -> Poll<Result<Filled, Failure>> {
+        Poll::Ready(Ok(if self.bytes.is_empty() { Filled::End } else { Filled::Data }))
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.bytes
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.bytes = &self.bytes[count.min(self.bytes.len())..];
+    }
+
+    fn is_last(&self) -> bool {
+        true
+    }
+
+    fn trailers(&self) -> Option<&Head> {
+        None
+    }
+}

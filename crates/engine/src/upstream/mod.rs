@@ -1,0 +1,11 @@
+//! The one way to call a service: choose a target, find or open a connection, send, and try again where that is safe.
+
+pub mod call;
+pub mod connect;
+pub mod http1;
+pub mod http2;
+mod http2_links;
+pub mod pool;
+pub mod resolve;
+pub mod service;
+pub mod tls;

@@ -1,0 +1,41 @@
+//! Names to addresses, by the system's resolver, off the workers.
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+use crate::snapshot::Snapshot;
+use crate::upstream::service::Place;
+
+/// How long addresses are believed; the system's resolver does not tell their time to live.
+pub const REFRESH: Duration = Duration::from_secs(10);
+
+/// Resolves a name, keeps the addresses for all, and returns them.
+pub async fn resolve(
+    host: &str,
+    port: u16,
+    addresses: &ArcSwap<Vec<SocketAddr>>,
+) -> io::Result<Arc<Vec<SocketAddr>>> {
+    let name = (host.to_owned(), port);
+    let found = tokio::task::spawn_blocking(move || name.to_socket_addrs().map(Iterator::collect::<Vec<_>>))
+        .await
+        .map_err(io::Error::other)??;
+    if found.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+    }
+    let found = Arc::new(found);
+    addresses.store(found.clone());
+    Ok(found)
+}
+
+/// Resolves every name of a snapshot once. A name that fails keeps the addresses it had.
+pub async fn refresh(snapshot: &Snapshot) {
+    for target in snapshot.services.iter().flat_map(|service| &service.targets) {
+        if let Place::Name { host, port, addresses } = &target.place {
+            let _: io::Result<_> = resolve(host, *port, addresses).await;
+        }
+    }
+}

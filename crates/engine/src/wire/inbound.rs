@@ -1,0 +1,212 @@
+//! The half of an HTTP/1.1 connection that reads: a buffer, and where the body in it ends.
+
+use std::io;
+use std::task::{Context, Poll, ready};
+
+use tidegate_http1::{BodyLength, ChunkDecoder, ChunkError, Decoded};
+use tokio::io::AsyncRead;
+
+use crate::buffer::Buffer;
+use crate::head::Head;
+use crate::sides::Filled;
+
+/// A body with more than this left is read in larger pieces.
+const LARGE_BYTES: u64 = 32 * 1024;
+const LARGE_BUFFER: usize = 128 * 1024;
+
+/// Why a body cannot be read to its end.
+#[derive(Debug)]
+pub enum ReadError {
+    Io(io::Error),
+    /// The peer stopped within the body.
+    Cut,
+    Chunk(ChunkError),
+    /// More than the limit.
+    TooLarge,
+}
+
+#[derive(Debug, Default)]
+pub struct Inbound {
+    pub buffer: Buffer,
+    length: BodyLength,
+    /// Payload still to come after what is `ready`; for [`BodyLength::Length`].
+    left: u64,
+    /// Payload bytes at `buffer.data()[kept..]`.
+    ready: usize,
+    /// Payload that was handed out but stays in the buffer, so that it can be sent again.
+    kept: usize,
+    /// The whole body was in the buffer when it began: nothing is thrown away before [`Inbound::finish`].
+    whole: bool,
+    done: bool,
+    decoder: Option<Box<ChunkDecoder>>,
+    trailers: Head,
+    /// Payload so far, and how much there may be.
+    pub bytes: u64,
+    pub limit: u64,
+}
+
+impl Inbound {
+    /// Begins a body; the buffer starts with its first byte.
+    pub fn begin(&mut self, length: BodyLength, limit: u64) {
+        self.length = length;
+        self.limit = limit;
+        self.bytes = 0;
+        self.ready = 0;
+        self.kept = 0;
+        self.left = 0;
+        self.whole = false;
+        self.done = false;
+        self.trailers.clear();
+        match length {
+            BodyLength::None | BodyLength::Length(0) => self.done = true,
+            BodyLength::Length(length) => {
+                self.left = length;
+                self.whole = self.buffer.len() as u64 >= length;
+            }
+            BodyLength::Chunked => match &mut self.decoder {
+                Some(decoder) => decoder.clear(),
+                None => self.decoder = Some(Box::default()),
+            },
+            BodyLength::Close => {}
+        }
+    }
+
+    /// Everything until the peer closes, from here on.
+    pub fn begin_raw(&mut self) {
+        self.begin(BodyLength::Close, u64::MAX);
+    }
+
+    pub fn is_done(&self) -> bool {
+        self.done && self.ready == 0
+    }
+
+    pub fn chunk(&self) -> &[u8] {
+        &self.buffer.data()[self.kept..self.kept + self.ready]
+    }
+
+    pub fn consume(&mut self, count: usize) {
+        let count = count.min(self.ready);
+        self.ready -= count;
+        if self.whole {
+            self.kept += count;
+        } else {
+            self.buffer.consume(count);
+        }
+    }
+
+    /// Starts the body again from its first byte, when all of it is still in the buffer or none was taken.
+    pub fn rewind(&mut self) -> bool {
+        if self.whole {
+            self.ready += self.kept;
+            self.kept = 0;
+            return true;
+        }
+        self.bytes == self.ready as u64
+    }
+
+    /// Leaves the body; what follows it in the buffer is the next message.
+    pub fn finish(&mut self) {
+        self.buffer.consume(self.kept + self.ready);
+        self.kept = 0;
+        self.ready = 0;
+    }
+
+    /// The chunk is all that is left, and no trailers can follow.
+    pub fn is_last(&self) -> bool {
+        self.done && matches!(self.length, BodyLength::Length(_))
+    }
+
+    pub fn trailers(&self) -> Option<&Head> {
+        (self.done && !self.trailers.is_empty()).then_some(&self.trailers)
+    }
+
+    pub fn poll_fill<R: AsyncRead + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        reader: &mut R,
+    ) -> Poll<Result<Filled, ReadError>> {
+        loop {
+            if self.ready > 0 {
+                return Poll::Ready(Ok(Filled::Data));
+            }
+            if self.done {
+                return Poll::Ready(Ok(Filled::End));
+            }
+            if !self.buffer.is_empty() {
+                self.advance()?;
+                if self.ready > 0 || self.done {
+                    continue;
+                }
+            }
+            self.make_room();
+            let count = ready!(self.buffer.poll_read(cx, reader)).map_err(ReadError::Io)?;
+            if count == 0 {
+                if self.length != BodyLength::Close {
+                    return Poll::Ready(Err(ReadError::Cut));
+                }
+                self.done = true;
+            }
+        }
+    }
+
+    /// Finds payload in what the buffer holds.
+    fn advance(&mut self) -> Result<(), ReadError> {
+        let available = self.buffer.len();
+        match self.length {
+            BodyLength::None => self.done = true,
+            BodyLength::Close => self.gain(available)?,
+            BodyLength::Length(_) => {
+                let count = self.left.min(available as u64);
+                self.left -= count;
+                self.done = self.left == 0;
+                self.gain(count as usize)?;
+            }
+            BodyLength::Chunked => self.decode()?,
+        }
+        Ok(())
+    }
+
+    fn decode(&mut self) -> Result<(), ReadError> {
+        let Some(decoder) = &mut self.decoder else {
+            self.done = true;
+            return Ok(());
+        };
+        match decoder.decode(self.buffer.data()).map_err(ReadError::Chunk)? {
+            Decoded::Data { skip, len } => {
+                self.buffer.consume(skip);
+                self.gain(len)?;
+            }
+            Decoded::Partial { consumed } => self.buffer.consume(consumed),
+            Decoded::End { consumed } => {
+                self.buffer.consume(consumed);
+                self.done = true;
+                for (name, value) in decoder.trailers().allowed() {
+                    self.trailers.add(name, value);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn gain(&mut self, count: usize) -> Result<(), ReadError> {
+        self.ready = count;
+        self.bytes += count as u64;
+        if self.bytes > self.limit { Err(ReadError::TooLarge) } else { Ok(()) }
+    }
+
+    /// Room for at least one read; more where much is known to come.
+    fn make_room(&mut self) {
+        let expected = match (self.length, &self.decoder) {
+            (BodyLength::Length(_), _) => self.left,
+            (BodyLength::Chunked, Some(decoder)) => decoder.chunk_left(),
+            // Unknown: as large as the last read showed to be useful.
+            _ if self.bytes >= LARGE_BYTES => LARGE_BYTES + 1,
+            _ => 0,
+        };
+        if expected > LARGE_BYTES {
+            self.buffer.reserve(LARGE_BUFFER - self.buffer.len().min(LARGE_BUFFER - 1));
+        } else {
+            self.buffer.reserve(1);
+        }
+    }
+}
