@@ -13,6 +13,7 @@ use crate::exchange::{Connection, Exchange};
 use crate::policies::Local;
 use crate::snapshot::Pinned;
 use crate::telemetry::Telemetry;
+use crate::upstream::http2_links::Links;
 use crate::upstream::pool::Pools;
 use crate::wheel::Wheel;
 
@@ -26,6 +27,8 @@ pub struct Worker {
     pub wheel: Rc<Wheel>,
     current: RefCell<Pinned>,
     pub pools: Pools,
+    /// HTTP/2 connections to services, shared by the streams of this worker.
+    pub links: Links,
     /// What the policies of this worker keep for themselves.
     pub local: Local,
     pub telemetry: Arc<Telemetry>,
@@ -90,6 +93,7 @@ impl Worker {
         Rc::new(Self {
             index,
             pools: Pools::default(),
+            links: Links::default(),
             local: Local::new(telemetry.wall.clone()),
             date: RefCell::new(Date::new(clock.wall())),
             clock,

@@ -206,7 +206,7 @@ async fn establish(
         }
     })
     .await?;
-    worker.telemetry.pool_opened(worker.index, service);
+    service.series.opened(worker.index);
     let idle_timeout_ms = service.plan.pool.idle_timeout_ms;
     alarm.set(worker.now().saturating_add(idle_timeout_ms));
     let link = Rc::new(Link {

@@ -4,7 +4,7 @@ pub mod call;
 pub mod connect;
 pub mod http1;
 pub mod http2;
-mod http2_links;
+pub mod http2_links;
 pub mod pool;
 pub mod resolve;
 pub mod service;
