@@ -37,7 +37,7 @@ pub struct ServerTls {
 }
 
 impl ServerTls {
-    /// Compiles the plan; problems and warnings are placed relative to the listener.
+    /// Compiles the plan; problems and warnings are placed relative to the listener's `tls`.
     pub fn compile(plan: &plan::ListenerTls, http2: bool) -> Result<Self, Problem> {
         let mut warnings = Vec::new();
         let resolver = Resolver::compile(&plan.certificates, &mut warnings)?;
@@ -47,13 +47,13 @@ impl ServerTls {
         };
         let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_protocol_versions(versions)
-            .map_err(|error| Problem::new("tls", "config.bad_tls", error.to_string()))?
+            .map_err(|error| Problem::new("minimum_version", "config.bad_tls", error.to_string()))?
             .with_client_cert_verifier(client_verifier(plan)?)
             .with_cert_resolver(Arc::new(resolver));
         config.alpn_protocols = protocols(http2);
         config.session_storage = ServerSessionMemoryCache::new(SESSIONS);
         config.ticketer = aws_lc_rs::Ticketer::new()
-            .map_err(|error| Problem::new("tls", "config.bad_tls", format!("no ticket key: {error}")))?;
+            .map_err(|error| Problem::new("certificates", "config.bad_tls", format!("no ticket key: {error}")))?;
         config.send_tls13_tickets = TICKETS;
         // A server that speaks first (HTTP/2 SETTINGS) saves its client a round trip.
         config.send_half_rtt_data = plan.client_certificates == ClientCertificates::None;
@@ -84,11 +84,11 @@ fn client_verifier(plan: &plan::ListenerTls) -> Result<Arc<dyn ClientCertVerifie
         ClientCertificates::Optional => true,
         ClientCertificates::Required => false,
     };
-    let roots = parse_roots(plan.client_ca.as_deref().unwrap_or_default(), "tls.client_ca")?;
+    let roots = parse_roots(plan.client_ca.as_deref().unwrap_or_default(), "client_ca")?;
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
     let builder = if optional { builder.allow_unauthenticated() } else { builder };
-    builder.build().map_err(|error| Problem::new("tls.client_ca", "config.bad_certificate", error.to_string()))
+    builder.build().map_err(|error| Problem::new("client_ca", "config.bad_certificate", error.to_string()))
 }
 
 /// Reads the authorities of a PEM text; at least one must be there.
@@ -132,7 +132,7 @@ impl Resolver {
         let mut wildcard = HashMap::new();
         let mut default = None;
         for (index, plan) in plans.iter().enumerate() {
-            let path = format!("tls.certificates[{index}]");
+            let path = format!("certificates[{index}]");
             let key = Arc::new(certified_key(plan, &path)?);
             let certificate = parse_end_entity(&key, &path)?;
             warnings.extend(check_time(&certificate, &path));
@@ -145,7 +145,7 @@ impl Resolver {
             }
             default.get_or_insert(key);
         }
-        let none = || Problem::new("tls.certificates", "config.bad_certificate", "expected at least one certificate");
+        let none = || Problem::new("certificates", "config.bad_certificate", "expected at least one certificate");
         Ok(Self { exact, wildcard, default: default.ok_or_else(none)? })
     }
 

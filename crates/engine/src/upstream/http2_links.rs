@@ -20,6 +20,7 @@ use tokio::sync::Notify;
 use crate::clock::{Millis, NEVER};
 use crate::listener::socket::Socket;
 use crate::respond::{Code, Failure};
+use crate::telemetry::metrics::ServiceSeries;
 use crate::upstream::connect::connect;
 use crate::upstream::service::Service;
 use crate::wheel::Alarm;
@@ -67,9 +68,12 @@ pub struct Link {
     idle_since: Cell<Millis>,
     /// A request was sent over it.
     used: Cell<bool>,
+    /// It is driven still.
+    alive: Cell<bool>,
     /// A stream ended without a word from the service.
     suspect: Cell<bool>,
     alarm: Alarm,
+    series: Arc<ServiceSeries>,
     /// The last `:authority`, parsed.
     authority: RefCell<Option<Authority>>,
 }
@@ -214,8 +218,10 @@ async fn establish(
         streams: Cell::new(0),
         idle_since: Cell::new(worker.now()),
         used: Cell::new(false),
+        alive: Cell::new(true),
         suspect: Cell::new(false),
         alarm,
+        series: service.series.clone(),
         authority: RefCell::new(None),
     });
     let driver = Driver { worker: worker.clone(), link: link.clone(), connection, pings, pinged: NEVER, idle_timeout_ms };
@@ -253,8 +259,12 @@ impl Link {
 
 impl Place {
     fn new(worker: &Rc<Worker>, link: Rc<Link>, service: &Service) -> Self {
-        link.streams.set(link.streams.get() + 1);
+        let streams = link.streams.get();
+        link.streams.set(streams + 1);
         let reused = link.used.replace(true);
+        if reused && streams == 0 {
+            link.series.reused(worker.index);
+        }
         Self { worker: worker.clone(), link, idle_timeout_ms: service.plan.pool.idle_timeout_ms, reused }
     }
 
@@ -283,7 +293,13 @@ impl Drop for Place {
     fn drop(&mut self) {
         let streams = self.link.streams.get() - 1;
         self.link.streams.set(streams);
-        if streams == 0 && !self.link.suspect.get() {
+        if streams > 0 {
+            return;
+        }
+        if self.link.alive.get() {
+            self.link.series.parked(self.worker.index);
+        }
+        if !self.link.suspect.get() {
             let now = self.worker.now();
             self.link.idle_since.set(now);
             self.link.alarm.set(now.saturating_add(self.idle_timeout_ms));
@@ -305,8 +321,14 @@ struct Driver {
 impl Driver {
     async fn run(mut self, key: Key) {
         poll_fn(|cx| self.poll(cx)).await;
-        *self.link.sender.borrow_mut() = None;
-        self.worker.links.remove(key, &self.link);
+        let link = &self.link;
+        *link.sender.borrow_mut() = None;
+        link.alive.set(false);
+        match link.streams.get() == 0 && link.used.get() {
+            true => link.series.closed_idle(self.worker.index),
+            false => link.series.closed_busy(self.worker.index),
+        }
+        self.worker.links.remove(key, link);
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
