@@ -348,7 +348,7 @@ mod tests {
         let mut counts = counts(&clock);
         for _ in 0..20 {
             (0..2).for_each(|_| counts.frame(PING, 0, 8));
-            clock.advance(WINDOW_MS / 2);
+            clock.advance(WINDOW_MS);
         }
         assert_eq!(counts.seen.flood.get(), None);
     }
