@@ -232,10 +232,14 @@ impl Http1 {
             if PREFACE.starts_with(data) {
                 return Ok(Parse::Partial);
             }
-            self.prior_knowledge = false;
         }
-        self.parser.parse(self.inbound.buffer.data()).map_err(|error| {
+        let data = self.inbound.buffer.data();
+        self.parser.parse(data).map_err(|error| {
             let code = match error {
+                // A broken preface of HTTP/2, or no HTTP at all: there is no language to answer in (RFC 9113 section 3.4).
+                Error::BadVersion if self.prior_knowledge && !data.windows(5).any(|word| word == b"HTTP/") => {
+                    return Quiet::Leave;
+                }
                 Error::HeadTooLarge => Code::HeadTooLarge,
                 Error::TooManyFields => Code::TooManyFields,
                 Error::TargetTooLong => Code::TargetTooLong,
@@ -264,6 +268,7 @@ impl Http1 {
     fn begin(&mut self, head_length: usize, framing: &RequestFraming) {
         self.keep_alive = framing.keep_alive;
         self.is_upgrade = framing.upgrade;
+        self.prior_knowledge = false;
         self.head_sent = false;
         self.inbound.buffer.consume(head_length);
         self.inbound.begin(framing.body, u64::MAX);
