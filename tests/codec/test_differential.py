@@ -113,13 +113,21 @@ def difference(connection: dict[str, Any], kind: str) -> str | None:
         theirs = peer.messages[place] if place < len(peer.messages) else None
         if theirs is None or not (theirs.complete or closes(message)):
             return None if peer.refused else f"message {place}: llhttp waits, we have {mine}"
-        for name in ("start", "fields", "trailers", "body"):
+        names = ["start", "fields"]
+        if switches := peer.upgraded and theirs is peer.messages[-1]:
+            if not has(mine, b"upgrade"):
+                return f"message {place}: llhttp switches protocols, nobody asked for it"
+        else:
+            # Where we pass an upgrade over, since a body or h2c comes with it, llhttp sees the body as of the next protocol.
+            names += ["trailers", "body"]
+        for name in names:
             if getattr(mine, name) != getattr(theirs, name):
                 return f"message {place}, {name}: we have {getattr(mine, name)!r}, llhttp {getattr(theirs, name)!r}"
-        if mine.keep_alive and not theirs.keep_alive and not (message["upgrade"] or obeys_proxy_connection(mine)):
+        if switches:
+            return None
+        # llhttp obeys Proxy-Connection too, which no RFC asks for.
+        if mine.keep_alive and not theirs.keep_alive and not has(mine, b"proxy-connection"):
             return f"message {place}: we keep the connection, llhttp closes it"
-        if peer.upgraded and theirs is peer.messages[-1] and not message["upgrade"]:
-            return f"message {place}: llhttp switches protocols, we do not"
     return None
 
 
@@ -128,9 +136,8 @@ def closes(message: dict[str, Any]) -> bool:
     return bool(message["framing"].startswith("Close"))
 
 
-def obeys_proxy_connection(message: Seen) -> bool:
-    """Whether a field stands there that llhttp takes for Connection, which no RFC asks for."""
-    return any(name.lower() == b"proxy-connection" for name, _ in message.fields)
+def has(message: Seen, name: bytes) -> bool:
+    return any(sent.lower() == name for sent, _ in message.fields)
 
 
 def connections(tool: Path, kind: str, seed: int, count: int) -> Iterator[dict[str, Any]]:

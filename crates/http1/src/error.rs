@@ -46,7 +46,7 @@ errors! {
         TooManyFields = "too_many_fields", 431;
         /// A target longer than [`Limits::target`](crate::Limits::target).
         TargetTooLong = "target_too_long", 414;
-        /// The method is empty, not a token, or longer than 32 bytes.
+        /// The method is empty, not a token, longer than 32 bytes, or the `PRI` of HTTP/2.
         BadMethod = "bad_method", 400;
         /// The target is empty or holds a control, a space, `#` or a byte outside ASCII.
         BadTarget = "bad_target", 400;

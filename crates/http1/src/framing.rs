@@ -32,6 +32,9 @@ pub struct RequestFraming {
     /// Whether the client waits for a 100 before it sends the body.
     pub expect_continue: bool,
     /// Whether the client offers to switch protocols: HTTP/1.1, an `upgrade` option and an Upgrade field.
+    ///
+    /// The offer is ignored, as RFC 9110 section 7.8 allows, beside a body, whose end and the switch peers confuse, and for `h2c`, which
+    /// would carry requests past all rules. Some clients add it to every request.
     pub upgrade: bool,
     /// The one Host; of an absolute target without Host (HTTP/1.0) its authority; empty when HTTP/1.0 has none.
     pub host: Span,
@@ -90,15 +93,13 @@ pub fn request_framing(head: &RequestHead, buf: &[u8]) -> Result<RequestFraming,
         Some(body) => body,
     };
     let http11 = head.version == Version::Http11;
+    let has_content = !matches!(body, BodyLength::None | BodyLength::Length(0));
     Ok(RequestFraming {
         body,
         keep_alive: facts.keep_alive(head.version),
         // RFC 9110 section 10.1.1: meaningless without content, ignored from HTTP/1.0.
-        expect_continue: facts.expect_continue
-            && http11
-            && !matches!(body, BodyLength::None | BodyLength::Length(0)),
-        // RFC 9110 section 7.8: ignored from HTTP/1.0.
-        upgrade: http11 && facts.upgrade && head.seen.contains(Known::Upgrade),
+        expect_continue: facts.expect_continue && http11 && has_content,
+        upgrade: http11 && facts.upgrade && !has_content && offers_upgrade(head, buf),
         host,
         target,
     })
@@ -132,6 +133,15 @@ pub fn response_framing(
         interim: matches!(head.status, 100..=199) && !switched,
         switched,
     })
+}
+
+#[inline]
+fn offers_upgrade(head: &RequestHead, buf: &[u8]) -> bool {
+    let mut protocols = head
+        .get_all(Known::Upgrade)
+        .flat_map(|field| list_elements(field.value.of(buf)))
+        .peekable();
+    protocols.peek().is_some() && protocols.all(|protocol| !protocol.eq_ignore_ascii_case(b"h2c"))
 }
 
 fn request_host(
@@ -180,8 +190,8 @@ impl Facts {
             match field.known {
                 Known::Host if facts.host.is_some() => return Err(FramingError::RepeatedHost),
                 Known::Host => facts.host = Some(field.value),
-                Known::ContentLength => facts.content_length(field.value.of(buf))?,
-                Known::TransferEncoding => facts.transfer_encoding(field.value.of(buf))?,
+                Known::ContentLength => facts.content_length(field, buf)?,
+                Known::TransferEncoding => facts.transfer_encoding(field, buf)?,
                 Known::Expect => facts.expect(field.value.of(buf))?,
                 Known::Connection => facts.connection(field.value.of(buf))?,
                 _ => {}
@@ -190,19 +200,21 @@ impl Facts {
         Ok(facts)
     }
 
-    fn content_length(&mut self, value: &[u8]) -> Result<(), FramingError> {
+    fn content_length(&mut self, field: &Field, buf: &[u8]) -> Result<(), FramingError> {
         if self.length.is_some() {
             return Err(FramingError::RepeatedContentLength);
         }
-        self.length = Some(parse_length(value).ok_or(FramingError::BadContentLength)?);
+        let length = parse_length(field.value.of(buf)).filter(|_| has_no_tab(field, buf));
+        self.length = Some(length.ok_or(FramingError::BadContentLength)?);
         Ok(())
     }
 
-    fn transfer_encoding(&mut self, value: &[u8]) -> Result<(), FramingError> {
+    fn transfer_encoding(&mut self, field: &Field, buf: &[u8]) -> Result<(), FramingError> {
         if self.chunked {
             return Err(FramingError::RepeatedTransferEncoding);
         }
-        self.chunked = value.eq_ignore_ascii_case(b"chunked");
+        self.chunked =
+            field.value.of(buf).eq_ignore_ascii_case(b"chunked") && has_no_tab(field, buf);
         if self.chunked {
             Ok(())
         } else {
@@ -245,6 +257,19 @@ impl Facts {
     fn keep_alive(&self, version: Version) -> bool {
         !self.close && (version == Version::Http11 || self.persist)
     }
+}
+
+/// Whether the white space around a value is spaces: llhttp takes a tab there for a part of a coding's name.
+fn has_no_tab(field: &Field, buf: &[u8]) -> bool {
+    let before = buf
+        .get(field.name.end()..field.value.start as usize)
+        .unwrap_or_default();
+    let behind = buf.get(field.value.end()..).unwrap_or_default();
+    !before.contains(&b'\t')
+        && behind
+            .iter()
+            .find(|&&byte| byte != b' ')
+            .is_none_or(|&byte| byte != b'\t')
 }
 
 /// Reads 1 to 19 digits: every such number fits, and no real body needs more.

@@ -193,6 +193,10 @@ impl RequestParser {
         };
         match (rest.get(8), rest.get(9)) {
             (None, _) | (Some(b'\r'), None) => Ok(false),
+            // RFC 9113 section 3.4: the method of the HTTP/2 preface, which some parsers take for one whatever follows.
+            (Some(b'\r'), Some(b'\n')) if self.head.method.of(buf) == b"PRI" => {
+                Err(Error::BadMethod)
+            }
             (Some(b'\r'), Some(b'\n')) => {
                 self.head.version = version;
                 self.lines = FieldLines::at(self.start + 10);

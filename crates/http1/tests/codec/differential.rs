@@ -10,7 +10,10 @@ use crate::reading::Message;
 
 /// What a peer made of the bytes of one connection.
 #[derive(Debug)]
-#[allow(dead_code, reason = "the texts are shown by Debug when a comparison fails")]
+#[allow(
+    dead_code,
+    reason = "the texts are shown by Debug when a comparison fails"
+)]
 pub enum Ending {
     /// It read to the end, or stopped because the last message said so.
     Done,
