@@ -287,3 +287,21 @@ fn chunked(
     }
     Ok(false)
 }
+
+/// Writes the body and trailers of a message in the framing that its fields announce.
+pub fn write_body(message: &Message, out: &mut Vec<u8>) {
+    let chunked = message
+        .fields
+        .iter()
+        .any(|(name, _)| name.eq_ignore_ascii_case(b"transfer-encoding"));
+    if !chunked {
+        out.extend_from_slice(&message.body);
+        return;
+    }
+    tidegate_http1::write_chunk(out, &message.body);
+    out.extend_from_slice(tidegate_http1::LAST_CHUNK);
+    for (name, value) in &message.trailers {
+        tidegate_http1::write_field(out, name, value);
+    }
+    out.extend_from_slice(tidegate_http1::HEAD_END);
+}
