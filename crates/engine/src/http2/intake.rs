@@ -6,7 +6,7 @@
 use h2::ext::Protocol as ConnectProtocol;
 use http::header::{CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, TE};
 use http::request::Parts;
-use tidegate_http1::is_authority;
+use tidegate_http1::{Known, is_authority};
 
 use crate::exchange::{Method, Protocol, Request, Upgrade};
 use crate::http2::fields;
@@ -30,7 +30,12 @@ pub fn fill(request: &mut Request, parts: &Parts, has_body: bool, limits: &Liste
     request.body = body_size(&parts.headers, has_body, request.upgrade)?;
     request.expect_continue = expects_continue(&parts.headers)?;
     request.trailers = parts.headers.contains_key(TE);
-    fields::from_map(&parts.headers, &mut request.head).map_err(|_| malformed("white space around a field value"))
+    fields::from_map(&parts.headers, &mut request.head).map_err(|_| malformed("white space around a field value"))?;
+    if request.upgrade != Upgrade::None {
+        // HTTP/2 has no use for it (RFC 8441 section 5), and the service gets one of ours.
+        request.head.remove_known(Known::SecWebsocketKey);
+    }
+    Ok(())
 }
 
 fn malformed(detail: &str) -> Failure {

@@ -8,6 +8,7 @@ use tidegate_http1::{self as codec, Error, Known, Limits, Parse, RequestKind, Re
 
 use crate::exchange::{Method, Request, Upgrade};
 use crate::head::Head;
+use crate::http2::websocket;
 use crate::listener::socket::Socket;
 use crate::respond::{Code, Failure};
 use crate::sides::{Answered, BodySize, Filled, Sink, Source, Upstream};
@@ -62,6 +63,8 @@ pub struct Http1Upstream {
     wire: Option<Box<Wire>>,
     kind: RequestKind,
     wants_switch: bool,
+    /// What a service must answer to the key that was made for it.
+    accept: Option<[u8; 28]>,
     interims: u32,
     /// The head of the final answer was read.
     answered: bool,
@@ -84,6 +87,7 @@ impl Http1Upstream {
             wire: Some(wire),
             kind: RequestKind::Ordinary,
             wants_switch: false,
+            accept: None,
             interims: 0,
             answered: false,
             heard: false,
@@ -100,7 +104,7 @@ impl Http1Upstream {
         };
         self.wants_switch = request.upgrade != Upgrade::None;
         let wants_switch = self.wants_switch;
-        let outbound = &mut self.wire_mut().outbound;
+        let outbound = &mut self.wire.as_mut().expect(TAKEN).outbound;
         let out = &mut outbound.out;
         codec::write_request_line(out, outgoing.method, outgoing.target, Version::Http11);
         codec::write_field(out, b"host", outgoing.host);
@@ -109,6 +113,9 @@ impl Http1Upstream {
         }
         if request.trailers {
             out.extend_from_slice(b"te: trailers\r\n");
+        }
+        if let Upgrade::Connect(protocol) = request.upgrade {
+            self.accept = write_upgrade(out, protocol.of(request.head.bytes()));
         }
         if wants_switch {
             out.extend_from_slice(b"connection: upgrade\r\n");
@@ -201,6 +208,9 @@ impl Http1Upstream {
         }
         self.answered = true;
         if framing.switched {
+            if self.accept.is_some_and(|accept| out.get(b"sec-websocket-accept") != Some(&accept)) {
+                return Err(self.fail(Code::UpstreamMalformed, "the WebSocket key was not answered"));
+            }
             wire.inbound.begin_raw();
             wire.outbound.begin(Framing::Raw);
             return Ok(Answered::Tunnel { status });
@@ -214,6 +224,17 @@ impl Http1Upstream {
         };
         Ok(Answered::Final { status, size, length: framing.content_length })
     }
+}
+
+/// Asks for the switch that a client of HTTP/2 wants (RFC 8441), which brings no key; returns what must be answered to ours.
+fn write_upgrade(out: &mut Vec<u8>, protocol: &[u8]) -> Option<[u8; 28]> {
+    codec::write_field(out, b"upgrade", protocol);
+    if !protocol.eq_ignore_ascii_case(b"websocket") {
+        return None;
+    }
+    let key = websocket::new_key();
+    codec::write_field(out, b"sec-websocket-key", &key);
+    Some(websocket::accept(&key))
 }
 
 impl Drop for Http1Upstream {
