@@ -16,14 +16,16 @@ pub(super) struct HeaderEdits {
 struct Edit {
     name: Box<[u8]>,
     value: Template,
+    /// What is there under that name goes.
+    replaces: bool,
 }
 
 impl HeaderEdits {
     pub(super) fn compile(plan: &plan::HeaderEdits) -> Self {
         Self {
             remove: plan.remove.iter().filter(|name| is_free(name)).map(|name| name.as_bytes().into()).collect(),
-            set: plan.set.iter().filter_map(Edit::compile).collect(),
-            add: plan.add.iter().filter_map(Edit::compile).collect(),
+            set: (0..plan.set.len()).filter_map(|index| Edit::compile_set(&plan.set[..=index])).collect(),
+            add: plan.add.iter().filter_map(|value| Edit::compile(value, false)).collect(),
         }
     }
 
@@ -32,29 +34,35 @@ impl HeaderEdits {
         for name in &self.remove {
             head(exchange).remove(name);
         }
-        for edit in &self.set {
-            edit.with_value(exchange, |exchange, value| head(exchange).set(&edit.name, value));
-        }
-        for edit in &self.add {
-            edit.with_value(exchange, |exchange, value| head(exchange).add(&edit.name, value));
+        for edit in self.set.iter().chain(&self.add) {
+            edit.apply(exchange, head);
         }
     }
 }
 
 impl Edit {
-    fn compile(plan: &plan::HeaderValue) -> Option<Self> {
-        let value = Template::compile(&plan.value, Destination::Header).ok()?;
-        is_free(&plan.name).then(|| Self { name: plan.name.as_bytes().into(), value })
+    /// Compiles the last of these. Several values that are set under one name all stay: only the first replaces.
+    fn compile_set(values: &[plan::HeaderValue]) -> Option<Self> {
+        let (last, before) = values.split_last()?;
+        Self::compile(last, before.iter().all(|value| value.name != last.name))
     }
 
-    /// Makes the value in the exchange's scratch buffer. A value that is not fit for a field is not written at all: a
-    /// reference may bring anything a client can send, decoded.
-    fn with_value(&self, exchange: &mut Exchange, write: impl FnOnce(&mut Exchange, &[u8])) {
+    fn compile(plan: &plan::HeaderValue, replaces: bool) -> Option<Self> {
+        let value = Template::compile(&plan.value, Destination::Header).ok()?;
+        is_free(&plan.name).then(|| Self { name: plan.name.as_bytes().into(), value, replaces })
+    }
+
+    /// A value that is not fit for a field is not written: a reference may bring anything a client can send, decoded.
+    fn apply(&self, exchange: &mut Exchange, head: fn(&mut Exchange) -> &mut Head) {
         let mut value = std::mem::take(&mut exchange.scratch);
         value.clear();
+        // Only templates of paths can fail.
         let _ = self.value.render(exchange, &mut value);
+        if self.replaces {
+            head(exchange).remove(&self.name);
+        }
         if is_field_value(&value) {
-            write(exchange, value.trim_ascii());
+            head(exchange).add(&self.name, value.trim_ascii());
         }
         exchange.scratch = value;
     }
