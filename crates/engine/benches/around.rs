@@ -35,7 +35,7 @@ fn main() {
         Policy::TraceContext(plan::TraceContext {}),
         Policy::Forwarded(plan::Forwarded { x_forwarded: true, forwarded: false, via: true }),
     ];
-    let pipeline = Pipeline::compile(&policies);
+    let pipeline = Pipeline::compile(&policies).unwrap_or_else(|_| panic!("policies without faults"));
     let mut exchange = exchange(&telemetry);
     let baseline = time(|| fill(&mut exchange));
     let request = time(|| {
@@ -73,7 +73,7 @@ fn exchange(telemetry: &Arc<Telemetry>) -> Exchange {
     let peer = "203.0.113.7:40000".parse().expect("an address");
     Exchange {
         snapshot: Pinned::new(Arc::new(snapshot)),
-        connection: Rc::new(Connection { peer, local: peer, tls: false, listener: "l".into() }),
+        connection: Rc::new(Connection { peer, local: peer, tls: false, listener: "l".into(), server_name: None, client_certificate: None }),
         request: Default::default(),
         answer: Default::default(),
         route: None,

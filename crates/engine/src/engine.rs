@@ -23,6 +23,7 @@ use crate::run::{self, Control, Opening};
 use crate::problem::Problem;
 use crate::snapshot::Snapshot;
 use crate::telemetry::Telemetry;
+use crate::telemetry::access_log::{self, AccessLog};
 use crate::telemetry::metrics::Format;
 use crate::upstream::resolve;
 
@@ -88,7 +89,12 @@ struct Prepared {
 pub fn check(plan: Plan) -> Result<(), Vec<Problem>> {
     let clock = Clock::default();
     let telemetry = Telemetry::start(1, clock).map_err(|error| vec![Problem::new("", "engine.io", error.to_string())])?;
-    let checked = compile(plan, None, &telemetry).map(drop);
+    let log = AccessLog::check(&plan.access_log);
+    let checked = match (compile(plan, None, &telemetry), log) {
+        (Ok(_), Ok(())) => Ok(()),
+        (Ok(_), Err(problem)) => Err(vec![problem]),
+        (Err(problems), log) => Err(problems.into_iter().chain(log.err()).collect()),
+    };
     telemetry.stop();
     checked
 }
@@ -121,6 +127,7 @@ impl Engine {
         let telemetry = Telemetry::start(workers, clock.clone()).map_err(StartError::Io)?;
         let (snapshot, tls) = compile(plan, None, &telemetry).map_err(StartError::Problems)?;
         let snapshot = Arc::new(snapshot);
+        let log = open_log(&snapshot.plan)?;
         let prepared = prepare(&snapshot.plan, tls, &[], workers)?;
         let current = Arc::new(ArcSwap::new(snapshot.clone()));
         let mut threads = Vec::with_capacity(workers + 1);
@@ -144,17 +151,28 @@ impl Engine {
         threads.push(thread.spawn(move || slow_work(&known, inbox)).map_err(StartError::Io)?);
         let engine =
             Self { clock, telemetry, current, workers: controls, slow, state: Mutex::new(State { listeners: Vec::new(), threads }) };
+        engine.telemetry.access_log.apply(log);
         engine.hand_over(&mut engine.state(), snapshot, prepared);
         Ok(engine)
     }
 
     /// Builds everything anew and swaps it as one. A plan with problems changes nothing.
     pub fn reload(&self, plan: Plan) -> Result<(), StartError> {
+        let reloaded = self.try_reload(plan);
+        if reloaded.is_err() {
+            self.telemetry.registry.refused_document();
+        }
+        reloaded
+    }
+
+    fn try_reload(&self, plan: Plan) -> Result<(), StartError> {
         let mut state = self.state();
         let previous = self.current.load_full();
         let (snapshot, tls) = compile(plan, Some(&previous), &self.telemetry).map_err(StartError::Problems)?;
         let snapshot = Arc::new(snapshot);
+        let log = open_log(&snapshot.plan)?;
         let prepared = prepare(&snapshot.plan, tls, &state.listeners, self.workers.len())?;
+        self.telemetry.access_log.apply(log);
         self.hand_over(&mut state, snapshot, prepared);
         let _ = self.slow.send(());
         Ok(())
@@ -249,6 +267,10 @@ impl Engine {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn open_log(plan: &Plan) -> Result<access_log::Prepared, StartError> {
+    AccessLog::prepare(&plan.access_log).map_err(|problem| StartError::Problems(vec![problem]))
 }
 
 /// Binds what is new; listeners that stay keep their sockets and get new settings.

@@ -10,6 +10,7 @@ use crate::policies::request_headers::RequestHeaders;
 use crate::policies::request_id::RequestId;
 use crate::policies::response_headers::ResponseHeaders;
 use crate::policies::trace_context::TraceContext;
+use crate::problem::Problem;
 use crate::respond::Failure;
 
 /// One policy, compiled. The variants stand in the order in which they act, on requests and on answers alike.
@@ -51,10 +52,13 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    pub fn compile(policies: &[plan::Policy]) -> Self {
-        let mut policies: Vec<Policy> = policies.iter().map(Policy::compile).collect();
+    pub fn compile(policies: &[plan::Policy]) -> Result<Self, Problem> {
+        let compile = |(index, policy)| {
+            Policy::compile(policy).map_err(|problem| Problem { path: format!("policies[{index}].{}", problem.path), ..problem })
+        };
+        let mut policies = policies.iter().enumerate().map(compile).collect::<Result<Vec<_>, _>>()?;
         policies.sort_by_key(Policy::rank);
-        Self { policies: policies.into() }
+        Ok(Self { policies: policies.into() })
     }
 
     /// Runs every policy on the request; the engine has called `trust::admit` before, and matched the route.
@@ -90,14 +94,14 @@ impl Pipeline {
 }
 
 impl Policy {
-    fn compile(plan: &plan::Policy) -> Self {
-        match plan {
+    fn compile(plan: &plan::Policy) -> Result<Self, Problem> {
+        Ok(match plan {
             plan::Policy::RequestId(plan) => Self::RequestId(RequestId::compile(plan)),
             plan::Policy::TraceContext(plan) => Self::TraceContext(TraceContext::compile(plan)),
             plan::Policy::Forwarded(plan) => Self::Forwarded(Forwarded::compile(plan)),
-            plan::Policy::RequestHeaders(plan) => Self::RequestHeaders(RequestHeaders::compile(plan)),
-            plan::Policy::ResponseHeaders(plan) => Self::ResponseHeaders(ResponseHeaders::compile(plan)),
-        }
+            plan::Policy::RequestHeaders(plan) => Self::RequestHeaders(RequestHeaders::compile(plan)?),
+            plan::Policy::ResponseHeaders(plan) => Self::ResponseHeaders(ResponseHeaders::compile(plan)?),
+        })
     }
 
     /// Its place: the order of the variants.

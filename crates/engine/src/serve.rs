@@ -177,6 +177,7 @@ async fn fail<C: Client>(
     if matches!(code, Code::BodyTooLarge | Code::BadBody | Code::BodyTimeout) || exchange.request.expect_continue {
         client.close_after();
     }
+    exchange.answer.protocol = None;
     let head = &mut exchange.answer.head;
     head.clear();
     head.add(b"content-type", b"application/problem+json");

@@ -66,10 +66,13 @@ impl Snapshot {
                 return Err(problems);
             }
         };
+        let unrouted = Pipeline::compile(&plan.policies).unwrap_or_else(|problem| {
+            problems.push(problem);
+            Pipeline::default()
+        });
         if !problems.is_empty() {
             return Err(problems);
         }
-        let unrouted = Pipeline::compile(&plan.policies);
         let unrouted_series = registry.route("", "");
         Ok(Self { plan, router, routes, services, trusted_proxies, unrouted, unrouted_series })
     }
@@ -111,7 +114,7 @@ impl Route {
         Ok(Self {
             name: route.name.as_str().into(),
             action,
-            pipeline: Pipeline::compile(&route.policies),
+            pipeline: Pipeline::compile(&route.policies)?,
             timeout_ms: route.timeout_ms,
             body_bytes: route.body_bytes,
             series,

@@ -7,6 +7,7 @@ use http::header::{COOKIE, HeaderMap, HeaderName, HeaderValue};
 use tidegate_http1::{Known, Span};
 
 use crate::head::Head;
+use crate::policies::trust::is_owned_in_trailers;
 
 /// Fields of a larger head are copied one by one: values share their head's memory, and the compressor's table may hold on to
 /// any of them for as long as the connection lives.
@@ -128,7 +129,7 @@ fn is_padded(value: &[u8]) -> bool {
 /// Copies the trailers that may be passed on (RFC 9110 section 6.5.1).
 pub fn from_trailers(map: &HeaderMap, head: &mut Head) -> Result<(), BadMap> {
     from_map(map, head)?;
-    head.retain(|known, _, _| known.is_allowed_in_trailers());
+    head.retain(|known, name, _| known.is_allowed_in_trailers() && !is_owned_in_trailers(name));
     Ok(())
 }
 

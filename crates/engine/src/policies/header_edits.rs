@@ -1,10 +1,11 @@
 //! Remove, set, add: what `request_headers` and `response_headers` share.
 
-use tidegate_http1::{Known, is_field_value};
+use tidegate_http1::{Known, is_field_value, is_token};
 
 use crate::exchange::Exchange;
 use crate::head::Head;
 use crate::plan;
+use crate::problem::Problem;
 use crate::template::{Destination, Template};
 
 pub(super) struct HeaderEdits {
@@ -21,12 +22,22 @@ struct Edit {
 }
 
 impl HeaderEdits {
-    pub(super) fn compile(plan: &plan::HeaderEdits) -> Self {
-        Self {
-            remove: plan.remove.iter().filter(|name| is_free(name)).map(|name| name.as_bytes().into()).collect(),
-            set: (0..plan.set.len()).filter_map(|index| Edit::compile_set(&plan.set[..=index])).collect(),
-            add: plan.add.iter().filter_map(|value| Edit::compile(value, false)).collect(),
-        }
+    pub(super) fn compile(plan: &plan::HeaderEdits) -> Result<Self, Problem> {
+        let remove = |(index, name): (usize, &String)| {
+            check_name(name, || format!("remove[{index}]"))?;
+            Ok(name.as_bytes().into())
+        };
+        let set = |(index, value): (usize, &plan::HeaderValue)| {
+            // Several values that are set under one name all stay: only the first replaces.
+            let replaces = plan.set[..index].iter().all(|before| before.name != value.name);
+            Edit::compile(value, replaces, || format!("set[{index}]"))
+        };
+        let add = |(index, value)| Edit::compile(value, false, || format!("add[{index}]"));
+        Ok(Self {
+            remove: plan.remove.iter().enumerate().map(remove).collect::<Result<_, _>>()?,
+            set: plan.set.iter().enumerate().map(set).collect::<Result<_, _>>()?,
+            add: plan.add.iter().enumerate().map(add).collect::<Result<_, _>>()?,
+        })
     }
 
     /// Carries the edits out on the head that `head` picks. Values are made of the request as it is at that moment.
@@ -41,15 +52,11 @@ impl HeaderEdits {
 }
 
 impl Edit {
-    /// Compiles the last of these. Several values that are set under one name all stay: only the first replaces.
-    fn compile_set(values: &[plan::HeaderValue]) -> Option<Self> {
-        let (last, before) = values.split_last()?;
-        Self::compile(last, before.iter().all(|value| value.name != last.name))
-    }
-
-    fn compile(plan: &plan::HeaderValue, replaces: bool) -> Option<Self> {
-        let value = Template::compile(&plan.value, Destination::Header).ok()?;
-        is_free(&plan.name).then(|| Self { name: plan.name.as_bytes().into(), value, replaces })
+    fn compile(plan: &plan::HeaderValue, replaces: bool, place: impl Fn() -> String) -> Result<Self, Problem> {
+        check_name(&plan.name, &place)?;
+        let value = Template::compile(&plan.value, Destination::Header)
+            .map_err(|message| Problem::new(place(), "config.bad_header", message))?;
+        Ok(Self { name: plan.name.as_bytes().into(), value, replaces })
     }
 
     /// A value that is not fit for a field is not written: a reference may bring anything a client can send, decoded.
@@ -68,8 +75,11 @@ impl Edit {
     }
 }
 
-/// Framing, `Host` and connection fields are rebuilt by the engine and cannot be edited; the loader says so to the user.
-fn is_free(name: &str) -> bool {
+/// Framing, `Host` and connection fields are rebuilt by the engine for every message and cannot be edited.
+fn check_name(name: &str, place: impl Fn() -> String) -> Result<(), Problem> {
     let known = Known::of(name.as_bytes());
-    !(known.is_framing() || known.is_hop_by_hop() || known == Known::Host)
+    if known.is_framing() || known.is_hop_by_hop() || known == Known::Host || !is_token(name.as_bytes()) {
+        return Err(Problem::new(place(), "config.bad_header", format!("`{name}` is not a header that can be edited")));
+    }
+    Ok(())
 }

@@ -3,12 +3,13 @@
 use crate::exchange::Exchange;
 use crate::plan;
 use crate::policies::header_edits::HeaderEdits;
+use crate::problem::Problem;
 
 pub struct RequestHeaders(HeaderEdits);
 
 impl RequestHeaders {
-    pub fn compile(plan: &plan::HeaderEdits) -> Self {
-        Self(HeaderEdits::compile(plan))
+    pub fn compile(plan: &plan::HeaderEdits) -> Result<Self, Problem> {
+        HeaderEdits::compile(plan).map(Self)
     }
 
     pub fn on_request(&self, exchange: &mut Exchange) {

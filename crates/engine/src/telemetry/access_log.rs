@@ -7,13 +7,14 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use crate::plan;
-use crate::snapshot::Problem;
+use crate::problem::Problem;
 use crate::telemetry::metrics::Registry;
 use crate::telemetry::wall::Wall;
 
@@ -98,6 +99,21 @@ impl AccessLog {
                 Destination::File(file.map_err(|error| unwritable(path, &error))?)
             }
         }))
+    }
+
+    /// Whether [`AccessLog::prepare`] would find its file, without making one.
+    pub fn check(plan: &plan::AccessLog) -> Result<(), Problem> {
+        let plan::AccessLog::File(path) = plan else { return Ok(()) };
+        match OpenOptions::new().append(true).open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let folder = Path::new(path).parent().filter(|folder| !folder.as_os_str().is_empty());
+                match folder.is_none_or(Path::is_dir) {
+                    true => Ok(()),
+                    false => Err(unwritable(path, &error)),
+                }
+            }
+            opened => opened.map(drop).map_err(|error| unwritable(path, &error)),
+        }
     }
 
     /// Puts the destination into effect; lines that wait go to the old one.

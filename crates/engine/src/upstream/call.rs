@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 
 use crate::clock::{Millis, NEVER};
-use crate::exchange::{Exchange, Request, Upgrade};
+use crate::exchange::{Exchange, Protocol, Request, Upgrade};
 use crate::head::Head;
 use crate::plan::UpstreamProtocol;
 use crate::respond::{Code, Failure};
@@ -164,7 +164,10 @@ async fn attempt<'a, C: Client>(
     let head = &mut exchange.answer.head;
     let answered = poll_fn(|cx| transfer.poll_until_answer(cx, client, &mut upstream, head)).await;
     match answered {
-        Ok(answered) => Ok(Begun { upstream, transfer, answered }),
+        Ok(answered) => {
+            exchange.answer.protocol = Some(upstream.protocol());
+            Ok(Begun { upstream, transfer, answered })
+        }
         Err(failure) => Err(Failed { failure, stale: upstream.is_stale(), sent: !upstream.is_unseen() }),
     }
 }
@@ -240,6 +243,13 @@ impl Attempt {
                 Ok(())
             }
             Self::Http2(upstream) => upstream.send_head(request, outgoing),
+        }
+    }
+
+    fn protocol(&self) -> Protocol {
+        match self {
+            Self::Http1(_) => Protocol::Http11,
+            Self::Http2(_) => Protocol::Http2,
         }
     }
 

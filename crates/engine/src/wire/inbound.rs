@@ -8,6 +8,7 @@ use tokio::io::AsyncRead;
 
 use crate::buffer::Buffer;
 use crate::head::Head;
+use crate::policies::trust::is_owned_in_trailers;
 use crate::sides::Filled;
 
 /// A body with more than this left is read in larger pieces.
@@ -181,7 +182,9 @@ impl Inbound {
                 self.buffer.consume(consumed);
                 self.done = true;
                 for (name, value) in decoder.trailers().allowed() {
-                    self.trailers.add(name, value);
+                    if !is_owned_in_trailers(name) {
+                        self.trailers.add(name, value);
+                    }
                 }
             }
         }
