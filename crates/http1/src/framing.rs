@@ -84,7 +84,7 @@ impl RequestKind {
 /// The framing of a request, or why it has none that all recipients would agree on.
 #[inline]
 pub fn request_framing(head: &RequestHead, buf: &[u8]) -> Result<RequestFraming, FramingError> {
-    let facts = Facts::gather(&head.fields, buf)?;
+    let facts = Facts::gather::<true>(&head.fields, buf)?;
     let target = Target::parse(head, buf)?;
     let host = request_host(&facts, target, head, buf)?;
     let body = match facts.body(head.version)? {
@@ -112,7 +112,7 @@ pub fn response_framing(
     buf: &[u8],
     request: RequestKind,
 ) -> Result<ResponseFraming, FramingError> {
-    let facts = Facts::gather(&head.fields, buf)?;
+    let facts = Facts::gather::<false>(&head.fields, buf)?;
     let announced = facts.body(head.version)?;
     let switched =
         head.status == 101 || (request == RequestKind::Connect && matches!(head.status, 200..=299));
@@ -184,20 +184,28 @@ struct Facts {
 
 impl Facts {
     #[inline]
-    fn gather(fields: &[Field], buf: &[u8]) -> Result<Facts, FramingError> {
+    fn gather<const REQUEST: bool>(fields: &[Field], buf: &[u8]) -> Result<Facts, FramingError> {
         let mut facts = Facts::default();
         for field in fields {
             match field.known {
-                Known::Host if facts.host.is_some() => return Err(FramingError::RepeatedHost),
-                Known::Host => facts.host = Some(field.value),
+                // Host and Expect mean nothing in a response.
+                Known::Host if REQUEST => facts.host(field)?,
+                Known::Expect if REQUEST => facts.expect(field.value.of(buf))?,
                 Known::ContentLength => facts.content_length(field, buf)?,
                 Known::TransferEncoding => facts.transfer_encoding(field, buf)?,
-                Known::Expect => facts.expect(field.value.of(buf))?,
                 Known::Connection => facts.connection(field.value.of(buf))?,
                 _ => {}
             }
         }
         Ok(facts)
+    }
+
+    fn host(&mut self, field: &Field) -> Result<(), FramingError> {
+        if self.host.replace(field.value).is_some() {
+            Err(FramingError::RepeatedHost)
+        } else {
+            Ok(())
+        }
     }
 
     fn content_length(&mut self, field: &Field, buf: &[u8]) -> Result<(), FramingError> {

@@ -1,5 +1,6 @@
 //! What a parsed head is: spans over the read buffer.
 
+use crate::error::Error;
 use crate::known::{Known, KnownSet};
 use crate::span::Span;
 
@@ -57,10 +58,26 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Bytes of the longest head; spans have 32 bits.
+    #[inline]
+    fn most(&self) -> usize {
+        self.head.min(u32::MAX as usize)
+    }
+
     /// The part of `buf` a head may lie in. Bytes behind it are never looked at, so a result does not depend on how much arrived.
     #[inline]
     pub(crate) fn window<'a>(&self, buf: &'a [u8]) -> &'a [u8] {
-        &buf[..buf.len().min(self.head).min(u32::MAX as usize)]
+        &buf[..buf.len().min(self.most())]
+    }
+
+    /// A head that is not whole within all of its window is too large.
+    #[inline]
+    pub(crate) fn judge(&self, parse: Parse, window: &[u8]) -> Result<Parse, Error> {
+        if parse == Parse::Partial && window.len() >= self.most() {
+            Err(Error::HeadTooLarge)
+        } else {
+            Ok(parse)
+        }
     }
 }
 

@@ -79,20 +79,22 @@ impl RequestParser {
         self.at = 0;
     }
 
-    /// Whether bytes of a message were seen, for the choice between an idle and a head timeout.
+    /// Whether bytes of a message were seen, for the choice between an idle and a head timeout; an empty line is none.
     #[inline]
     pub fn is_started(&self) -> bool {
-        self.at > 0
+        match self.stage {
+            Stage::EmptyLine => false,
+            Stage::Method => self.at > self.start,
+            _ => true,
+        }
     }
 
     /// Reads on in `buf`, which begins at the start of the message and holds at least what it held before.
     #[inline]
     pub fn parse(&mut self, buf: &[u8]) -> Result<Parse, Error> {
         let window = self.limits.window(buf);
-        match self.advance(window) {
-            Ok(Parse::Partial) if window.len() >= self.limits.head => Err(Error::HeadTooLarge),
-            result => result,
-        }
+        let parse = self.advance(window)?;
+        self.limits.judge(parse, window)
     }
 
     fn advance(&mut self, buf: &[u8]) -> Result<Parse, Error> {

@@ -75,10 +75,8 @@ impl ResponseParser {
     #[inline]
     pub fn parse(&mut self, buf: &[u8]) -> Result<Parse, Error> {
         let window = self.limits.window(buf);
-        match self.advance(window) {
-            Ok(Parse::Partial) if window.len() >= self.limits.head => Err(Error::HeadTooLarge),
-            result => result,
-        }
+        let parse = self.advance(window)?;
+        self.limits.judge(parse, window)
     }
 
     fn advance(&mut self, buf: &[u8]) -> Result<Parse, Error> {

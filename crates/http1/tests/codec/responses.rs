@@ -180,6 +180,14 @@ fn a_status_line_has_a_version_a_status_and_a_space() {
 }
 
 #[test]
+fn what_means_nothing_in_a_response_is_not_judged() {
+    check(&[(
+        "HTTP/1.1 200 OK\r\nHost: a\r\nHost: b,c\r\nExpect: x\r\nContent-Length: 0\r\n\r\n",
+        "Length(0), keep, body \"\"",
+    )]);
+}
+
+#[test]
 fn an_upstream_is_held_to_the_rules_of_requests() {
     check(&[
         (

@@ -6,8 +6,10 @@ use tidegate_http1::{
     write_decimal, write_field, write_request_line, write_status_line,
 };
 
-use crate::corpus::Random;
-use crate::reading::{Kind, Message, Outcome, read};
+use crate::corpus::{self, Random, cases};
+use crate::reading::{Kind, Message, Outcome, assert_same_when_written_again, read, read_all};
+
+type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// Bytes up to a length for which `valid` holds.
 fn bytes(random: &mut Random, most: usize, valid: fn(&[u8]) -> bool) -> Vec<u8> {
@@ -36,7 +38,7 @@ fn write_rest(
     random: &mut Random,
     out: &mut Vec<u8>,
     first: &[(Vec<u8>, Vec<u8>)],
-) -> (Vec<(Vec<u8>, Vec<u8>)>, Vec<u8>) {
+) -> (Fields, Vec<u8>) {
     let mut fields = first.to_vec();
     for _ in 0..random.below(20) {
         let name = [b"x-".to_vec(), bytes(random, 40, is_token)].concat();
@@ -116,6 +118,17 @@ fn responses() {
             (read.fields, read.body, read.length),
             (fields, body, out.len())
         );
+    }
+}
+
+#[test]
+fn generated_requests_that_are_accepted_read_the_same_when_written_again() {
+    let mut random = Random::new(14);
+    for _ in 0..cases(5000) {
+        let bytes = corpus::requests(&mut random);
+        for message in read_all(&bytes, Kind::Request).0 {
+            assert_same_when_written_again(&message);
+        }
     }
 }
 

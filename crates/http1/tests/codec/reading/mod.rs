@@ -5,8 +5,9 @@
 use std::fmt::Write;
 
 use tidegate_http1::{
-    BodyLength, ChunkDecoder, ChunkLimits, Decoded, Field, Limits, Parse, RequestKind,
-    RequestParser, ResponseParser, Target, request_framing, response_framing,
+    BodyLength, ChunkDecoder, ChunkLimits, Decoded, Field, HEAD_END, LAST_CHUNK, Limits, Parse,
+    RequestKind, RequestParser, ResponseParser, Target, Version, request_framing, response_framing,
+    write_chunk, write_field, write_request_line,
 };
 
 /// One message, copied out.
@@ -288,20 +289,46 @@ fn chunked(
     Ok(false)
 }
 
-/// Writes the body and trailers of a message in the framing that its fields announce.
-pub fn write_body(message: &Message, out: &mut Vec<u8>) {
-    let chunked = message
-        .fields
-        .iter()
-        .any(|(name, _)| name.eq_ignore_ascii_case(b"transfer-encoding"));
-    if !chunked {
+/// Writes a request again, from nothing but what was read.
+pub fn write_again(message: &Message) -> Vec<u8> {
+    let parts: Vec<&[u8]> = message.start.split(|&byte| byte == b' ').collect();
+    let [method, target, version] = parts[..] else {
+        panic!("a request line has three parts")
+    };
+    let version = if version == b"HTTP/1.1" {
+        Version::Http11
+    } else {
+        Version::Http10
+    };
+    let mut out = Vec::new();
+    write_request_line(&mut out, method, target, version);
+    write_fields(&mut out, &message.fields);
+    if message.framing.contains("Chunked") {
+        write_chunk(&mut out, &message.body);
+        out.extend_from_slice(LAST_CHUNK);
+        write_fields(&mut out, &message.trailers);
+    } else {
         out.extend_from_slice(&message.body);
-        return;
     }
-    tidegate_http1::write_chunk(out, &message.body);
-    out.extend_from_slice(tidegate_http1::LAST_CHUNK);
-    for (name, value) in &message.trailers {
-        tidegate_http1::write_field(out, name, value);
+    out
+}
+
+fn write_fields(out: &mut Vec<u8>, fields: &[(Vec<u8>, Vec<u8>)]) {
+    for (name, value) in fields {
+        write_field(out, name, value);
     }
-    out.extend_from_slice(tidegate_http1::HEAD_END);
+    out.extend_from_slice(HEAD_END);
+}
+
+/// Reads a request again after it was written again; it must be the same in all but its length.
+pub fn assert_same_when_written_again(message: &Message) {
+    let written = write_again(message);
+    let Outcome::Message(again) = read(&written, &[], Kind::Request) else {
+        panic!("refused: {}", written.escape_ascii())
+    };
+    let expected = Message {
+        length: written.len(),
+        ..message.clone()
+    };
+    assert_eq!(*again, expected, "{}", written.escape_ascii());
 }
