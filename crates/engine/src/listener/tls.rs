@@ -174,13 +174,22 @@ impl fmt::Debug for Resolver {
 fn certified_key(plan: &plan::CertifiedKey, path: &str) -> Result<CertifiedKey, Problem> {
     let chain = parse_chain(&plan.certificate, &format!("{path}.certificate"))?;
     let key = parse_key(&plan.key, &format!("{path}.key"))?;
-    CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).map_err(|error| {
-        let message = match error {
-            rustls::Error::InconsistentKeys(_) => "the key does not belong to the certificate".to_string(),
-            error => error.to_string(),
-        };
-        Problem::new(format!("{path}.key"), "config.bad_key", message)
-    })
+    CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).map_err(|error| key_problem(&error, path))
+}
+
+/// What is wrong with a certificate and its key, which are at `path`.
+pub(crate) fn key_problem(error: &rustls::Error, path: &str) -> Problem {
+    match error {
+        rustls::Error::InconsistentKeys(_) => {
+            let message = "the key does not belong to the certificate";
+            Problem::new(format!("{path}.key"), "config.bad_key", message)
+        }
+        rustls::Error::InvalidCertificate(fault) => {
+            let message = format!("the certificate cannot be used: {fault}");
+            Problem::new(format!("{path}.certificate"), "config.bad_certificate", message)
+        }
+        error => Problem::new(format!("{path}.key"), "config.bad_key", error.to_string()),
+    }
 }
 
 fn parse_end_entity<'a>(key: &'a CertifiedKey, path: &str) -> Result<EndEntityCert<'a>, Problem> {

@@ -6,11 +6,11 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme};
 use tokio_rustls::TlsConnector;
 
 use crate::listener::socket::Socket;
-use crate::listener::tls::{parse_chain, parse_key, parse_roots};
+use crate::listener::tls::{key_problem, parse_chain, parse_key, parse_roots};
 use crate::plan::{self, UpstreamProtocol};
 use crate::respond::{Code, Failure};
 use crate::problem::Problem;
@@ -46,9 +46,7 @@ impl ClientTls {
             Some(client) => {
                 let chain = parse_chain(&client.certificate, "tls.client.certificate")?;
                 let key = parse_key(&client.key, "tls.client.key")?;
-                builder
-                    .with_client_auth_cert(chain, key)
-                    .map_err(|error| Problem::new("tls.client.key", "config.bad_key", error.to_string()))?
+                builder.with_client_auth_cert(chain, key).map_err(|error| key_problem(&error, "tls.client"))?
             }
         };
         config.alpn_protocols = vec![alpn(protocol).to_vec()];
@@ -104,8 +102,16 @@ fn explain(fault: &CertificateError) -> String {
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             format!("the certificate is for another name: {fault}")
         }
+        CertificateError::Other(fault) if is_authority(fault) => {
+            "the certificate is an authority's own (`CA:TRUE`), which no server may use".into()
+        }
         fault => format!("the certificate is not valid: {fault}"),
     }
+}
+
+/// As `openssl req -x509` makes them.
+fn is_authority(fault: &OtherError) -> bool {
+    matches!(fault.0.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
 }
 
 fn verifier(plan: &plan::UpstreamTls, provider: Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, Problem> {
