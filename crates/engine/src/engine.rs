@@ -24,6 +24,7 @@ use crate::problem::Problem;
 use crate::snapshot::Snapshot;
 use crate::telemetry::Telemetry;
 use crate::telemetry::access_log::{self, AccessLog};
+use crate::telemetry::events;
 use crate::telemetry::metrics::Format;
 use crate::upstream::resolve;
 
@@ -122,6 +123,7 @@ fn compile(plan: Plan, previous: Option<&Snapshot>, telemetry: &Telemetry) -> Re
 
 impl Engine {
     pub fn start(plan: Plan, options: Options) -> Result<Self, StartError> {
+        events::install(events::level_from_environment()).map_err(StartError::Io)?;
         let clock = Clock::default();
         let workers = options.workers.max(1);
         let telemetry = Telemetry::start(workers, clock.clone()).map_err(StartError::Io)?;
@@ -237,6 +239,7 @@ impl Engine {
             let _ = thread.join();
         }
         self.telemetry.stop();
+        events::flush();
     }
 
     fn slow_stops(&self) {

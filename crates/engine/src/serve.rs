@@ -163,6 +163,9 @@ async fn fail<C: Client>(
     failure: Failure,
 ) {
     let code = failure.code;
+    if code == Code::InternalError {
+        tracing::error!(detail = failure.detail.as_deref(), "gateway failed");
+    }
     exchange.notes.code = Some(code);
     exchange.notes.detail = failure.detail;
     if client.head_sent() {

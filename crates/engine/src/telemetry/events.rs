@@ -32,6 +32,11 @@ const OURS: &str = "tidegate";
 
 static LOG: OnceLock<Arc<Queue>> = OnceLock::new();
 
+/// `TIDEGATE_LOG`: `off`, `error`, `warn`, `info`, `debug` or `trace`; `info` without it, or when it is none of these.
+pub fn level_from_environment() -> LevelFilter {
+    std::env::var("TIDEGATE_LOG").ok().and_then(|level| level.parse().ok()).unwrap_or(LevelFilter::INFO)
+}
+
 /// Begins to write events of this level and above to stderr. Only the first call in a process counts.
 pub fn install(level: LevelFilter) -> std::io::Result<()> {
     let queue = Arc::new(Queue::default());

@@ -16,7 +16,7 @@ use crate::clock::{Millis, NEVER};
 use crate::exchange::{Exchange, Protocol, Request, Upgrade};
 use crate::head::Head;
 use crate::plan::UpstreamProtocol;
-use crate::respond::{Code, Failure};
+use crate::respond::{Code, Failure, Side};
 use crate::sides::{Answered, BodySize, Client, Filled, Sink, Source, Upstream};
 use crate::snapshot::Pinned;
 use crate::transfer::{Begin, Patience, Transfer};
@@ -81,6 +81,16 @@ pub async fn call<'a, C: Client>(
             Err(failure) => failure,
         };
         let Failed { failure, stale, sent } = failure;
+        if failure.code.side() == Side::Upstream {
+            tracing::warn!(
+                service = &*service.name,
+                target = &*service.targets[target].name,
+                attempt = exchange.notes.attempts,
+                reason = failure.code.word(),
+                detail = failure.detail.as_deref(),
+                "upstream call failed"
+            );
+        }
         if !may_repeat(&failure, sent, &exchange.request) || !client.rewind() || worker.now() >= order.deadline {
             return Err(failure);
         }
@@ -128,6 +138,7 @@ async fn attempt<'a, C: Client>(
 ) -> Result<Begun<'a>, Failed> {
     let snapshot = exchange.snapshot.clone();
     let service = &snapshot.services[order.service];
+    exchange.notes.target = Some((order.service as u32, target as u32));
     let now = worker.now();
     let not_sent = |failure| Failed { failure, stale: false, sent: false };
     let mut upstream = match pooled(worker, &snapshot, order.service, target, fresh) {
@@ -153,7 +164,6 @@ async fn attempt<'a, C: Client>(
             body: request.body,
         },
     ).map_err(not_sent)?;
-    exchange.notes.target = Some((order.service as u32, target as u32));
     let patience = Patience {
         read: service.plan.read_timeout_ms,
         write: service.plan.write_timeout_ms,
