@@ -63,12 +63,37 @@ pub struct Engine {
     current: Arc<ArcSwap<Snapshot>>,
     workers: Vec<UnboundedSender<Control>>,
     slow: UnboundedSender<()>,
+    retired: Arc<Retired>,
     state: Mutex<State>,
 }
 
 struct State {
     listeners: Vec<Open>,
     threads: Vec<JoinHandle<()>>,
+}
+
+/// Snapshots that were swapped out, until their last exchange is over: taking a large one apart would hold a worker up.
+#[derive(Default)]
+struct Retired(Mutex<Vec<Arc<Snapshot>>>);
+
+impl Retired {
+    fn push(&self, snapshot: Arc<Snapshot>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(snapshot);
+    }
+
+    /// Drops those that nobody uses any more, on the calling thread.
+    fn drop_unused(&self) {
+        let mut unused = Vec::new();
+        let mut retired = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        retired.retain(|snapshot| {
+            let used = Arc::strong_count(snapshot) > 1;
+            if !used {
+                unused.push(snapshot.clone());
+            }
+            used
+        });
+        drop(retired);
+    }
 }
 
 /// A listener that is open on every worker.
@@ -149,10 +174,12 @@ impl Engine {
         }
         let (slow, inbox) = unbounded_channel();
         let known = current.clone();
+        let retired = Arc::new(Retired::default());
+        let unused = retired.clone();
         let thread = thread::Builder::new().name("slow".into());
-        threads.push(thread.spawn(move || slow_work(&known, inbox)).map_err(StartError::Io)?);
+        threads.push(thread.spawn(move || slow_work(&known, &unused, inbox)).map_err(StartError::Io)?);
         let engine =
-            Self { clock, telemetry, current, workers: controls, slow, state: Mutex::new(State { listeners: Vec::new(), threads }) };
+            Self { clock, telemetry, current, workers: controls, slow, retired, state: Mutex::new(State { listeners: Vec::new(), threads }) };
         engine.telemetry.access_log.apply(log);
         engine.hand_over(&mut engine.state(), snapshot, prepared);
         Ok(engine)
@@ -176,6 +203,7 @@ impl Engine {
         let prepared = prepare(&snapshot.plan, tls, &state.listeners, self.workers.len())?;
         self.telemetry.access_log.apply(log);
         self.hand_over(&mut state, snapshot, prepared);
+        self.retired.push(previous);
         let _ = self.slow.send(());
         Ok(())
     }
@@ -305,11 +333,12 @@ fn prepare(plan: &Plan, tls: Vec<Option<ServerTls>>, open: &[Open], workers: usi
     Ok(prepared)
 }
 
-/// Name resolution, off the workers; ends when the engine is dropped or stopped.
-fn slow_work(current: &ArcSwap<Snapshot>, mut inbox: UnboundedReceiver<()>) {
+/// Name resolution and taking old snapshots apart, off the workers; ends when the engine is dropped or stopped.
+fn slow_work(current: &ArcSwap<Snapshot>, retired: &Retired, mut inbox: UnboundedReceiver<()>) {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
     runtime.block_on(async {
         loop {
+            retired.drop_unused();
             let snapshot = current.load_full();
             if snapshot.is_empty() {
                 return;

@@ -33,9 +33,19 @@ pub async fn resolve(
 
 /// Resolves every name of a snapshot once. A name that fails keeps the addresses it had.
 pub async fn refresh(snapshot: &Snapshot) {
-    for target in snapshot.services.iter().flat_map(|service| &service.targets) {
-        if let Place::Name { host, port, addresses } = &target.place {
-            let _: io::Result<_> = resolve(host, *port, addresses).await;
+    // All at once: a name server that is slow for one must not make the others old.
+    let mut lookups = tokio::task::JoinSet::new();
+    for service in &snapshot.services {
+        for target in 0..service.targets.len() {
+            let service = service.clone();
+            lookups.spawn(async move {
+                if let Place::Name { host, port, addresses } = &service.targets[target].place
+                    && let Err(error) = resolve(host, *port, addresses).await
+                {
+                    tracing::warn!(service = %service.name, host = %host, %error, "resolve failed");
+                }
+            });
         }
     }
+    while lookups.join_next().await.is_some() {}
 }
