@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
@@ -126,6 +126,17 @@ def text(value: object) -> str:
     raise problem("wrong_type", f"expected text, got {quote(value)}", hint)
 
 
+def one_or_many(value: object) -> object:
+    """Lets a single text stand for a list of one."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, list | tuple):
+        return list(value)
+    plain = isinstance(value, bool | int | float)
+    hint = f'write `"{quote(value).strip("`")}"`, in quotes' if plain else None
+    raise problem("wrong_type", f"expected text or a list of texts, got {quote(value)}", hint)
+
+
 def number(value: object) -> object:
     """Lets interpolated text stand for a whole number."""
     return int(value[:20]) if isinstance(value, Interpolated) and value.isdecimal() else value
@@ -165,16 +176,10 @@ Size = Annotated[
 Text = Annotated[str, PlainValidator(text), WithJsonSchema({"type": "string"})]
 """Text that may be a secret, or hold references."""
 
+_TEXTS: dict[str, Any] = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+
+Texts = Annotated[list[str], BeforeValidator(one_or_many), WithJsonSchema(_TEXTS)]
+"""A list of texts; a single text stands for a list of one."""
+
 Integer = Annotated[int, BeforeValidator(number)]
 Truth = Annotated[bool, BeforeValidator(truth)]
-
-
-def one_or_many(value: object) -> object:
-    """Lets a single text stand for a list of one."""
-    if isinstance(value, str):
-        return [value]
-    if isinstance(value, list | tuple):
-        return list(value)
-    plain = isinstance(value, bool | int | float)
-    hint = f'write `"{quote(value).strip("`")}"`, in quotes' if plain else None
-    raise problem("wrong_type", f"expected text or a list of texts, got {quote(value)}", hint)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
-from tidegate.config.base import Duration, Integer, Model, problem
+from tidegate.config.base import Duration, Integer, Model, Texts, problem
 from tidegate.config.listeners import Listener
 from tidegate.config.problem import quote
-from tidegate.config.routes import Route, Texts
+from tidegate.config.routes import Route
 from tidegate.config.services import Service
 from tidegate.policies import Policies
 
@@ -105,7 +105,6 @@ class Gateway(Model):
         Admin | None,
         BeforeValidator(_off),
         PlainSerializer(lambda admin: "off" if admin is None else admin, when_used="json"),
-        WithJsonSchema({"anyOf": [{"$ref": "#/$defs/Admin"}, {"enum": ["off", False]}]}),
     ] = Field(default_factory=Admin, description="The listener for operators, or `off`.")
     drain_timeout: Duration = Field(
         30_000,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from tidegate.config.base import Duration, Integer, Model, Size, Text, Truth
 
@@ -39,7 +39,9 @@ class ListenerTls(Model):
         description="Several certificates, chosen by the host name the client asks for (SNI). The first serves "
         "clients that name none, or an unknown one.",
     )
-    minimum_version: Annotated[Literal["1.2", "1.3"], BeforeValidator(_version)] = Field(
+    minimum_version: Annotated[
+        Literal["1.2", "1.3"], BeforeValidator(_version), WithJsonSchema({"enum": ["1.2", "1.3", 1.2, 1.3]})
+    ] = Field(
         "1.2", description="The oldest TLS version that is spoken."
     )
     client_certificates: Literal["none", "optional", "required"] = Field(

@@ -58,6 +58,8 @@ class Resolution:
         self.settings: dict[str, _Setting] = {}
         self.files: dict[FilePath, None] = {}
         self.folder = FilePath()
+        self.folders: dict[str, FilePath] = {}
+        """The folder of the file that holds a setting."""
         self.gateway: Gateway | None = None
         self.scopes: dict[str, Scope] = {}
         self.known_scopes = known_scopes or {}
@@ -74,6 +76,7 @@ class Resolution:
     def add_gateway(self, gateway: Gateway, base: FilePath) -> None:
         """Takes a gateway made in Python."""
         self.gateway = gateway
+        self.folder = base
         files = Files(base, self.seen)
         for kind in MODELS:
             entries = [Entry.of_model(kind, model) for model in getattr(gateway, kind)]
@@ -98,6 +101,7 @@ class Resolution:
                     self._findings([finding], section, document.shown)
             else:
                 self._add_setting(section, document.shown)
+                self.folders.setdefault(section.key, filling.folder)
 
     def _add_run(self, kind: str, run: Run) -> None:
         if kind == "services":
@@ -168,6 +172,8 @@ class Resolution:
         if self.problems:
             raise ConfigError(self.problems)
         log = settings.access_log
+        if isinstance(log, dict):
+            log = {"file": str(self.folders.get("access_log", self.folder) / log["file"])}
         policies = encode(base.over({}))
         plan = (
             f'{{"listeners":[{",".join(listeners)}],"services":[{",".join(services)}],"routes":[{",".join(routes)}],'

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 from tidegate.actions.handler import handler_name
 from tidegate.actions.redirect import Redirect
 from tidegate.actions.respond import Respond
-from tidegate.config.base import Duration, Model, Size, Text, Truth, one_or_many, problem
+from tidegate.config.base import Duration, Model, Size, Text, Texts, Truth, problem
 from tidegate.config.problem import quote
 from tidegate.policies import Policies
 
@@ -71,7 +71,20 @@ Condition = Annotated[
 ServiceReference = Annotated[
     str,
     BeforeValidator(_service),
-    WithJsonSchema({"type": "string", "title": "name of a service"}),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string"},
+                {
+                    "type": "object",
+                    "properties": {"name": {"type": "string"}},
+                    "required": ["name"],
+                    "additionalProperties": False,
+                },
+            ],
+            "title": "name of a service",
+        }
+    ),
 ]
 HandlerReference = Annotated[
     Any,
@@ -79,17 +92,14 @@ HandlerReference = Annotated[
     PlainSerializer(handler_name, when_used="json"),
     WithJsonSchema({"type": "string", "pattern": r"^[\w.]+:[\w.]+$", "title": "module:function"}),
 ]
-Texts = Annotated[list[str], BeforeValidator(one_or_many)]
 
 
 class Route(Model):
     """A rule that picks requests, and the one action that answers them.
 
-    Every condition must hold. Of the routes that fit, the most precise one wins: exact path, then longer literal
-    prefix, then
-    template, then regular expression; then one that names methods, more header conditions, more query conditions, and
-    at last
-    the order of the document.
+    Every condition must hold. Of the routes that fit, the most precise one wins: exact path, then longer literal prefix, then
+    template, then regular expression; then one that names methods, more header conditions, more query conditions, and at
+    last the order of the document.
     """
 
     name: str = Field(min_length=1, description="Its name, unique in the document; logs, metrics and `explain` use it.")

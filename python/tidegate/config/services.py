@@ -51,12 +51,6 @@ class Pool(Model):
     )
 
 
-class ServiceName(Model):
-    """Kong's other way to name a service."""
-
-    name: str = Field(description="Name of a service.")
-
-
 class Service(Model):
     """An API behind the gateway."""
 

@@ -6,12 +6,11 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
-from tidegate.config.base import Text, one_or_many
+from tidegate.config.base import Text, Texts, one_or_many
 from tidegate.config.check import Check
 from tidegate.config.problem import Path
 from tidegate.policies.policy import Policy
 
-Names = Annotated[list[str], BeforeValidator(one_or_many)]
 Values = Annotated[
     list[Text],
     BeforeValidator(one_or_many),
@@ -23,7 +22,7 @@ Values = Annotated[
 class HeaderEdits(Policy):
     """Edits headers: `remove` first, then `set`, then `add`."""
 
-    remove: Names = Field(default_factory=list, description="Names of headers to take away.")
+    remove: Texts = Field(default_factory=list, description="Names of headers to take away.")
     set: dict[str, Values] = Field(
         default_factory=dict,
         description="Headers to put in place of any of the same name. A value may use references; a list gives "

@@ -10,7 +10,7 @@ from tidegate.policies.policy import Policy
 
 
 class TraceContext(Policy):
-    """Passes W3C `traceparent` on with a span of the gateway's, or begins a trace. It has no options."""
+    """Passes W3C `traceparent` on with a span of the gateway's, or begins a trace."""
 
     def plan(self, check: Check, path: Path) -> dict[str, Any]:
         """The options as the engine takes them."""

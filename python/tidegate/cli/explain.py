@@ -1,0 +1,76 @@
+"""Says what would happen to a request: which route takes it and why, why the near ones do not, what goes to the service.
+
+The URL may be whole (`https://shop.example.com/orders?page=2`) or a path, which is then asked of the host given by `-H host:...`
+or of `localhost`. Nothing is sent anywhere. The exit code is 1 when no route takes the request.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from tidegate.cli import engine, report
+from tidegate.config import load
+from tidegate.config.check import TOKEN
+from tidegate.config.problem import count
+from tidegate.errors import ConfigError, UsageError
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument("file", metavar="FILE", help="a YAML, JSON or TOML file, or a folder of them")
+    parser.add_argument("method", metavar="METHOD", help="such as GET")
+    parser.add_argument("url", metavar="URL", help="a URL or a path")
+    parser.add_argument("-H", "--header", action="append", default=[], metavar="NAME:VALUE", help="a header of the request")
+    parser.add_argument("--client", default="127.0.0.1", metavar="IP", help="address of the client (127.0.0.1)")
+    parser.add_argument("--json", action="store_true", help="print the explanation as JSON")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Carries the command out."""
+    headers = [_header(text) for text in arguments.header]
+    if not TOKEN.fullmatch(arguments.method):
+        raise UsageError(f"`{arguments.method}` is not a method")
+    file = Path(arguments.file)
+    loaded = load(file)
+    if found := engine.compile_problems(loaded, file):
+        raise ConfigError(found)
+    explained = engine.explain(loaded, arguments.method, arguments.url, headers, arguments.client)
+    if arguments.json:
+        report.data_json(explained)
+    else:
+        report.data("\n".join(_lines(explained)))
+    return 0 if explained["outcome"] == "route" else 1
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon or not TOKEN.fullmatch(name.strip()):
+        raise UsageError(f"`-H` takes `name: value`, got `{text}`")
+    return name.strip(), value.strip()
+
+
+def _lines(explained: engine.Explanation) -> list[str]:
+    out = []
+    winner = explained["winner"]
+    if winner is not None:
+        out.append(f"route {winner['name']}")
+        out += [f"  {reason}" for reason in winner["because"]]
+        out += [f"  {name} = {value}" for name, value in winner["captures"]]
+    elif explained["outcome"] == "method_not_allowed":
+        out.append(f"405: a route has the path, but not the method; allowed: {explained['allow']}")
+    elif explained["outcome"] == "refused":
+        out.append(f"400: {explained.get('reason') or 'the request is refused'}")
+    else:
+        out.append("404: no route takes the request")
+    if sent := explained.get("upstream"):
+        out += ["", "sent to the service", f"  {sent['method']} {sent['url']}"]
+        out += [f"  {name}: {value}" for name, value in sent["headers"]]
+    if explained["losers"]:
+        out += ["", "near, but not taken"]
+        for loser in explained["losers"]:
+            reasons = "; ".join(reason["text"] for reason in loser["reasons"])
+            out.append(f"  {loser['name']}: {reasons}")
+    if explained["more_losers"]:
+        out.append(f"  and {count(explained['more_losers'], 'more route')}")
+    return out

@@ -1,0 +1,246 @@
+"""Writes `docs/reference/configuration.md` and the options of policy pages: `python -m tidegate.config.reference`.
+
+A test checks that they are fresh. `python -m tidegate.config.reference --check` says so without writing.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from pydantic_core import PydanticUndefined
+
+from tidegate.actions.redirect import Redirect
+from tidegate.actions.respond import Respond
+from tidegate.config.base import Model, show_duration, show_size
+from tidegate.config.gateway import Admin, Gateway
+from tidegate.config.listeners import CertifiedKey, Http2Limits, Limits, Listener, ListenerTls
+from tidegate.config.references import FIXED
+from tidegate.config.routes import Route
+from tidegate.config.schema import schema
+from tidegate.config.services import Pool, Service, ServiceTls, Target, Upstream
+from tidegate.policies import POLICIES, Policies
+
+PAGE = "docs/reference/configuration.md"
+GENERATED = "<!-- Made from the models by `python -m tidegate.config.reference`. Do not edit. -->"
+BEGIN = "<!-- options: made by `python -m tidegate.config.reference` -->"
+END = "<!-- end of options -->"
+
+SECTIONS: tuple[tuple[str, type[Model]], ...] = (
+    ("The document", Gateway),
+    ("Listener", Listener),
+    ("Listener: TLS", ListenerTls),
+    ("Listener: certificates", CertifiedKey),
+    ("Listener: limits", Limits),
+    ("Listener: HTTP/2 limits", Http2Limits),
+    ("Service", Service),
+    ("Service: upstream", Upstream),
+    ("Service: target", Target),
+    ("Service: TLS", ServiceTls),
+    ("Service: pool", Pool),
+    ("Route", Route),
+    ("Action: respond", Respond),
+    ("Action: redirect", Redirect),
+    ("Policies", Policies),
+    *((f"Policy: {name}", model) for name, model in POLICIES.items()),
+    ("Admin listener", Admin),
+)
+
+_MEANINGS = {
+    "client.ip": "Address of the client, behind trusted proxies too.",
+    "route.name": "Name of the route.",
+    "service.name": "Name of the service, empty where there is none.",
+    "request.id": "Id of the request.",
+    "request.method": "Method.",
+    "request.path": "Path in its normal form.",
+    "request.query": "Query as it was sent, without the `?`.",
+    "request.host": "Host, in lower case and without a port.",
+    "request.scheme": "`http` or `https`.",
+}
+
+_INTRODUCTION = """\
+# Configuration reference
+
+A gateway is described in a YAML, JSON or TOML file, or in a folder of such files, whose lists are put together in the order of
+the file names. The same document in Python is typed: `Gateway(services=[Service(name=..., url=...)], routes=[...])`, field for
+field. `tidegate check FILE` tells every problem with its place; `tidegate schema` prints a JSON Schema for editors.
+
+An unknown key, a wrong type, an unknown name or a name that is there twice is a problem. A document with problems is never run;
+on a reload the gateway goes on as it was.
+
+```yaml
+services:
+  - name: orders
+    url: http://127.0.0.1:9001
+routes:
+  - name: orders
+    paths: [/orders]
+    service: orders
+    strip_path: false
+```
+
+A document in Kong's declarative format (`_format_version`, routes inside of services, `protocol`, `host`, `port` and `path`
+instead of `url`) loads as it is, apart from Kong's plugins and the keys that have no counterpart; for those a hint says what to
+write instead.
+
+## Values
+
+**YAML** is read as YAML 1.2 means it: `no`, `on` and `off` are text, truth values are `true` and `false`, `1:30` is text. Anchors,
+aliases and `<<` work. A key that is there twice is a problem.
+
+**Duration**: `300ms`, `2s`, `5m`, `1h`, `1d`. A bare number is milliseconds, as in Kong.
+
+**Size**: `512KiB`, `10MiB`, `1GiB`, `64KB`, `1MB`. A bare number is bytes.
+
+**From elsewhere**: `${env:NAME}` is the value of an environment variable, `${env:NAME:-default}` with a default for one that is
+missing or empty, `${file:path}` the text of a file without the line break at its end, relative to the document. They may stand
+anywhere inside of a text, and alone also for numbers and truth values. What they bring is a secret: it is never shown in a
+message, and `/config` shows the reference. `$${...}` stands for `${...}` itself.
+
+**File names** are relative to the document that holds them.
+
+## References
+
+Texts that are sent somewhere may name parts of the request: `rewrite`, `location`, `body`, values of headers. `{{` and `}}` stand
+for braces. A name that does not exist is a problem. The place it goes to decides how a value is written, so that no value can
+become more than a value: a header never gains a line, a path never a segment, a JSON body never a member.
+
+| Reference | Value |
+|---|---|
+| `{path.NAME}` | What the route's path captured as `NAME`; every path of the route has to capture it. |
+| `{query.NAME}` | First value of a query parameter, decoded. |
+| `{header.NAME}` | Value of a request header. |
+| `{cookie.NAME}` | Value of a cookie. |
+"""
+
+_PATHS = """
+## Paths of routes
+
+| Pattern | Takes |
+|---|---|
+| `/orders` | `/orders` and everything below it, by whole segments: not `/orders-old`. |
+| `/orders/` | Everything below `/orders/`. |
+| `=/orders` | `/orders` and nothing else. |
+| `/orders/{id}` | One segment, captured as `id`, and everything below. |
+| `/files/{rest...}` | All that is left, perhaps nothing; last only. |
+| `~/orders/(?<id>\\d+)$` | A regular expression on the normal form, anchored at its start; named groups are captures. |
+
+Patterns are put into the normal form that paths of requests are put into, too: see
+[the normal form of paths](../concepts/path-normal-form.md).
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    parts = [GENERATED, "", _INTRODUCTION.rstrip()]
+    parts += [f"| `{{{name}}}` | {_MEANINGS[name]} |" for name in FIXED]
+    parts.append(_PATHS.rstrip())
+    definitions = schema()
+    for title, model in SECTIONS:
+        parts += ["", f"## {title}", "", *_section(model, definitions)]
+    return "\n".join(parts) + "\n"
+
+
+def options_table(model: type[Model]) -> str:
+    """The options of a model, for its own page."""
+    return "\n".join(_table(model, schema()))
+
+
+def _section(model: type[Model], definitions: dict[str, Any]) -> list[str]:
+    text = inspect.cleandoc(model.__doc__ or "").partition("\n\n```")[0]
+    return [*text.splitlines(), "", *_table(model, definitions)]
+
+
+def _table(model: type[Model], definitions: dict[str, Any]) -> list[str]:
+    if not model.model_fields:
+        return ["It has no options."]
+    known = definitions if model is Gateway else definitions["$defs"][model.__name__]
+    rows = ["| Key | Type | Default | Meaning |", "|---|---|---|---|"]
+    for name, field in model.model_fields.items():
+        key = field.alias or name
+        kind = _type(known["properties"][key])
+        default = "required" if field.is_required() else _default(field.get_default(call_default_factory=True), kind)
+        rows.append(f"| `{key}` | {_cell(kind)} | {default} | {_cell(field.description or '')} |")
+    return rows
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+_TITLES = {Model.__name__: ""} | {model.__name__: title for title, model in SECTIONS}
+
+
+def _type(value: dict[str, Any]) -> str:
+    """A type in words, from its schema."""
+    if title := value.get("title"):
+        return str(title)
+    if reference := value.get("$ref"):
+        title = _TITLES[reference.rpartition("/")[2]]
+        anchor = title.lower().replace(":", "").replace("/", "").replace(" ", "-")
+        return f"[{title.lower()}](#{anchor})"
+    if "const" in value:
+        return f"`{_word(value['const'])}`"
+    if "enum" in value:
+        return ", ".join(dict.fromkeys(f"`{_word(entry)}`" for entry in value["enum"]))
+    if "anyOf" in value:
+        if value["anyOf"][-1].get("enum", [""])[0] == "off":
+            return f"{_type(value['anyOf'][0])} or `off`"
+        kinds = [_type(option) for option in value["anyOf"] if option.get("type") != "null"]
+        return " or ".join(dict.fromkeys(kind for kind in kinds if kind))
+    if value.get("type") == "array":
+        return f"list of {_type(value['items'])}"
+    if value.get("type") == "object":
+        return f"mapping of name to {_type(value['additionalProperties'])}"
+    if value.get("pattern", "").startswith("\\$"):
+        return ""
+    words = {"string": "text", "integer": "whole number", "boolean": "`true` or `false`", "null": ""}
+    return words.get(value.get("type", ""), "any data")
+
+
+def _word(value: object) -> str:
+    return {True: "true", False: "false", None: "null"}.get(value, str(value)) if not isinstance(value, str) else value
+
+
+def _default(value: object, kind: str) -> str:
+    if value is PydanticUndefined or value is None or value == [] or value == {}:
+        return "none"
+    if isinstance(value, bool):
+        return f"`{_word(value)}`"
+    if isinstance(value, int) and kind == "duration":
+        return f"`{show_duration(value)}`"
+    if isinstance(value, int) and kind == "size":
+        return f"`{show_size(value)}`"
+    if isinstance(value, Model) or (isinstance(value, list) and value and isinstance(value[0], Model)):
+        return "its defaults"
+    return f"`{value}`"
+
+
+def pages(root: Path) -> dict[Path, str]:
+    """Every page with generated parts, as it has to be."""
+    out = {root / PAGE: page()}
+    for name, model in POLICIES.items():
+        file = root / "docs" / "policies" / f"{name}.md"
+        text = file.read_text()
+        table = f"{BEGIN}\n\n{options_table(model)}\n\n{END}"
+        out[file] = re.sub(f"{re.escape(BEGIN)}.*{re.escape(END)}", lambda _, table=table: table, text, flags=re.DOTALL)
+    return out
+
+
+def main(arguments: list[str]) -> int:
+    """Writes the pages, or with `--check` says whether they are fresh."""
+    stale = [(file, text) for file, text in pages(Path()).items() if not file.exists() or file.read_text() != text]
+    for file, text in stale:
+        if arguments == ["--check"]:
+            print(f"{file} is not fresh; run `python -m tidegate.config.reference`", file=sys.stderr)
+        else:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+    return 1 if stale and arguments == ["--check"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
