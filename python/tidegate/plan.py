@@ -6,7 +6,7 @@ What is made here is what `crates/engine/src/plan.rs` decodes, field for field. 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from tidegate.actions.handler import plan_handler
@@ -18,6 +18,7 @@ from tidegate.config.listeners import Listener, ListenerTls
 from tidegate.config.problem import Path, quote
 from tidegate.config.routes import Route
 from tidegate.config.services import Service, ServiceTls
+from tidegate.config.values import Condition
 from tidegate.policies import POLICIES, Policies
 
 encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
@@ -250,7 +251,7 @@ def plan_route(route: Route, check: Check, scope: Scope) -> dict[str, Any]:
     }
 
 
-def _paths(texts: list[str], check: Check) -> list[paths.Pattern]:
+def _paths(texts: Iterable[str], check: Check) -> list[paths.Pattern]:
     """The patterns; as a side effect `check` learns what all of them capture."""
     patterns = []
     captures: frozenset[str] | None = None
@@ -270,7 +271,8 @@ def _method(method: str, check: Check, path: Path) -> str:
     return method.upper()
 
 
-def _match(name: str, values: list[str]) -> dict[str, Any]:
+def _match(name: str, values: Condition) -> dict[str, Any]:
+    assert isinstance(values, list), "validation leaves lists"
     return {"name": name, "values": [_value(value) for value in values]}
 
 

@@ -20,10 +20,11 @@ ROUTES = """\
     service: s{m}
 """
 SOUP = [
-    "\n", "- ", "  - ", "  - name: x\n", "name: y", ": ", "'", '"', "|\n", ">-\n", "[", "]", "{", "}", "# c\n", "&a ", "*a", "---\n", "...\n",
-    "  ", "    ", "\t", "services:\n", "routes:\n", "policies:\n", "request_id: {}\n", "!!str ", "? ", "%", "<<: ", "\r\n", "\u2028", "${env:A}",
-    "$${", "${env:MISSING}", "service: s1\n", "    respond: {body: |\n", "    respond:\n      body: |+\n        text\n\n", "\x00", "é", "-\n", "-", "routes: []\n",
-    "~", "paths: [/a]\n", "    paths: [/a]\n", "    respond: {}\n", "drain_timeout: 5s\n", "true", "0", ",",
+    "\n", "- ", "  - ", "  - name: x\n", "name: y", ": ", "'", '"', "|\n", ">-\n", "[", "]", "{", "}", "# c\n", "&a ",
+    "*a", "---\n", "...\n", "  ", "    ", "\t", "services:\n", "routes:\n", "policies:\n", "request_id: {}\n", "!!str ",
+    "? ", "%", "<<: ", "\r\n", "\u2028", "${env:A}", "$${", "${env:MISSING}", "service: s1\n", "routes: []\n", "-\n",
+    "    respond: {body: |\n", "    respond:\n      body: |+\n        text\n\n", "\x00", "é", "-", "~", "true", "0",
+    ",", "paths: [/a]\n", "    paths: [/a]\n", "    respond: {}\n", "drain_timeout: 5s\n",
 ]  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tidegate import ConfigError
-from tidegate.config import Gateway, Listener, Loaded, Route, Service, load
+from tidegate.config import Gateway, Listener, Loaded, Problem, Route, Service, load
 from tidegate.config.load import Loader
 
 QUIET = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -56,7 +57,8 @@ VALUES = st.one_of(
     st.integers(min_value=10**30, max_value=10**40),
     st.floats(allow_nan=False, allow_infinity=False),
     st.text(max_size=20),
-    st.sampled_from(["${env:A}", "${env:", "$${x}", "${file:.}", "{path.id}", "{{", "~(", "=/{a...}", "unix:/x", "http://[", "https://x@y", "\ud800"]),
+    st.sampled_from(["${env:A}", "${env:", "$${x}", "${file:.}", "{path.id}", "{{", "~(", "=/{a...}", "unix:/x"]),
+    st.sampled_from(["http://[", "https://x@y", "\ud800"]),
     st.lists(st.text(max_size=3), max_size=2),
     st.dictionaries(st.text(max_size=5), st.integers(), max_size=2),
 )  # fmt: skip
@@ -88,25 +90,27 @@ def replaced(data: Any, path: tuple[Any, ...], value: Any, *, key: bool) -> Any:
     return out
 
 
+def problems_or_plan(loader: Loader, file: Path) -> tuple[Problem, ...] | bytes:
+    try:
+        loaded = loader.load(file, {"A": "s3cret"})
+    except ConfigError as error:
+        return error.problems
+    json.loads(loaded.plan)
+    json.dumps(loaded.written())
+    return loaded.plan
+
+
 def check(file: Path) -> None:
     """Loads twice, as a process does; both times it is a plan, or problems with places."""
     loader = Loader()
-    outcomes: list[Any] = []
-    for _ in range(2):
-        try:
-            loaded = loader.load(file, {"A": "s3cret"})
-            json.loads(loaded.plan)
-            json.dumps(loaded.written())
-            outcomes.append(loaded.plan)
-        except ConfigError as error:
-            assert error.problems
-            for problem in error.problems:
-                assert problem.file == str(file)
-                assert problem.message
-                assert problem.code.startswith("config.")
-                assert "s3cret" not in str(problem)
-            outcomes.append(error.problems)
-    assert outcomes[0] == outcomes[1]
+    outcome = problems_or_plan(loader, file)
+    assert outcome
+    for problem in outcome if isinstance(outcome, tuple) else ():
+        assert problem.file == str(file)
+        assert problem.message
+        assert problem.code.startswith("config.")
+        assert "s3cret" not in str(problem)
+    assert problems_or_plan(loader, file) == outcome
 
 
 @QUIET
@@ -137,9 +141,9 @@ def test_any_value_at_any_place(place: tuple[Any, ...], value: Any, key: bool, t
 @given(place=st.sampled_from(PLACES), value=VALUES)
 def test_any_value_given_in_python(place: tuple[Any, ...], value: Any) -> None:
     data = replaced(WHOLE, place, value, key=False)
-    if not isinstance(data, dict):
+    if len(place) < 3:  # the lists themselves, which Python code writes as calls
         return
-    try:
+    with contextlib.suppress(ConfigError):
         gateway = Gateway(
             listeners=[Listener(**listener) for listener in data["listeners"]],
             services=[Service(**service) for service in data["services"]],
@@ -147,8 +151,6 @@ def test_any_value_given_in_python(place: tuple[Any, ...], value: Any) -> None:
             **{key: value for key, value in data.items() if key not in ("listeners", "services", "routes")},
         )
         assert isinstance(gateway.load(), Loaded)
-    except (ConfigError, TypeError) as error:
-        assert isinstance(error, ConfigError) or "mapping" in str(error) or "iterable" in str(error)
 
 
 @pytest.mark.parametrize(

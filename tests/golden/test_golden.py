@@ -1,7 +1,9 @@
 """Golden cases: a document, a line of dashes, and the plan or the problems that come out.
 
-A new case is a new file. `UPDATE_GOLDEN=1 pytest tests/golden` writes what comes out into the cases; read the diff. Of a plan only
-the parts that differ from the plan of an empty document are shown. A case may name files of `files/`, and begins with lines such
+A new case is a new file. `UPDATE_GOLDEN=1 pytest tests/golden` writes what comes out into the cases; read the diff.
+Of a plan only
+the parts that differ from the plan of an empty document are shown. A case may name files of `files/`, and begins with
+lines such
 as `# env: NAME=value` where it needs an environment.
 """
 

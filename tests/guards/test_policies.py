@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 
 import pytest
-
 from tidegate import load
 from tidegate.policies import POLICIES, Policies
 

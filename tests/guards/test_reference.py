@@ -8,7 +8,6 @@ from pathlib import Path
 import jsonschema
 import pytest
 from pydantic import BaseModel
-
 from tidegate.config import reference
 from tidegate.config.schema import schema
 from tidegate.config.sources import yaml_source

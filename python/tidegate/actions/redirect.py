@@ -6,9 +6,10 @@ from typing import Any
 
 from pydantic import Field
 
-from tidegate.config.base import Integer, Model, Text, Truth
+from tidegate.config.base import Model
 from tidegate.config.check import Check
 from tidegate.config.problem import Path, quote
+from tidegate.config.values import Integer, Text, Truth
 
 _STATUSES = (301, 302, 303, 307, 308)
 

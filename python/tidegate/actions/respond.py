@@ -8,10 +8,11 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from tidegate.config.base import Integer, Model, Text, problem
+from tidegate.config.base import Model, problem
 from tidegate.config.check import Check
 from tidegate.config.problem import Path, quote
 from tidegate.config.references import Part
+from tidegate.config.values import Integer, Text
 
 _WITHOUT_BODY = (204, 205, 304)
 

@@ -1,6 +1,7 @@
 """Loads and compiles documents, and serves nothing.
 
-Every problem is told, with its place and often a hint. Routes that can never match are warned of. The exit code is 1 when a
+Every problem is told, with its place and often a hint. Routes that can never match are warned of. The exit code is 1
+when a
 document has problems.
 """
 

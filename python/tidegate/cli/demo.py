@@ -1,6 +1,7 @@
 """Runs a small shop behind a gateway, with a guided tour.
 
-User, order, product and shipping services answer on loopback; the tour sends real requests through the gateway and shows each
+User, order, product and shipping services answer on loopback; the tour sends real requests through the gateway and
+shows each
 as the curl command a person would type. Then everything stays up until Ctrl-C.
 """
 
@@ -11,7 +12,9 @@ import argparse
 
 def options(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
-    parser.add_argument("--once", action="store_true", help="leave after the tour; 0 when every answer was right, else 1")
+    parser.add_argument(
+        "--once", action="store_true", help="leave after the tour, with 1 unless every answer was right"
+    )
 
 
 def main(arguments: argparse.Namespace) -> int:

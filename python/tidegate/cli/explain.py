@@ -1,6 +1,8 @@
-"""Says what would happen to a request: which route takes it and why, why the near ones do not, what goes to the service.
+"""Says what would happen to a request: which route takes it and why, why the near ones do not, what goes to the
+service.
 
-The URL may be whole (`https://shop.example.com/orders?page=2`) or a path, which is then asked of the host given by `-H host:...`
+The URL may be whole (`https://shop.example.com/orders?page=2`) or a path, which is then asked of the host given by
+`-H host:...`
 or of `localhost`. Nothing is sent anywhere. The exit code is 1 when no route takes the request.
 """
 
@@ -21,7 +23,9 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="a YAML, JSON or TOML file, or a folder of them")
     parser.add_argument("method", metavar="METHOD", help="such as GET")
     parser.add_argument("url", metavar="URL", help="a URL or a path")
-    parser.add_argument("-H", "--header", action="append", default=[], metavar="NAME:VALUE", help="a header of the request")
+    parser.add_argument(
+        "-H", "--header", action="append", default=[], metavar="NAME:VALUE", help="a header of the request"
+    )
     parser.add_argument("--client", default="127.0.0.1", metavar="IP", help="address of the client (127.0.0.1)")
     parser.add_argument("--json", action="store_true", help="print the explanation as JSON")
 

@@ -1,6 +1,7 @@
 """Prints all routes in the order of precedence.
 
-The first line that fits a request takes it. A route with several hosts or paths has a line for each. Marked are lines that can
+The first line that fits a request takes it. A route with several hosts or paths has a line for each. Marked are lines
+that can
 never be reached, because routes before them take everything, and lines that share some requests with others.
 """
 
@@ -57,7 +58,9 @@ def _row(number: int, line: engine.Line, actions: list[str]) -> tuple[str, ...]:
 def _notes(line: engine.Line) -> str:
     if line["shadowed_by"]:
         return f"SHADOWED by {', '.join(line['shadowed_by'])}"
-    return "; ".join(f"{_KINDS.get(overlap['kind'], overlap['kind'])} {overlap['name']}" for overlap in line["overlaps"])
+    return "; ".join(
+        f"{_KINDS.get(overlap['kind'], overlap['kind'])} {overlap['name']}" for overlap in line["overlaps"]
+    )
 
 
 def _action(action: dict[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """Runs a gateway until it is told to stop.
 
-SIGTERM and Ctrl-C stop it: it accepts nothing new and finishes what is open. SIGHUP loads the document again; `--watch` does so
+SIGTERM and Ctrl-C stop it: it accepts nothing new and finishes what is open. SIGHUP loads the document again;
+`--watch` does so
 whenever a file changes. A document with problems changes nothing.
 """
 

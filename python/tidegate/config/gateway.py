@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
-from tidegate.config.base import Duration, Integer, Model, Texts, problem
+from tidegate.config.base import Model, problem
 from tidegate.config.listeners import Listener
 from tidegate.config.problem import quote
 from tidegate.config.routes import Route
 from tidegate.config.services import Service
+from tidegate.config.values import Duration, Integer, Texts
 from tidegate.policies import Policies
 
 if TYPE_CHECKING:

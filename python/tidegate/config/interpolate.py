@@ -22,6 +22,8 @@ class Interpolation:
         self.environment = environment
         self.folder = folder
         self.seen = seen
+        self.filled: dict[str, str] = {}
+        """What was filled in, and the reference that stands for it in messages."""
 
     def fill(self, data: Any, findings: list[Finding], path: Path = ()) -> Any:
         """The data with every reference filled in; mappings and lists are new, what they hold otherwise is shared."""
@@ -61,7 +63,9 @@ class Interpolation:
                     )
                 )
                 return ""
-            return self._value(match[1], findings, path)
+            value = self._value(match[1], findings, path)
+            self.filled[value] = match[0]
+            return value
 
         filled = _REFERENCE.sub(replace, text)
         if not found and "{" not in filled:

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from tidegate.config.base import Duration, Integer, Model, Size, Text, Truth
+from tidegate.config.base import Model
+from tidegate.config.values import Duration, Integer, Size, Text, Truth
 
 
 def _version(value: object) -> object:
@@ -41,9 +42,7 @@ class ListenerTls(Model):
     )
     minimum_version: Annotated[
         Literal["1.2", "1.3"], BeforeValidator(_version), WithJsonSchema({"enum": ["1.2", "1.3", 1.2, 1.3]})
-    ] = Field(
-        "1.2", description="The oldest TLS version that is spoken."
-    )
+    ] = Field("1.2", description="The oldest TLS version that is spoken.")
     client_certificates: Literal["none", "optional", "required"] = Field(
         "none", description="Whether clients are asked for a certificate of their own, and refused without one."
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
@@ -43,17 +43,19 @@ class Loaded:
     """Every file that was read: the document, and what it names. A watcher watches these."""
     folders: tuple[FilePath, ...]
     """Folders whose files make up the document; a watcher watches for new ones."""
-    place: Place
-    written: Callable[[], dict[str, Any]]
-    """The document as data, with secrets as the references they were written as."""
+    place: Place = field(repr=False)
+    written: Callable[[], dict[str, Any]] = field(repr=False)
+    """The document as data. It holds secrets; `redacted(loaded.written())` is what may be shown."""
+    secrets: Mapping[str, str] = field(repr=False)
+    """What came from the environment or from files, and the reference that stands for it."""
 
     def problem(self, plan_path: str, code: str, message: str, hint: str | None = None) -> Problem:
         """A problem the engine found, with its place in the document. `plan_path` is such as `routes[3].paths[0]`."""
         parts: list[str | int] = [int(index) if index else name for index, name in _PLAN_PATH.findall(plan_path)]
         if len(parts) >= 2 and isinstance(parts[0], str) and isinstance(parts[1], int):
             path, file, line = self.place(parts[0], parts[1], tuple(parts[2:]))
-            return Problem(code, message, path, file, line, hint)
-        return Problem(code, message, plan_path, hint=hint)
+            return Problem(code, message, path, file, line, hint).without(self.secrets)
+        return Problem(code, message, plan_path, hint=hint).without(self.secrets)
 
     def problems(self, found: Iterable[tuple[str, str, str]]) -> list[Problem]:
         """The problems that `compile_plan` found: plan path, code and message of each."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 Path = tuple[str | int, ...]
@@ -57,6 +57,19 @@ class Problem:
         """Sorts by file and line, then so that the order never depends on the way the document was loaded."""
         path = _NUMBER.sub(lambda match: match[0].zfill(8), self.path)
         return (self.file or "", self.line or 0, path, self.code, self.message)
+
+    def without(self, secrets: Mapping[str, str]) -> Problem:
+        """The same with every secret replaced by the reference that stands for it.
+
+        Messages show values as they were written; this is for what is left, such as a part of a value. What is
+        shorter than four characters is too common to be told apart, and no secret.
+        """
+        message, hint = self.message, self.hint
+        for secret, reference in secrets.items():
+            if len(secret) >= 4:
+                message = message.replace(secret, reference)
+                hint = hint and hint.replace(secret, reference)
+        return replace(self, message=message, hint=hint)
 
     def place(self) -> str:
         """The file and line, as far as they are known."""

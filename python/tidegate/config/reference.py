@@ -6,7 +6,6 @@ A test checks that they are fresh. `python -m tidegate.config.reference --check`
 from __future__ import annotations
 
 import inspect
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,14 @@ from pydantic_core import PydanticUndefined
 
 from tidegate.actions.redirect import Redirect
 from tidegate.actions.respond import Respond
-from tidegate.config.base import Model, show_duration, show_size
+from tidegate.config.base import Model
 from tidegate.config.gateway import Admin, Gateway
 from tidegate.config.listeners import CertifiedKey, Http2Limits, Limits, Listener, ListenerTls
 from tidegate.config.references import FIXED
 from tidegate.config.routes import Route
 from tidegate.config.schema import schema
 from tidegate.config.services import Pool, Service, ServiceTls, Target, Upstream
+from tidegate.config.values import show_duration, show_size
 from tidegate.policies import POLICIES, Policies
 
 PAGE = "docs/reference/configuration.md"
@@ -64,11 +64,14 @@ _MEANINGS = {
 _INTRODUCTION = """\
 # Configuration reference
 
-A gateway is described in a YAML, JSON or TOML file, or in a folder of such files, whose lists are put together in the order of
-the file names. The same document in Python is typed: `Gateway(services=[Service(name=..., url=...)], routes=[...])`, field for
+A gateway is described in a YAML, JSON or TOML file, or in a folder of such files, whose lists are put together in the
+order of
+the file names. The same document in Python is typed: `Gateway(services=[Service(name=..., url=...)], routes=[...])`,
+field for
 field. `tidegate check FILE` tells every problem with its place; `tidegate schema` prints a JSON Schema for editors.
 
-An unknown key, a wrong type, an unknown name or a name that is there twice is a problem. A document with problems is never run;
+An unknown key, a wrong type, an unknown name or a name that is there twice is a problem. A document with problems is
+never run;
 on a reload the gateway goes on as it was.
 
 ```yaml
@@ -82,30 +85,38 @@ routes:
     strip_path: false
 ```
 
-A document in Kong's declarative format (`_format_version`, routes inside of services, `protocol`, `host`, `port` and `path`
-instead of `url`) loads as it is, apart from Kong's plugins and the keys that have no counterpart; for those a hint says what to
+A document in Kong's declarative format (`_format_version`, routes inside of services, `protocol`, `host`, `port` and
+`path`
+instead of `url`) loads as it is, apart from Kong's plugins and the keys that have no counterpart; for those a hint
+says what to
 write instead.
 
 ## Values
 
-**YAML** is read as YAML 1.2 means it: `no`, `on` and `off` are text, truth values are `true` and `false`, `1:30` is text. Anchors,
+**YAML** is read as YAML 1.2 means it: `no`, `on` and `off` are text, truth values are `true` and `false`, `1:30` is
+text. Anchors,
 aliases and `<<` work. A key that is there twice is a problem.
 
 **Duration**: `300ms`, `2s`, `5m`, `1h`, `1d`. A bare number is milliseconds, as in Kong.
 
 **Size**: `512KiB`, `10MiB`, `1GiB`, `64KB`, `1MB`. A bare number is bytes.
 
-**From elsewhere**: `${env:NAME}` is the value of an environment variable, `${env:NAME:-default}` with a default for one that is
-missing or empty, `${file:path}` the text of a file without the line break at its end, relative to the document. They may stand
-anywhere inside of a text, and alone also for numbers and truth values. What they bring is a secret: it is never shown in a
+**From elsewhere**: `${env:NAME}` is the value of an environment variable, `${env:NAME:-default}` with a default for
+one that is
+missing or empty, `${file:path}` the text of a file without the line break at its end, relative to the document. They
+may stand
+anywhere inside of a text, and alone also for numbers and truth values. What they bring is a secret: it is never shown
+in a
 message, and `/config` shows the reference. `$${...}` stands for `${...}` itself.
 
 **File names** are relative to the document that holds them.
 
 ## References
 
-Texts that are sent somewhere may name parts of the request: `rewrite`, `location`, `body`, values of headers. `{{` and `}}` stand
-for braces. A name that does not exist is a problem. The place it goes to decides how a value is written, so that no value can
+Texts that are sent somewhere may name parts of the request: `rewrite`, `location`, `body`, values of headers. `{{`
+and `}}` stand
+for braces. A name that does not exist is a problem. The place it goes to decides how a value is written, so that no
+value can
 become more than a value: a header never gains a line, a path never a segment, a JSON body never a member.
 
 | Reference | Value |
@@ -202,7 +213,9 @@ def _type(value: dict[str, Any]) -> str:
 
 
 def _word(value: object) -> str:
-    return {True: "true", False: "false", None: "null"}.get(value, str(value)) if not isinstance(value, str) else value
+    if value is None or isinstance(value, bool):
+        return {True: "true", False: "false", None: "null"}[value]
+    return str(value)
 
 
 def _default(value: object, kind: str) -> str:
@@ -225,8 +238,9 @@ def pages(root: Path) -> dict[Path, str]:
     for name, model in POLICIES.items():
         file = root / "docs" / "policies" / f"{name}.md"
         text = file.read_text()
-        table = f"{BEGIN}\n\n{options_table(model)}\n\n{END}"
-        out[file] = re.sub(f"{re.escape(BEGIN)}.*{re.escape(END)}", lambda _, table=table: table, text, flags=re.DOTALL)
+        before, _, rest = text.partition(BEGIN)
+        _, _, after = rest.partition(END)
+        out[file] = f"{before}{BEGIN}\n\n{options_table(model)}\n\n{END}{after}"
     return out
 
 

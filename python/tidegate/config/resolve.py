@@ -63,6 +63,8 @@ class Resolution:
         self.gateway: Gateway | None = None
         self.scopes: dict[str, Scope] = {}
         self.known_scopes = known_scopes or {}
+        self.secrets: dict[str, str] = {}
+        """What came from the environment or from files, and the reference that stands for it."""
         self.disabled: set[str] = set()
         """Names of services that are left out, and their routes with them."""
         self._handlers: dict[Any, tuple[int, list[tuple[Run, int]]]] = {}
@@ -86,6 +88,7 @@ class Resolution:
         """Takes one file."""
         for mark in document.marks:
             self.problems.append(_of_mark(mark, document.shown))
+        self.secrets |= filling.filled
         files = Files(filling.folder, self.seen)
         for section in document.sections:
             self._findings(section.findings, section, document.shown)
@@ -170,7 +173,7 @@ class Resolution:
         services, scopes, base = self._services(gateway_policies)
         routes = self._routes(scopes, base)
         if self.problems:
-            raise ConfigError(self.problems)
+            raise ConfigError(problem.without(self.secrets) for problem in self.problems)
         log = settings.access_log
         if isinstance(log, dict):
             log = {"file": str(self.folders.get("access_log", self.folder) / log["file"])}
@@ -190,11 +193,12 @@ class Resolution:
             handlers=self._handler_list(),
             admin=admin,
             workers=settings.workers,
-            drain_timeout_ms=settings.drain_timeout,
+            drain_timeout_ms=int(settings.drain_timeout),
             files=tuple(self.files),
             folders=(),
             place=self._place,
             written=lambda: written_document(self),
+            secrets=self.secrets,
         )
 
     def _resolve_settings(self) -> Gateway:

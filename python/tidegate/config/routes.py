@@ -2,40 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from tidegate.actions.handler import handler_name
 from tidegate.actions.redirect import Redirect
 from tidegate.actions.respond import Respond
-from tidegate.config.base import Duration, Model, Size, Text, Texts, Truth, problem
+from tidegate.config.base import Model, problem
 from tidegate.config.problem import quote
+from tidegate.config.values import Condition, Duration, Size, Text, Texts, Truth
 from tidegate.policies import Policies
-
-
-def _condition(value: object) -> object:
-    """The values of a header, query or cookie condition: `true` is no value, which means presence."""
-    if value is True or (isinstance(value, str) and value == ""):
-        return [] if value is True else [""]
-    if isinstance(value, str):
-        return [value]
-    if isinstance(value, list):
-        if not value:
-            raise problem("bad_value", "expected at least one value", "write `true` to ask only that it is present")
-        for entry in value:
-            if not isinstance(entry, str):
-                raise problem("wrong_type", f"expected text, got {quote(entry)}", f'write `"{_plain(entry)}"`')
-        return value
-    raise problem(
-        "wrong_type",
-        f"expected text, a list of texts or `true`, got {quote(value)}",
-        None if value is None or isinstance(value, dict) else f'write `"{_plain(value)}"`',
-    )
-
-
-def _plain(value: object) -> str:
-    return quote(value).strip("`")
 
 
 def _service(value: object) -> object:
@@ -55,50 +33,45 @@ def _handler(value: object) -> object:
     raise problem("wrong_type", f"expected `module:function`, got {quote(value)}")
 
 
-Condition = Annotated[
-    list[str],
-    BeforeValidator(_condition),
-    PlainSerializer(lambda values: values or True, when_used="json"),
-    WithJsonSchema(
-        {
-            "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}, {"const": True}],
-            "title": "condition",
-        }
-    ),
-]
-"""A value, a list of values of which one must do, a regular expression after `~`, or `true`: it must be there."""
+if TYPE_CHECKING:
+    from tidegate.config.services import Service
 
-ServiceReference = Annotated[
-    str,
-    BeforeValidator(_service),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string"},
-                {
-                    "type": "object",
-                    "properties": {"name": {"type": "string"}},
-                    "required": ["name"],
-                    "additionalProperties": False,
-                },
-            ],
-            "title": "name of a service",
-        }
-    ),
-]
-HandlerReference = Annotated[
-    Any,
-    BeforeValidator(_handler),
-    PlainSerializer(handler_name, when_used="json"),
-    WithJsonSchema({"type": "string", "pattern": r"^[\w.]+:[\w.]+$", "title": "module:function"}),
-]
+    ServiceReference: TypeAlias = str | Service
+    HandlerReference: TypeAlias = str | Callable[..., Any]
+else:
+    ServiceReference = Annotated[
+        str,
+        BeforeValidator(_service),
+        WithJsonSchema(
+            {
+                "anyOf": [
+                    {"type": "string"},
+                    {
+                        "type": "object",
+                        "properties": {"name": {"type": "string"}},
+                        "required": ["name"],
+                        "additionalProperties": False,
+                    },
+                ],
+                "title": "name of a service",
+            }
+        ),
+    ]
+    HandlerReference = Annotated[
+        Any,
+        BeforeValidator(_handler),
+        PlainSerializer(handler_name, when_used="json"),
+        WithJsonSchema({"type": "string", "pattern": r"^[\w.]+:[\w.]+$", "title": "module:function"}),
+    ]
 
 
 class Route(Model):
     """A rule that picks requests, and the one action that answers them.
 
-    Every condition must hold. Of the routes that fit, the most precise one wins: exact path, then longer literal prefix, then
-    template, then regular expression; then one that names methods, more header conditions, more query conditions, and at
+    Every condition must hold. Of the routes that fit, the most precise one wins: exact path, then longer literal
+    prefix, then
+    template, then regular expression; then one that names methods, more header conditions, more query conditions, and
+    at
     last the order of the document.
     """
 

@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from tidegate.config.base import Duration, Integer, Model, Text, Truth
+from tidegate.config.base import Model
+from tidegate.config.values import Duration, Integer, Text, Truth
 from tidegate.policies import Policies
 
 

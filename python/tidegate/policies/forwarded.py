@@ -6,9 +6,9 @@ from typing import Any
 
 from pydantic import Field
 
-from tidegate.config.base import Truth
 from tidegate.config.check import Check
 from tidegate.config.problem import Path
+from tidegate.config.values import Truth
 from tidegate.policies.policy import Policy
 
 

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
-from tidegate.config.base import Text, Texts, one_or_many
 from tidegate.config.check import Check
 from tidegate.config.problem import Path
+from tidegate.config.values import Text, Texts, one_or_many
 from tidegate.policies.policy import Policy
 
-Values = Annotated[
-    list[Text],
-    BeforeValidator(one_or_many),
-    PlainSerializer(lambda values: values[0] if len(values) == 1 else values, when_used="json"),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}], "title": "text"}),
-]
+if TYPE_CHECKING:
+    Values: TypeAlias = list[str] | str
+else:
+    Values = Annotated[
+        list[Text],
+        BeforeValidator(one_or_many),
+        PlainSerializer(lambda values: values[0] if len(values) == 1 else values, when_used="json"),
+        WithJsonSchema(
+            {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}], "title": "text"}
+        ),
+    ]
 
 
 class HeaderEdits(Policy):
@@ -43,7 +48,7 @@ class HeaderEdits(Policy):
         }
 
 
-def _values(edits: dict[str, list[str]], check: Check, path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _values(edits: dict[str, Values], check: Check, path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The first value of each header, and all others, which go beside it."""
     first: list[dict[str, Any]] = []
     more: list[dict[str, Any]] = []

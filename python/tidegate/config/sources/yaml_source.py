@@ -37,6 +37,8 @@ except ImportError:  # a PyYAML built without libyaml
             yaml.parser.Parser.__init__(self)
 
 
+__all__ = ["MOST_ALIASED_VALUES", "Parser", "plain", "read"]
+
 MOST_ALIASED_VALUES = 100_000
 """Values that all aliases of a text may stand for together."""
 
