@@ -53,6 +53,7 @@ codes! {
     Timeout = "timeout", 504, Gateway, "The answer took longer than the route allows";
     HandlerFailed = "handler_failed", 500, Gateway, "The handler failed";
     HandlerOverloaded = "handler_overloaded", 503, Gateway, "Too many requests wait for handlers";
+    Stopped = "stopped", 503, Gateway, "The gateway stopped";
     InternalError = "internal_error", 500, Gateway, "The gateway failed";
     // The service failed.
     UpstreamUnresolved = "upstream_unresolved", 502, Upstream, "The service's name could not be resolved";

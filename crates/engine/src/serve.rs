@@ -18,13 +18,32 @@ use crate::worker::Worker;
 /// Answers a request, whatever happens, and tells the log and the metrics.
 pub async fn serve<C: Client>(worker: &Rc<Worker>, client: &mut C, exchange: &mut Exchange, alarm: &Alarm) {
     worker.telemetry.begin(worker.index);
-    trust::admit(exchange);
-    if let Err(failure) = answer(worker, client, exchange, alarm).await {
-        fail(worker, client, exchange, alarm, failure).await;
+    let watched = &mut Watched { worker, client, exchange, over: false };
+    trust::admit(watched.exchange);
+    if let Err(failure) = answer(worker, watched.client, watched.exchange, alarm).await {
+        fail(worker, watched.client, watched.exchange, alarm, failure).await;
     }
-    exchange.notes.request_bytes = client.bytes_received();
-    exchange.notes.answer_bytes = client.bytes_sent();
-    worker.telemetry.complete(worker.index, exchange, worker.clock.now_micros());
+    watched.over = true;
+}
+
+/// Counts and logs an exchange at its end, also when its task is dropped or panics in the middle.
+struct Watched<'a, C: Client> {
+    worker: &'a Worker,
+    client: &'a mut C,
+    exchange: &'a mut Exchange,
+    over: bool,
+}
+
+impl<C: Client> Drop for Watched<'_, C> {
+    fn drop(&mut self) {
+        let notes = &mut self.exchange.notes;
+        if !self.over {
+            notes.code = Some(if std::thread::panicking() { Code::InternalError } else { Code::Stopped });
+        }
+        notes.request_bytes = self.client.bytes_received();
+        notes.answer_bytes = self.client.bytes_sent();
+        self.worker.telemetry.complete(self.worker.index, self.exchange, self.worker.clock.now_micros());
+    }
 }
 
 async fn answer<C: Client>(

@@ -115,6 +115,10 @@ fn explanation(code: Code) -> (&'static str, &'static str) {
             "More requests wait for Python handlers than the queue holds.",
             "Make the handlers faster or asynchronous, or run more processes.",
         ),
+        Code::Stopped => (
+            "The gateway was told to stop, and the answer was not complete when `drain_timeout` was over. Only in the log: the connection was cut.",
+            "Raise `drain_timeout` when exchanges that take long must be finished at a stop.",
+        ),
         Code::InternalError => (
             "A fault of the gateway itself.",
             "Please report it, with the lines of the event log around it.",
