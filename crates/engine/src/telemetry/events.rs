@@ -16,7 +16,7 @@ use tracing::callsite::Identifier;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::Interest;
-use tracing::{Event, Metadata, Subscriber, span};
+use tracing::{Event, Level, Metadata, Subscriber, span};
 
 use crate::telemetry::escape::write_escaped;
 use crate::telemetry::timestamp::write_timestamp;
@@ -132,8 +132,7 @@ fn write_event(line: &mut Vec<u8>, event: &Event<'_>, suppressed: u32) {
     let mut parts = Parts::default();
     event.record(&mut parts);
     line.push(b' ');
-    line.extend_from_slice(event.metadata().level().as_str().to_ascii_lowercase().as_bytes());
-    line.push(b' ');
+    line.extend_from_slice(word(*event.metadata().level()));
     write_text(line, &parts.message);
     line.extend_from_slice(&parts.fields);
     if suppressed > 0 {
@@ -141,6 +140,17 @@ fn write_event(line: &mut Vec<u8>, event: &Event<'_>, suppressed: u32) {
         line.extend_from_slice(itoa::Buffer::new().format(suppressed).as_bytes());
     }
     line.push(b'\n');
+}
+
+/// As wide as the longest, so that messages stand below each other.
+fn word(level: Level) -> &'static [u8] {
+    match level {
+        Level::ERROR => b"error ",
+        Level::WARN => b"warn  ",
+        Level::INFO => b"info  ",
+        Level::DEBUG => b"debug ",
+        Level::TRACE => b"trace ",
+    }
 }
 
 /// Control characters must not reach a terminal.
