@@ -151,6 +151,24 @@ impl Hosts {
         visit(self.any)
     }
 
+    /// Calls `visit` with the bucket of a host as the plan writes it, and with each that takes all its hosts.
+    pub(super) fn visit_wider(&self, pattern: Option<&str>, mut visit: impl FnMut(u32)) {
+        match pattern {
+            None => visit(self.any),
+            Some(pattern) => {
+                // `*.a.b` goes on with `.a.b`, which leaves no label for a `*` of its own.
+                let host = pattern.strip_prefix('*').unwrap_or(pattern);
+                if host.len() < pattern.len() {
+                    visit(self.bucket_of(Some(pattern)));
+                }
+                self.visit(host.as_bytes(), |bucket| {
+                    visit(bucket);
+                    false
+                });
+            }
+        }
+    }
+
     fn exact_bucket(&self, host: &[u8]) -> Option<&u32> {
         if self.exact.is_empty() { None } else { self.exact.get(host) }
     }

@@ -93,7 +93,8 @@ impl Pattern {
             PathPattern::Regex(pattern) => {
                 let regex = regexes.get(pattern, Flavour::Path).map_err(|message| ("routing.bad_regex", message))?;
                 let names = regex.groups.iter().map(|(name, _)| name.clone()).collect();
-                let literal_prefix = regex.literal.len() as u32;
+                // Every path begins with a slash, so a regex is never less specific than `/`.
+                let literal_prefix = regex.literal.len().max(1) as u32;
                 let specificity =
                     Specificity { literal_prefix, kind: Kind::Regex, open: true, ..Specificity::default() };
                 Ok(Self { shape: Shape::Regex(regex), names, specificity })
@@ -181,6 +182,21 @@ impl Pattern {
     }
 }
 
+impl Segments {
+    /// A path the pattern takes, with this text for each capture.
+    pub(super) fn sample(&self, capture: &str) -> Vec<u8> {
+        let mut path = Vec::new();
+        for segment in &self.segments {
+            path.push(b'/');
+            path.extend_from_slice(literal(segment).unwrap_or(capture).as_bytes());
+        }
+        if path.is_empty() || !matches!(self.end, End::Open | End::Exact) {
+            path.push(b'/');
+        }
+        path
+    }
+}
+
 impl End {
     fn takes(self, left: &[u8]) -> bool {
         match self {
@@ -195,7 +211,8 @@ impl End {
 impl Specificity {
     fn of(body: &[Segment], end: End, captures: u32) -> Self {
         let length = |it: &Segment| 1 + literal(it).map_or(0, str::len) as u32;
-        let slash = u32::from(end != End::Open && end != End::Exact || body.is_empty());
+        // The slash of `/` says no more than that there is a path: what begins with a capture comes before it.
+        let slash = u32::from(end != End::Open && end != End::Exact);
         let literal_bytes = body.iter().map(length).sum::<u32>() + slash;
         let leading = body.iter().take_while(|it| literal(it).is_some()).count();
         let literal_prefix = match body.get(leading) {

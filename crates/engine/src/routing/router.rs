@@ -284,7 +284,7 @@ fn place(trie: &mut Trie, root: u32, shape: &Shape) -> (u32, Attach) {
 
 // ---- methods
 
-const OTHER: u16 = 1 << 15;
+pub(super) const OTHER: u16 = 1 << 15;
 pub(super) const EVERY_METHOD: u16 = u16::MAX;
 const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"];
 
@@ -293,6 +293,11 @@ fn method_bit(method: &[u8]) -> u16 {
         Some(at) => 1 << at,
         None => OTHER,
     }
+}
+
+/// Whether a method has a bit of its own.
+pub(super) fn is_known(method: &str) -> bool {
+    method_bit(method.as_bytes()) != OTHER
 }
 
 /// The methods a route takes. Who takes GET takes HEAD too (RFC 9110 section 9.1 asks it of every server).
@@ -366,6 +371,15 @@ impl<L: Lookup> Judge for Allowing<'_, L> {
 }
 
 impl Router {
+    /// Whether a route takes the request's method: for `explain`.
+    pub(super) fn takes_method_of(&self, route: usize, methods: &[String], request: &impl Lookup) -> bool {
+        let (mask, bit) = (method_mask(methods), method_bit(request.method()));
+        match mask != EVERY_METHOD && bit == OTHER {
+            true => self.conditions[route].other_methods.iter().any(|known| **known == *request.method()),
+            false => mask & bit != 0,
+        }
+    }
+
     #[inline]
     fn takes_method(&self, entry: &Entry, method: u16, request: &impl Lookup) -> bool {
         if method != OTHER || entry.methods == EVERY_METHOD {

@@ -4,7 +4,9 @@
 //! further: the cost depends on the length of the path and hardly on the number of routes. Every pattern of every host
 //! stands in the one trie; each host bucket has a root of its own.
 
-use super::pattern::end_of_segment;
+use super::pattern::{End, end_of_segment};
+use crate::plan::Segment;
+use rustc_hash::FxHashMap;
 
 pub(super) const NONE: u32 = u32::MAX;
 const INLINE: usize = 20;
@@ -77,10 +79,6 @@ impl Trie {
             trie.push_node(NONE, b"");
         }
         trie
-    }
-
-    pub(super) fn entries(&self) -> &[Entry] {
-        &self.entries
     }
 
     /// The child of a node for a literal segment, made when it is not there.
@@ -264,6 +262,77 @@ impl Trie {
             + self.children.slots.capacity() * size_of::<(u32, u32)>()
             + self.long_literals.capacity()
     }
+}
+
+/// The trie with its children listed, to find patterns that share paths. For people, not for traffic.
+pub(super) struct Sharing<'a> {
+    trie: &'a Trie,
+    literal_children: FxHashMap<u32, Vec<u32>>,
+}
+
+impl<'a> Sharing<'a> {
+    pub(super) fn new(trie: &'a Trie) -> Self {
+        let mut literal_children: FxHashMap<u32, Vec<u32>> = FxHashMap::default();
+        for (child, node) in (0..).zip(&trie.nodes) {
+            if node.parent != NONE && trie.nodes[node.parent as usize].capture != child {
+                literal_children.entry(node.parent).or_default().push(child);
+            }
+        }
+        Self { trie, literal_children }
+    }
+
+    /// Calls `visit` with entries that stand where a pattern leads, until it says `false`.
+    ///
+    /// Looks at some dozens of nodes and no more. What lies under an open end is shown only if `deep`: at a root that this
+    /// pattern shares, it finds the pattern when it is its turn.
+    pub(super) fn visit(&self, root: u32, way: Way<'_>, visit: &mut impl FnMut(&Entry) -> bool) {
+        let mut nodes = 64;
+        self.walk(root, way, &mut nodes, visit);
+    }
+
+    fn walk(&self, at: u32, way: Way<'_>, nodes: &mut usize, visit: &mut impl FnMut(&Entry) -> bool) -> bool {
+        if *nodes == 0 {
+            return false;
+        }
+        *nodes -= 1;
+        let node = &self.trie.nodes[at as usize];
+        let (ended, end) = (way.segments.is_empty(), way.end);
+        let mut part = |start: u32, end: u32| self.trie.entries[start as usize..end as usize].iter().all(&mut *visit);
+        if !part(node.open, node.below)
+            || ((!ended || end != End::Exact) && !part(node.below, node.exact))
+            || (ended && matches!(end, End::Open | End::Exact) && !part(node.exact, node.end))
+        {
+            return false;
+        }
+        let literals = self.literal_children.get(&at).map_or(&[][..], Vec::as_slice);
+        let mut next = |child: u32, way: Way<'_>| child == NONE || self.walk(child, way, nodes, visit);
+        match way.segments {
+            [] if end == End::Exact => true,
+            [] if way.deep && end != End::ExactSlash => {
+                let anything = Way { end: End::Open, ..way };
+                next(node.capture, anything) && literals.iter().all(|child| next(*child, anything))
+            }
+            // A slash and the end may still follow.
+            [] => next(self.trie.child(at, b""), Way { end: End::Exact, ..way }),
+            [Segment::Literal(text), segments @ ..] => {
+                let way = Way { segments, ..way };
+                next(self.trie.child(at, text.as_bytes()), way) && next(node.capture, way)
+            }
+            [_, segments @ ..] => {
+                let way = Way { segments, ..way };
+                let mut filled = literals.iter().filter(|child| self.trie.nodes[**child as usize].literal_length > 0);
+                next(node.capture, way) && filled.all(|child| next(*child, way))
+            }
+        }
+    }
+}
+
+/// The way that a pattern takes through the trie.
+#[derive(Clone, Copy)]
+pub(super) struct Way<'a> {
+    pub(super) segments: &'a [Segment],
+    pub(super) end: End,
+    pub(super) deep: bool,
 }
 
 /// Open addressing with linear probes; a slot is the upper half of the hash and the child.
