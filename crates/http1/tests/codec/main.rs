@@ -3,6 +3,7 @@
 mod chunks;
 mod corpus;
 mod differential;
+mod framing;
 mod heads;
 mod reading;
 mod requests;
