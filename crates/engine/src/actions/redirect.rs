@@ -33,13 +33,9 @@ impl Redirect {
         alarm: &Alarm,
     ) -> Result<(), Failure> {
         let mut location = Vec::with_capacity(128);
-        self.location.render(exchange, &mut location).map_err(|error| Failure::with(Code::BadPath, error))?;
-        if self.keep_query
-            && let Some(query) = exchange.request.query().filter(|query| !query.is_empty())
-        {
-            location.push(if location.contains(&b'?') { b'&' } else { b'?' });
-            location.extend_from_slice(query);
-        }
+        let query = exchange.request.query().filter(|_| self.keep_query);
+        let rendered = self.location.render_with_query(exchange, query, &mut location);
+        rendered.map_err(|error| Failure::with(Code::BadPath, error))?;
         exchange.answer.head.add(b"location", &location);
         say(worker, client, exchange, alarm, self.status, b"").await
     }

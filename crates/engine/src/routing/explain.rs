@@ -117,7 +117,7 @@ fn best_lines<'a>(
 
 /// How many segments fit before the first that does not; only those that begin with a literal count as near.
 fn shared_segments(pattern: &Pattern, path: &[u8]) -> usize {
-    let mut given = path[1..].split(|&byte| byte == b'/');
+    let mut given = path.strip_prefix(b"/").unwrap_or_default().split(|&byte| byte == b'/');
     match &pattern.shape {
         Shape::Any => 0,
         Shape::Regex(regex) => {

@@ -80,8 +80,13 @@ impl Router {
     }
 
     /// Finds the route that takes a request, and fills `captures` for it.
+    ///
+    /// What has no path, as `OPTIONS *`, matches no route.
     pub fn find(&self, request: &impl Lookup, captures: &mut Captures) -> Found {
         let path = request.path();
+        if path.first() != Some(&b'/') {
+            return Found::NotFound;
+        }
         let mut search = Search {
             router: self,
             request,

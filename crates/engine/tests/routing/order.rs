@@ -30,6 +30,20 @@ fn the_root_takes_everything() {
 }
 
 #[test]
+fn what_begins_with_a_capture_comes_before_the_root() {
+    let paths = ["/", "/{tenant}/x", r"~/\d+"];
+    takes(&paths, &[("/acme/x", "/{tenant}/x"), ("/5", r"~/\d+"), ("/acme", "/")]);
+}
+
+#[test]
+fn what_has_no_path_matches_no_route() {
+    let routes = [route("any", &[], &[], &[]), route("root", &[], &["/"], &[])];
+    let mut asterisk = request("OPTIONS /");
+    asterisk.path = "*".to_owned();
+    assert_eq!(found(&routes, &compile(&routes), &asterisk), "404");
+}
+
+#[test]
 fn exact_lets_nothing_follow() {
     takes(&["=/orders"], &[("/orders", "=/orders"), ("/orders/", "404"), ("/orders/5", "404")]);
     takes(&["=/orders/"], &[("/orders/", "=/orders/"), ("/orders", "404"), ("/orders/5", "404")]);
