@@ -14,6 +14,7 @@ pub mod clock;
 mod date;
 pub mod engine;
 pub mod exchange;
+pub mod explain;
 pub mod head;
 pub mod http2;
 mod intake;

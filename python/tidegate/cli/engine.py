@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from types import ModuleType
 from typing import TypedDict, cast
@@ -95,11 +94,10 @@ def _native() -> ModuleType:
 
 def compile_problems(loaded: Loaded, path: Path) -> list[Problem]:
     """What the engine, and the import of handlers, find wrong with a document that loaded."""
-    folder = str((path if path.is_dir() else path.parent).resolve())
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
     from tidegate.extend import handlers
+    from tidegate.serve.source import find_modules_in
 
+    find_modules_in(path)
     found = loaded.problems(_native().compile_plan(loaded.plan))
     return sorted([*found, *handlers.check(loaded.handlers)], key=Problem.order)
 

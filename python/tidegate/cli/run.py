@@ -26,5 +26,4 @@ def main(arguments: argparse.Namespace) -> int:
 
     if arguments.workers is not None and not 1 <= arguments.workers <= 1024:
         raise UsageError("`--workers` takes a number from 1 to 1024")
-    serve.run(Path(arguments.file), watch=arguments.watch, workers=arguments.workers)
-    return 0
+    return serve.run(Path(arguments.file), watch=arguments.watch, workers=arguments.workers)

@@ -19,6 +19,7 @@ from tidegate.policies import Policies
 
 if TYPE_CHECKING:
     from tidegate.config.loaded import Loaded
+    from tidegate.serve import Running
 
 DEFAULT_LISTENER = "127.0.0.1:8080"
 DEFAULT_ADMIN = "127.0.0.1:9900"
@@ -140,14 +141,17 @@ class Gateway(Model):
 
         return load_gateway(self, Path(base))
 
-    def run(self, **options: Any) -> None:
-        """Runs the gateway until it is told to stop; see `tidegate.serve.run`."""
+    def run(self, *, workers: int | None = None) -> int:
+        """Runs the gateway until it is told to stop, and returns the exit code of the process; see `tidegate.serve.run`."""
         from tidegate import serve
 
-        serve.run(self, **options)
+        return serve.run(self, workers=workers)
 
-    def serve(self, **options: Any) -> AbstractAsyncContextManager[Any]:
-        """Serves while an `async with` block runs, on ports the system chooses; see `tidegate.serve.serve`."""
+    def serve(self, *, workers: int | None = None) -> AbstractAsyncContextManager[Running]:
+        """Serves while an `async with` block runs; see `tidegate.serve.serve`.
+
+        Without `listeners` the system chooses a port on loopback, as it does for port 0.
+        """
         from tidegate import serve
 
-        return serve.serve(self, **options)
+        return serve.serve(self, workers=workers)

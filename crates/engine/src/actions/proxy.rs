@@ -57,6 +57,15 @@ impl Proxy {
         ended
     }
 
+    /// What would be sent, for `explain`: the service's index and the `Host`; the target goes to `target`.
+    pub fn preview<'a>(&'a self, exchange: &'a Exchange, target: &mut Vec<u8>) -> Result<(usize, &'a [u8]), Failure> {
+        let written = self.target.write(exchange, &exchange.captures, target);
+        written.map_err(|error| Failure::with(Code::BadPath, error))?;
+        let authority = exchange.request.authority();
+        let host = if self.preserve_host && !authority.is_empty() { authority } else { &self.host };
+        Ok((self.service, host))
+    }
+
     async fn call<C: Client>(
         &self,
         worker: &Rc<Worker>,

@@ -1,0 +1,247 @@
+//! What would happen to a request, worked out without sending anything.
+//!
+//! The request is written as HTTP/1.1 and goes through the parser, the checks, the router and the policies that traffic goes
+//! through, so that an explanation cannot tell another story.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use serde::Serialize;
+use tidegate_http1 as codec;
+
+use crate::actions::Action;
+use crate::clock::Clock;
+use crate::exchange::{Connection, Exchange};
+use crate::intake;
+use crate::pipeline::{Flow, Pipeline};
+use crate::plan::{self, Plan};
+use crate::policies::{Local, trust};
+use crate::problem::Problem;
+use crate::respond::{Code, Failure};
+use crate::routing::{self, Explanation, Found, Loser, Winner};
+use crate::snapshot::{Pinned, Snapshot};
+use crate::telemetry::Wall;
+use crate::telemetry::metrics::Registry;
+
+/// A request that is asked about.
+pub struct Question<'a> {
+    pub method: &'a str,
+    /// `http` or `https` URL, or a path.
+    pub url: &'a str,
+    pub headers: &'a [(String, String)],
+    /// Who connects.
+    pub client: IpAddr,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Explained {
+    /// `route`, `no_route`, `method_not_allowed` or `refused`.
+    pub outcome: &'static str,
+    /// Why the gateway itself refuses the request.
+    pub reason: Option<String>,
+    pub winner: Option<Winner>,
+    /// The value of `Allow`, for `method_not_allowed`.
+    pub allow: Option<String>,
+    /// The nearest first.
+    pub losers: Vec<Loser>,
+    pub more_losers: usize,
+    /// What goes to the service, for a route that has one.
+    pub upstream: Option<Sent>,
+}
+
+/// A request as a service gets it.
+#[derive(Debug, Serialize)]
+pub struct Sent {
+    pub method: String,
+    /// At the first target of the service.
+    pub url: String,
+    pub headers: Vec<(String, String)>,
+}
+
+/// Why there is no explanation.
+#[derive(Debug)]
+pub enum ExplainError {
+    /// The plan does not compile.
+    Problems(Vec<Problem>),
+    /// The question is no request.
+    Question(String),
+}
+
+/// Explains one request.
+pub fn explain(plan: Plan, question: &Question<'_>) -> Result<Explained, ExplainError> {
+    let asked = Asked::of(question).map_err(ExplainError::Question)?;
+    let wall = Arc::new(Wall::new(Clock::default()));
+    let registry = Registry::new(1, wall.clone());
+    let snapshot = Snapshot::compile(plan, None, &registry).map_err(ExplainError::Problems)?;
+    let local = Local::new(wall);
+    let mut exchange = exchange(Arc::new(snapshot), question.client, &asked);
+    if let Err(failure) = take(&mut exchange, &asked) {
+        return Ok(refused(&failure));
+    }
+    trust::admit(&mut exchange);
+    let snapshot = exchange.snapshot.clone();
+    let explanation = routing::explain(&snapshot.router, &snapshot.plan.routes, &exchange.request);
+    let mut explained = Explained::from(explanation);
+    if let Found::Route(index) = snapshot.router.find(&exchange.request, &mut exchange.captures) {
+        exchange.route = Some(index);
+        match upstream(&snapshot, index, &local, &mut exchange) {
+            Ok(sent) => explained.upstream = sent,
+            Err(failure) => explained.reason = Some(words(&failure)),
+        }
+    }
+    Ok(explained)
+}
+
+/// A question taken apart.
+struct Asked {
+    tls: bool,
+    local: SocketAddr,
+    /// The request as bytes.
+    head: Vec<u8>,
+}
+
+impl Asked {
+    fn of(question: &Question<'_>) -> Result<Self, String> {
+        let (tls, rest) = match question.url.split_once("://") {
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (false, Some(rest)),
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => (true, Some(rest)),
+            _ if question.url.starts_with('/') || question.url == "*" => (false, None),
+            _ => return Err(format!("expected an `http` or `https` URL or a path that begins with `/`, got `{}`", question.url)),
+        };
+        let (authority, target) = match rest {
+            Some(rest) => rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len())),
+            None => ("localhost", question.url),
+        };
+        // A fragment stays with the client (RFC 9110 section 4.2.5).
+        let target = target.split('#').next().unwrap_or_default();
+        let slash = if target.starts_with('/') || target == "*" { "" } else { "/" };
+        let given = question.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"));
+        let host = given.map_or(authority, |(_, value)| value);
+        let mut head = format!("{} {slash}{target} HTTP/1.1\r\nhost: {host}\r\n", question.method);
+        for (name, value) in question.headers.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("host")) {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        let all = question.headers.iter().flat_map(|(name, value)| [name.as_str(), value]);
+        if all.chain([question.method, target, host]).any(|text| text.contains(['\r', '\n'])) {
+            return Err("a request has no line breaks in its parts".to_owned());
+        }
+        head.push_str("\r\n");
+        let port = authority.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+        let port = port.unwrap_or(if tls { 443 } else { 80 });
+        Ok(Self { tls, local: SocketAddr::from((Ipv4Addr::LOCALHOST, port)), head: head.into_bytes() })
+    }
+}
+
+fn exchange(snapshot: Arc<Snapshot>, client: IpAddr, asked: &Asked) -> Exchange {
+    let listener = snapshot.plan.listeners.first().map_or("", |listener| listener.name.as_str());
+    let connection = Connection {
+        peer: SocketAddr::from((client, 50000)),
+        local: asked.local,
+        tls: asked.tls,
+        listener: Rc::from(listener),
+        server_name: None,
+        client_certificate: None,
+    };
+    Exchange {
+        snapshot: Pinned::new(snapshot),
+        connection: Rc::new(connection),
+        request: Default::default(),
+        answer: Default::default(),
+        route: None,
+        captures: Default::default(),
+        trusted: false,
+        client_ip: client,
+        id: Vec::new(),
+        started_micros: 0,
+        notes: Default::default(),
+        scratch: Vec::new(),
+    }
+}
+
+/// Parses and checks the request as a listener does.
+fn take(exchange: &mut Exchange, asked: &Asked) -> Result<(), Failure> {
+    let limits = exchange.snapshot.plan.listeners.first().map(|listener| &listener.limits);
+    let limits = limits.map_or_else(codec::Limits::default, |limits| codec::Limits {
+        head: limits.head_bytes,
+        fields: limits.head_fields,
+        target: limits.target_bytes,
+    });
+    let mut parser = codec::RequestParser::new(limits);
+    match parser.parse(&asked.head) {
+        Ok(codec::Parse::Complete) => {}
+        Ok(codec::Parse::Partial) => return Err(Failure::with(Code::MalformedRequest, "the head does not end")),
+        Err(error) => return Err(Failure::with(Code::MalformedRequest, error.code())),
+    }
+    let framing = codec::request_framing(parser.head(), &asked.head)
+        .map_err(|error| Failure::with(Code::MalformedRequest, error.code()))?;
+    intake::fill_http1(&mut exchange.request, parser.head(), &framing, &asked.head)
+}
+
+/// Runs the policies of the route, and shows what its service would get.
+fn upstream(
+    snapshot: &Snapshot,
+    route: usize,
+    local: &Local,
+    exchange: &mut Exchange,
+) -> Result<Option<Sent>, Failure> {
+    admit(&snapshot.routes[route].pipeline, local, exchange)?;
+    let Action::Proxy(proxy) = &snapshot.routes[route].action else { return Ok(None) };
+    let mut target = Vec::new();
+    let (service, host) = proxy.preview(exchange, &mut target)?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let mut headers = vec![("host".to_owned(), text(host))];
+    headers.extend(exchange.request.head.iter().map(|(_, name, value)| (text(name).to_ascii_lowercase(), text(value))));
+    Ok(Some(Sent {
+        method: text(exchange.request.method_name()),
+        url: format!("{}{}", base(&snapshot.plan.services[service]), text(&target)),
+        headers,
+    }))
+}
+
+fn admit(pipeline: &Pipeline, local: &Local, exchange: &mut Exchange) -> Result<(), Failure> {
+    match pipeline.on_request(local, exchange) {
+        Flow::Respond(failure) => Err(failure),
+        // Nothing is waited for here: what such a policy would add is not shown.
+        Flow::Continue | Flow::Wait(_) => Ok(()),
+    }
+}
+
+fn base(service: &plan::Service) -> String {
+    let scheme = if service.tls.is_some() { "https" } else { "http" };
+    match service.targets.first() {
+        Some(target) if target.address.starts_with("unix:") => target.address.clone(),
+        Some(target) => format!("{scheme}://{}", target.address),
+        None => format!("{scheme}://"),
+    }
+}
+
+fn words(failure: &Failure) -> String {
+    failure.to_string()
+}
+
+fn refused(failure: &Failure) -> Explained {
+    Explained {
+        outcome: "refused",
+        reason: Some(words(failure)),
+        winner: None,
+        allow: None,
+        losers: Vec::new(),
+        more_losers: 0,
+        upstream: None,
+    }
+}
+
+impl From<Explanation> for Explained {
+    fn from(found: Explanation) -> Self {
+        Self {
+            outcome: found.outcome,
+            reason: None,
+            winner: found.winner,
+            allow: found.allow,
+            losers: found.losers,
+            more_losers: found.more_losers,
+            upstream: None,
+        }
+    }
+}
