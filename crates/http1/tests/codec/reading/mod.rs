@@ -18,6 +18,7 @@ pub struct Message {
     pub fields: Vec<(Vec<u8>, Vec<u8>)>,
     /// Body length, form of the target and what is said about the connection, in words.
     pub framing: String,
+    pub ends: BodyLength,
     pub keep_alive: bool,
     /// Whether what follows is not HTTP/1 any more, or might not be.
     pub upgrade: bool,
@@ -169,6 +170,7 @@ fn request_message(
         .concat(),
         fields: copy(&head.fields, buf),
         framing: words,
+        ends: framing.body,
         keep_alive: framing.keep_alive,
         upgrade: framing.upgrade || framing.target == Target::Authority,
         length: head.length,
@@ -206,6 +208,7 @@ fn response_message(
         .concat(),
         fields: copy(&head.fields, buf),
         framing: words,
+        ends: framing.body,
         keep_alive: framing.keep_alive,
         upgrade: framing.switched,
         length: head.length,
@@ -303,7 +306,7 @@ pub fn write_again(message: &Message) -> Vec<u8> {
     let mut out = Vec::new();
     write_request_line(&mut out, method, target, version);
     write_fields(&mut out, &message.fields);
-    if message.framing.contains("Chunked") {
+    if message.ends == BodyLength::Chunked {
         write_chunk(&mut out, &message.body);
         out.extend_from_slice(LAST_CHUNK);
         write_fields(&mut out, &message.trailers);
