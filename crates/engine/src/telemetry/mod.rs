@@ -5,11 +5,11 @@
 pub mod access_log;
 mod escape;
 pub mod events;
+mod hub;
 pub mod metrics;
 mod record;
-mod telemetry;
 mod timestamp;
 mod wall;
 
-pub use telemetry::Telemetry;
+pub use hub::Telemetry;
 pub use wall::Wall;
