@@ -68,8 +68,9 @@ impl Edit {
         if self.replaces {
             head(exchange).remove(&self.name);
         }
-        if is_field_value(&value) {
-            head(exchange).add(&self.name, value.trim_ascii());
+        let trimmed = value.trim_ascii();
+        if is_field_value(trimmed) {
+            head(exchange).add(&self.name, trimmed);
         }
         exchange.scratch = value;
     }
