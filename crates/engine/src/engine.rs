@@ -234,6 +234,11 @@ impl Engine {
         self.state().listeners.iter().map(|open| (open.plan.name.clone(), open.bound)).collect()
     }
 
+    /// Every open listener, and the address it is bound to; UNIX sockets have none.
+    pub fn listeners(&self) -> Vec<(plan::Listener, Option<SocketAddr>)> {
+        self.state().listeners.iter().map(|open| (open.plan.clone(), open.bound)).collect()
+    }
+
     /// Stops accepting and waits until what is open has finished, at most that long. True when all of it did.
     pub fn drain(&self, patience: Duration) -> bool {
         let (done, all_done) = mpsc::channel();

@@ -199,6 +199,23 @@ pub struct Exchange {
 }
 
 impl Exchange {
+    pub fn new(snapshot: Pinned, connection: Rc<Connection>, started_micros: u64) -> Self {
+        Self {
+            snapshot,
+            client_ip: connection.peer.ip(),
+            connection,
+            request: Request::default(),
+            answer: Answer::default(),
+            route: None,
+            captures: Captures::default(),
+            trusted: false,
+            id: Vec::new(),
+            started_micros,
+            notes: Notes::default(),
+            scratch: Vec::new(),
+        }
+    }
+
     /// Empties it and keeps its memory.
     pub fn clear(&mut self) {
         self.request.clear();

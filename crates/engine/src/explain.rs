@@ -143,20 +143,7 @@ fn exchange(snapshot: Arc<Snapshot>, client: IpAddr, asked: &Asked) -> Exchange 
         server_name: None,
         client_certificate: None,
     };
-    Exchange {
-        snapshot: Pinned::new(snapshot),
-        connection: Rc::new(connection),
-        request: Default::default(),
-        answer: Default::default(),
-        route: None,
-        captures: Default::default(),
-        trusted: false,
-        client_ip: client,
-        id: Vec::new(),
-        started_micros: 0,
-        notes: Default::default(),
-        scratch: Vec::new(),
-    }
+    Exchange::new(Pinned::new(snapshot), Rc::new(connection), 0)
 }
 
 /// Parses and checks the request as a listener does.

@@ -154,20 +154,7 @@ impl Worker {
                 exchange.client_ip = connection.peer.ip();
                 exchange
             }
-            None => Box::new(Exchange {
-                snapshot: self.snapshot(),
-                connection: connection.clone(),
-                request: Default::default(),
-                answer: Default::default(),
-                route: None,
-                captures: Default::default(),
-                trusted: false,
-                client_ip: connection.peer.ip(),
-                id: Vec::new(),
-                started_micros,
-                notes: Default::default(),
-                scratch: Vec::new(),
-            }),
+            None => Box::new(Exchange::new(self.snapshot(), connection.clone(), started_micros)),
         }
     }
 

@@ -1,1 +1,22 @@
-//! The Python boundary of Tidegate.
+//! The Python boundary of Tidegate: it converts, bridges and exports, and decides nothing.
+//!
+//! What Python sees is typed and documented in `python/tidegate/_native.pyi`.
+
+mod answer;
+mod bridge;
+mod engine;
+mod job;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_class::<bridge::Bridge>()?;
+    module.add_class::<engine::Engine>()?;
+    module.add_class::<job::Job>()?;
+    module.add_function(wrap_pyfunction!(engine::compile_plan, module)?)?;
+    module.add_function(wrap_pyfunction!(engine::explain, module)?)?;
+    module.add_function(wrap_pyfunction!(engine::route_table, module)?)?;
+    Ok(())
+}

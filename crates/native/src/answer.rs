@@ -1,0 +1,65 @@
+//! The head of a handler's answer, checked: what user code says must not break the framing.
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedStr;
+use tidegate_engine::bridge::AnswerHead;
+use tidegate_engine::head::Head;
+
+pub type Fields<'py> = Vec<(PyBackedStr, PyBackedStr)>;
+
+/// Made anew for the connection the answer leaves by; a handler has no say in them.
+const FRAMING: [&[u8]; 7] =
+    [b"connection", b"content-length", b"keep-alive", b"proxy-connection", b"trailer", b"transfer-encoding", b"upgrade"];
+
+pub fn head(
+    status: u16,
+    content_type: Option<&str>,
+    fields: Option<Fields<'_>>,
+    length: Option<u64>,
+) -> PyResult<AnswerHead> {
+    if !(200..=599).contains(&status) {
+        return Err(PyValueError::new_err(format!("expected a status from 200 to 599, got {status}")));
+    }
+    let mut head = Head::default();
+    let fields = fields.unwrap_or_default();
+    let typed = |(name, _): &(PyBackedStr, PyBackedStr)| name.eq_ignore_ascii_case("content-type");
+    if let Some(content_type) = content_type.filter(|_| !fields.iter().any(typed)) {
+        add(&mut head, "content-type", content_type)?;
+    }
+    for (name, value) in &fields {
+        add(&mut head, name, value)?;
+    }
+    Ok(AnswerHead { status, head, length })
+}
+
+fn add(head: &mut Head, name: &str, value: &str) -> PyResult<()> {
+    let lower = name.to_ascii_lowercase();
+    if lower.is_empty() || !lower.bytes().all(is_token) {
+        return Err(PyValueError::new_err(format!("`{}` is no header name", name.escape_debug())));
+    }
+    if FRAMING.contains(&lower.as_bytes()) {
+        return Ok(());
+    }
+    let value = value.trim_matches([' ', '\t']);
+    let bytes = if value.is_ascii() { value.as_bytes().to_vec() } else { latin1(name, value)? };
+    if bytes.iter().any(|byte| matches!(byte, 0..=8 | 10..=31 | 127)) {
+        return Err(PyValueError::new_err(format!("the value of header `{name}` has control characters")));
+    }
+    head.add(lower.as_bytes(), &bytes);
+    Ok(())
+}
+
+fn latin1(name: &str, value: &str) -> PyResult<Vec<u8>> {
+    let byte = |character| u8::try_from(u32::from(character)).ok();
+    value
+        .chars()
+        .map(byte)
+        .collect::<Option<_>>()
+        .ok_or_else(|| PyValueError::new_err(format!("the value of header `{name}` is not Latin-1")))
+}
+
+/// `tchar` of RFC 9110 section 5.6.2.
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}

@@ -1,0 +1,142 @@
+//! The engine as Python starts, changes and stops it. Calls that wait do so without the interpreter's lock.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pyo3::exceptions::PyValueError;
+use pyo3::import_exception;
+use pyo3::prelude::*;
+use tidegate_engine::bridge as engine_bridge;
+use tidegate_engine::engine::{self, Options, StartError};
+use tidegate_engine::explain::{ExplainError, Question, explain as explain_request};
+use tidegate_engine::plan::{Action, Plan};
+use tidegate_engine::problem::Problem;
+use tidegate_engine::routing::{self, Router};
+use tidegate_engine::telemetry::metrics::Format;
+
+use crate::bridge::Bridge;
+
+import_exception!(tidegate.errors, CompileError);
+import_exception!(tidegate.errors, ListenError);
+import_exception!(tidegate.errors, PlanError);
+
+/// Path in the plan, code and message.
+type Found = (String, String, String);
+
+/// Name, address as the plan has it, whether it speaks TLS, and the host and port it is bound to (UNIX sockets: none).
+type Listening = (String, String, bool, Option<(String, u16)>);
+
+#[pyclass(frozen, module = "tidegate._native")]
+pub struct Engine(engine::Engine);
+
+#[pymethods]
+impl Engine {
+    #[new]
+    #[pyo3(signature = (plan, *, workers, bridge=None, handlers=Vec::new()))]
+    fn new(py: Python<'_>, plan: &[u8], workers: usize, bridge: Option<&Bridge>, handlers: Vec<u32>) -> PyResult<Self> {
+        let plan = decode(plan, &handlers)?;
+        let bridge = bridge.map(|bridge| -> Arc<dyn engine_bridge::Bridge> { bridge.queue.clone() });
+        py.detach(|| engine::Engine::start(plan, Options { workers, bridge })).map(Self).map_err(raised)
+    }
+
+    #[pyo3(signature = (plan, handlers=Vec::new()))]
+    fn reload(&self, py: Python<'_>, plan: &[u8], handlers: Vec<u32>) -> PyResult<()> {
+        let plan = decode(plan, &handlers)?;
+        py.detach(|| self.0.reload(plan)).map_err(raised)
+    }
+
+    fn listeners(&self) -> Vec<Listening> {
+        let open = self.0.listeners().into_iter();
+        open.map(|(plan, bound)| {
+            let bound = bound.map(|address| (address.ip().to_string(), address.port()));
+            (plan.name, plan.address, plan.tls.is_some(), bound)
+        })
+        .collect()
+    }
+
+    fn drain(&self, py: Python<'_>, timeout_ms: u64) -> bool {
+        py.detach(|| self.0.drain(Duration::from_millis(timeout_ms)))
+    }
+
+    fn stop(&self, py: Python<'_>) {
+        py.detach(|| self.0.stop());
+    }
+
+    #[pyo3(signature = (accept=""))]
+    fn metrics(&self, py: Python<'_>, accept: &str) -> (&'static str, String) {
+        let format = Format::of_accept(accept.as_bytes());
+        (format.content_type(), py.detach(|| self.0.metrics(format)))
+    }
+
+    fn advance(&self, py: Python<'_>, milliseconds: u64) {
+        py.detach(|| self.0.advance(milliseconds));
+    }
+}
+
+/// Compiles a plan, serves nothing, and returns what is wrong with it.
+#[pyfunction]
+pub fn compile_plan(py: Python<'_>, plan: &[u8]) -> PyResult<Vec<Found>> {
+    let plan = decode(plan, &[])?;
+    Ok(py.detach(|| engine::check(plan)).err().unwrap_or_default().into_iter().map(found).collect())
+}
+
+/// What would happen to one request, as JSON.
+#[pyfunction]
+pub fn explain(
+    py: Python<'_>,
+    plan: &[u8],
+    method: &str,
+    url: &str,
+    headers: Vec<(String, String)>,
+    client: &str,
+) -> PyResult<String> {
+    let plan = decode(plan, &[])?;
+    let client = client.parse().map_err(|_| PyValueError::new_err(format!("`{client}` is no IP address")))?;
+    let question = Question { method, url, headers: &headers, client };
+    match py.detach(|| explain_request(plan, &question)) {
+        Ok(explained) => json(&explained),
+        Err(ExplainError::Problems(problems)) => Err(raised(StartError::Problems(problems))),
+        Err(ExplainError::Question(message)) => Err(PyValueError::new_err(message)),
+    }
+}
+
+/// The routes in the order of precedence, as JSON.
+#[pyfunction]
+pub fn route_table(py: Python<'_>, plan: &[u8]) -> PyResult<String> {
+    let plan = decode(plan, &[])?;
+    let lines = py.detach(|| Router::compile(&plan.routes, None).map(|router| routing::table(&router, &plan.routes)));
+    json(&lines.map_err(|problems| raised(StartError::Problems(problems)))?)
+}
+
+fn json(value: &impl serde::Serialize) -> PyResult<String> {
+    serde_json::to_string(value).map_err(|error| PyValueError::new_err(error.to_string()))
+}
+
+/// `handlers` gives each handler number of the plan the number it has in this process.
+pub fn decode(plan: &[u8], handlers: &[u32]) -> PyResult<Plan> {
+    let mut plan: Plan = serde_json::from_slice(plan).map_err(|error| PlanError::new_err(error.to_string()))?;
+    for route in &mut plan.routes {
+        if let Action::Handler(handler) = &mut route.action
+            && let Some(number) = handlers.get(handler.id as usize)
+        {
+            handler.id = *number;
+        }
+    }
+    Ok(plan)
+}
+
+fn found(problem: Problem) -> Found {
+    (problem.path, problem.code.to_owned(), problem.message)
+}
+
+fn raised(error: StartError) -> PyErr {
+    match error {
+        StartError::Problems(problems) => {
+            CompileError::new_err((problems.into_iter().map(found).collect::<Vec<_>>(),))
+        }
+        StartError::Bind { listener, address, error } => {
+            ListenError::new_err((listener, address, error.raw_os_error().unwrap_or_default(), error.to_string()))
+        }
+        StartError::Io(error) => error.into(),
+    }
+}
