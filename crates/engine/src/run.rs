@@ -63,6 +63,9 @@ pub fn run(start: Start, inbox: UnboundedReceiver<Control>) {
     let worker = Worker::new(index, clock, Pinned::new(snapshot), telemetry, bridge);
     let local = LocalSet::new();
     local.block_on(&runtime, control(worker, inbox));
+    drop(local);
+    // A name that is just being resolved must not hold the stop up.
+    runtime.shutdown_background();
 }
 
 async fn control(worker: Rc<Worker>, mut inbox: UnboundedReceiver<Control>) {
@@ -77,7 +80,7 @@ async fn control(worker: Rc<Worker>, mut inbox: UnboundedReceiver<Control>) {
                 let _ = taken.send(());
             }
             Control::Turn { taken } => {
-                worker.wheel.turn();
+                worker.wheel.clock_moved();
                 let _ = taken.send(());
             }
             Control::Drain { done } => {

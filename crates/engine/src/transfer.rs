@@ -54,6 +54,9 @@ enum Waits {
     Client,
     UpstreamTakes,
     UpstreamAnswers,
+    /// The answer waits for the service and the rest of the request for the client: both may be silent, as in a stream that
+    /// goes both ways.
+    Both,
 }
 
 pub struct Transfer<'a> {
@@ -66,8 +69,10 @@ pub struct Transfer<'a> {
     /// Something moved since the alarm was set.
     moved: bool,
     waits: Waits,
-    /// Whether anything of the request body was handed to the service.
-    pub body_begun: bool,
+    /// What the alarm is set for.
+    armed: Waits,
+    /// An interim answer was not yet handed to the transport.
+    interim_waits: bool,
 }
 
 impl<'a> Transfer<'a> {
@@ -89,7 +94,8 @@ impl<'a> Transfer<'a> {
             tunnel: false,
             moved: false,
             waits: Waits::UpstreamAnswers,
-            body_begun: false,
+            armed: Waits::UpstreamAnswers,
+            interim_waits: false,
         };
         transfer.arm(now);
         transfer
@@ -103,37 +109,51 @@ impl<'a> Transfer<'a> {
         upstream: &mut U,
         head: &mut Head,
     ) -> Poll<Result<Answered, Failure>> {
+        self.waits = Waits::UpstreamAnswers;
         loop {
             self.pump_request(cx, client, upstream)?;
             match upstream.poll_answer(cx, head) {
                 Poll::Ready(Ok(Answered::Interim(status))) => {
                     self.interim(status, head, client);
                     head.clear();
-                    if client.poll_flush(cx)?.is_pending() {
-                        self.waits = Waits::Client;
-                    }
                 }
-                Poll::Ready(Ok(answered)) => {
-                    self.moved = true;
-                    if let Request::Held { .. } = self.request {
-                        // RFC 9110 section 10.1.1: a final answer instead of the 100; the body may never come.
-                        self.request = Request::Abandoned;
-                    }
-                    return Poll::Ready(Ok(answered));
-                }
+                Poll::Ready(Ok(answered)) => return Poll::Ready(self.answered(answered)),
                 Poll::Ready(Err(failure)) => return Poll::Ready(Err(failure)),
                 Poll::Pending => break,
             }
         }
-        if (self.body_is_over() || self.request == Request::Tunnel) && client.poll_gone(cx).is_ready() {
+        if self.interim_waits {
+            self.interim_waits = client.poll_flush(cx)?.is_pending();
+            if self.interim_waits {
+                self.waits = Waits::Client;
+            }
+        }
+        if self.watches_client() && client.poll_gone(cx).is_ready() {
             return Poll::Ready(Err(Code::ClientGone.into()));
         }
         self.poll_patience(cx).map(Err)
     }
 
-    /// The client's body needs no more reads, so its connection can be watched for its end.
-    fn body_is_over(&self) -> bool {
-        matches!(self.request, Request::Flushing | Request::Sent)
+    /// No read of the request body is under way, which would see that the client has left: its connection is watched instead.
+    fn watches_client(&self) -> bool {
+        self.request != Request::Sending
+    }
+
+    /// The head of the answer is there, or the switch of protocols.
+    fn answered(&mut self, answered: Answered) -> Result<Answered, Failure> {
+        self.moved = true;
+        match (self.request, answered) {
+            (Request::Held { .. } | Request::Sending, Answered::Tunnel { .. }) => {
+                let early = "it switched protocols before it had the request (RFC 9110 section 7.8)";
+                return Err(Failure::with(Code::UpstreamMalformed, early));
+            }
+            // RFC 9110 section 10.1.1: a final answer instead of the 100; the body may never come.
+            (Request::Held { .. }, _) => self.request = Request::Abandoned,
+            // The switch is refused, and there is no body.
+            (Request::Tunnel, Answered::Final { .. }) => self.request = Request::Flushing,
+            _ => {}
+        }
+        Ok(answered)
     }
 
     fn interim<C: Client>(&mut self, status: u16, head: &Head, client: &mut C) {
@@ -141,10 +161,12 @@ impl<'a> Transfer<'a> {
         if status == 100 {
             if let Request::Held { .. } = self.request {
                 client.send_interim(100, head);
+                self.interim_waits = true;
                 self.request = Request::Sending;
             }
         } else {
             client.send_interim(status, head);
+            self.interim_waits = true;
         }
     }
 
@@ -171,14 +193,23 @@ impl<'a> Transfer<'a> {
         self.waits = Waits::UpstreamAnswers;
         self.pump_answer(cx, client, upstream)?;
         if self.request != Request::Sent && (self.tunnel || !self.answer_over) {
+            let of_answer = self.waits;
             self.pump_request(cx, client, upstream)?;
+            self.waits = match (of_answer, self.waits) {
+                (Waits::Client, _) => Waits::Client,
+                (_, Waits::Client) if !self.answer_over => Waits::Both,
+                (_, of_request) => of_request,
+            };
         }
-        if self.answer_over && (!self.tunnel || matches!(self.request, Request::Sent | Request::Abandoned)) {
+        if self.answer_over {
             match client.poll_flush(cx)? {
-                Poll::Ready(()) => return Poll::Ready(Ok(())),
+                Poll::Ready(()) if !self.tunnel || matches!(self.request, Request::Sent | Request::Abandoned) => {
+                    return Poll::Ready(Ok(()));
+                }
+                Poll::Ready(()) => {}
                 Poll::Pending => self.waits = Waits::Client,
             }
-        } else if self.body_is_over() && !self.tunnel && client.poll_gone(cx).is_ready() {
+        } else if !self.tunnel && self.watches_client() && client.poll_gone(cx).is_ready() {
             return Poll::Ready(Err(Code::ClientGone.into()));
         }
         self.poll_patience(cx).map(Err)
@@ -206,9 +237,6 @@ impl<'a> Transfer<'a> {
                     self.moved = true;
                     self.answer_over = true;
                     client.end(upstream.trailers());
-                    if self.tunnel && client.poll_flush(cx)?.is_pending() {
-                        self.waits = Waits::Client;
-                    }
                 }
                 Poll::Ready(Err(failure)) => return Err(failure),
                 Poll::Pending => {
@@ -236,24 +264,19 @@ impl<'a> Transfer<'a> {
                 return Ok(());
             }
             client.send_interim(100, &Head::default());
+            self.interim_waits = true;
             self.request = Request::Sending;
-            if client.poll_flush(cx)?.is_pending() {
-                self.waits = Waits::Client;
-            }
         }
         while self.request == Request::Sending {
             match client.poll_fill(cx) {
-                Poll::Ready(Ok(Filled::Data)) => {
-                    self.body_begun = true;
-                    match upstream.poll_send(cx, client) {
-                        Poll::Ready(Ok(())) => self.moved = true,
-                        Poll::Ready(Err(_)) => self.request = Request::Abandoned,
-                        Poll::Pending => {
-                            self.waits = Waits::UpstreamTakes;
-                            return Ok(());
-                        }
+                Poll::Ready(Ok(Filled::Data)) => match upstream.poll_send(cx, client) {
+                    Poll::Ready(Ok(())) => self.moved = true,
+                    Poll::Ready(Err(_)) => self.request = Request::Abandoned,
+                    Poll::Pending => {
+                        self.waits = Waits::UpstreamTakes;
+                        return Ok(());
                     }
-                }
+                },
                 Poll::Ready(Ok(Filled::End)) => {
                     upstream.end(client.trailers());
                     self.request = Request::Flushing;
@@ -301,18 +324,20 @@ impl<'a> Transfer<'a> {
             Waits::Client => self.patience.client,
             Waits::UpstreamTakes => self.patience.write,
             Waits::UpstreamAnswers => self.patience.read,
+            Waits::Both => self.patience.read.max(self.patience.client),
         };
         let mut due = now.saturating_add(silence).min(self.patience.deadline);
         if let Request::Held { until } = self.request {
             due = due.min(until);
         }
         self.alarm.set(due);
+        self.armed = self.waits;
         self.moved = false;
     }
 
     /// Ready with the failure when somebody was silent for too long, or the time of the exchange is over.
     fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
-        if self.moved {
+        if self.moved || self.waits != self.armed {
             self.arm(self.clock.now());
         }
         while self.alarm.poll(cx).is_ready() {
@@ -326,7 +351,7 @@ impl<'a> Transfer<'a> {
                 return Poll::Pending;
             }
             return Poll::Ready(match self.waits {
-                Waits::Client => Code::BodyTimeout.into(),
+                Waits::Client | Waits::Both => Code::BodyTimeout.into(),
                 Waits::UpstreamTakes => Code::UpstreamWriteTimeout.into(),
                 Waits::UpstreamAnswers => Code::UpstreamTimeout.into(),
             });
@@ -337,11 +362,6 @@ impl<'a> Transfer<'a> {
     /// The rest of the request body will not be read.
     pub fn request_is_abandoned(&self) -> bool {
         self.request == Request::Abandoned
-    }
-
-    /// The service has everything that the client sent.
-    pub fn request_is_sent(&self) -> bool {
-        self.request == Request::Sent
     }
 }
 

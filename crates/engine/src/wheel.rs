@@ -75,7 +75,7 @@ impl Wheel {
         }
     }
 
-    /// Rings every alarm that is due. Called by the driver, and when a test has moved the clock.
+    /// Rings every alarm that is due.
     pub fn turn(&self) {
         let now = self.clock.now();
         let last = now / TICK;
@@ -91,6 +91,12 @@ impl Wheel {
                 self.meet(&entry, last, now);
             }
         }
+    }
+
+    /// Rings what is due after the clock was moved, and lets the driver reckon its next wake anew.
+    pub fn clock_moved(&self) {
+        self.turn();
+        self.rearm.notify_one();
     }
 
     fn meet(&self, entry: &Rc<Entry>, last: u64, now: Millis) {

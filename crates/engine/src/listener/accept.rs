@@ -51,38 +51,69 @@ pub struct Listener {
 /// A place in the census, given back when the connection ends.
 struct Place {
     census: Arc<Census>,
-    address: IpAddr,
+    /// `None` while it is not known, and for UNIX sockets: their clients have none.
+    address: Option<IpAddr>,
+}
+
+/// An open connection in the worker's counts; leaves them when it ends, whatever way.
+struct Open {
+    worker: Rc<Worker>,
+    series: Arc<ListenerSeries>,
 }
 
 impl Census {
     /// Counts a connection in, unless there are too many already.
-    fn enter(self: &Arc<Self>, address: IpAddr, limits: &plan::ListenerLimits) -> Option<Place> {
-        if self.connections.fetch_add(1, Ordering::Relaxed) >= limits.connections {
-            self.connections.fetch_sub(1, Ordering::Relaxed);
-            return None;
+    fn enter(self: &Arc<Self>, limits: &plan::ListenerLimits) -> Option<Place> {
+        let before = self.connections.fetch_add(1, Ordering::Relaxed);
+        let place = Place { census: self.clone(), address: None };
+        (before < limits.connections).then_some(place)
+    }
+}
+
+impl Place {
+    /// Counts the connection for its address too, unless that has too many already.
+    fn belongs_to(&mut self, address: IpAddr, limits: &plan::ListenerLimits) -> bool {
+        if address == NO_ADDRESS {
+            return true;
         }
-        let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut by_address = self.census.by_address.lock().unwrap_or_else(PoisonError::into_inner);
         let count = by_address.entry(address).or_default();
         if *count >= limits.connections_per_address {
-            self.connections.fetch_sub(1, Ordering::Relaxed);
-            return None;
+            return false;
         }
         *count += 1;
-        drop(by_address);
-        Some(Place { census: self.clone(), address })
+        self.address = Some(address);
+        true
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         self.census.connections.fetch_sub(1, Ordering::Relaxed);
+        let Some(address) = self.address else { return };
         let mut by_address = self.census.by_address.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = by_address.get_mut(&self.address) {
+        if let Some(count) = by_address.get_mut(&address) {
             *count -= 1;
             if *count == 0 {
-                by_address.remove(&self.address);
+                by_address.remove(&address);
             }
         }
+    }
+}
+
+impl Open {
+    fn new(worker: &Rc<Worker>, series: &Arc<ListenerSeries>) -> Self {
+        worker.connections.set(worker.connections.get() + 1);
+        series.accepted(worker.index);
+        Self { worker: worker.clone(), series: series.clone() }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.series.closed(self.worker.index);
+        self.worker.connections.set(self.worker.connections.get() - 1);
+        self.worker.drain.connection_ended();
     }
 }
 
@@ -178,9 +209,11 @@ async fn rest(worker: &Rc<Worker>, error: &io::Error) {
 
 fn spawn(worker: &Rc<Worker>, listener: &Rc<Listener>, transport: Transport, peer: SocketAddr, local: SocketAddr) {
     let settings = listener.settings.borrow().clone();
-    let Some(place) = listener.census.enter(peer.ip(), &settings.limits) else {
-        listener.series.refused(worker.index);
-        return;
+    // Behind a PROXY header the peer is the proxy, and the client's address is not known yet.
+    let known = !settings.plan.proxy_protocol;
+    let mut place = match listener.census.enter(&settings.limits) {
+        Some(mut place) if !known || place.belongs_to(peer.ip(), &settings.limits) => place,
+        _ => return listener.series.refused(worker.index),
     };
     let connection = Connection {
         peer,
@@ -191,9 +224,7 @@ fn spawn(worker: &Rc<Worker>, listener: &Rc<Listener>, transport: Transport, pee
         client_certificate: None,
     };
     let worker = worker.clone();
-    worker.connections.set(worker.connections.get() + 1);
-    listener.series.accepted(worker.index);
-    let series = listener.series.clone();
+    let open = Open::new(&worker, &listener.series);
     tokio::task::spawn_local(async move {
         // The head must have begun to arrive in time, whatever comes before it.
         let due = worker.now() + settings.limits.head_timeout_ms;
@@ -206,12 +237,15 @@ fn spawn(worker: &Rc<Worker>, listener: &Rc<Listener>, transport: Transport, pee
             },
         };
         if let Some((socket, connection)) = prepared {
-            protocol(&worker, &settings, socket, connection).await;
+            if known || place.belongs_to(connection.peer.ip(), &settings.limits) {
+                protocol(&worker, &settings, socket, connection).await;
+            } else {
+                open.series.refused(worker.index);
+            }
         }
-        series.closed(worker.index);
-        worker.connections.set(worker.connections.get() - 1);
-        worker.drain.connection_ended();
+        // The place is free before the last one that drains is told.
         drop(place);
+        drop(open);
     });
 }
 

@@ -46,7 +46,10 @@ pub struct Http1 {
     prior_knowledge: bool,
     protocol: Protocol,
     keep_alive: bool,
+    /// The head asked for another protocol.
     is_upgrade: bool,
+    /// The client waits for a 100 before it sends its body.
+    expects: bool,
     head_sent: bool,
     /// The client sends no more.
     ended: bool,
@@ -89,6 +92,7 @@ pub async fn run(
         protocol: Protocol::Http11,
         keep_alive: true,
         is_upgrade: false,
+        expects: false,
         head_sent: false,
         ended: false,
         aborted: false,
@@ -135,8 +139,11 @@ impl Http1 {
             serve::serve(&worker, self, &mut exchange, alarm).await;
             self.worker.end_exchange(exchange);
             let complete = self.discard_body(alarm).await;
-            if !self.keep_alive || self.aborted || self.ended || !complete {
-                return if complete { Ending::Clean } else { Ending::Racing };
+            // A client that has said all may still wait for the answers to what it pipelined.
+            let over = self.ended && self.inbound.buffer.is_empty();
+            if !self.keep_alive || self.aborted || over || !complete {
+                let clean = complete && self.inbound.buffer.is_empty();
+                return if clean { Ending::Clean } else { Ending::Racing };
             }
         }
     }
@@ -177,9 +184,6 @@ impl Http1 {
         }
         poll_fn(|cx| {
             loop {
-                if self.inbound.buffer.is_empty() && self.worker.drain.has_begun() && !fresh {
-                    return Poll::Ready(Err(Quiet::Leave));
-                }
                 match self.poll_more(cx) {
                     Poll::Ready(Ok(0)) if started => {
                         return Poll::Ready(Err(Quiet::Refuse(Code::MalformedRequest, "the head was cut off")));
@@ -195,6 +199,9 @@ impl Http1 {
                         Err(quiet) => return Poll::Ready(Err(quiet)),
                     },
                     Poll::Pending => {
+                        if !started && !fresh && self.worker.drain.has_begun() {
+                            return Poll::Ready(Err(Quiet::Leave));
+                        }
                         ready!(alarm.poll(cx));
                         return Poll::Ready(Err(if started {
                             Quiet::Refuse(Code::HeadTimeout, "")
@@ -269,6 +276,7 @@ impl Http1 {
         self.keep_alive = framing.keep_alive;
         self.is_upgrade = framing.upgrade;
         self.prior_knowledge = false;
+        self.expects = framing.expect_continue;
         self.head_sent = false;
         self.inbound.buffer.consume(head_length);
         self.inbound.begin(framing.body, u64::MAX);
@@ -312,7 +320,7 @@ impl Http1 {
             Poll::Ready(result) => Poll::Ready(result.is_ok()),
         })
         .await;
-        if !done || ending != Ending::Racing || self.ended {
+        if !done || self.ended {
             return;
         }
         let mut buffer = self.worker.lend_buffer();
@@ -323,6 +331,8 @@ impl Http1 {
                 match buffer.poll_read(cx, &mut self.socket) {
                     Poll::Ready(Ok(count)) if count > 0 && count < left => left -= count,
                     Poll::Ready(_) => return Poll::Ready(()),
+                    // Nothing that is not read will turn the close into a reset.
+                    Poll::Pending if ending == Ending::Clean => return Poll::Ready(()),
                     Poll::Pending => return alarm.poll(cx),
                 }
             }
@@ -416,6 +426,7 @@ impl Client for Http1 {
         if self.protocol == Protocol::Http10 {
             return; // RFC 9110 section 15.2: not to a 1.0 client
         }
+        self.expects &= status != 100;
         let out = &mut self.outbound.out;
         codec::write_status_line(out, Version::Http11, status, codec::reason_phrase(status).as_bytes());
         for (_, name, value) in head.iter() {
@@ -427,6 +438,14 @@ impl Client for Http1 {
     fn send_head(&mut self, status: u16, head: &Head, size: BodySize, length: Option<u64>) {
         self.head_sent = true;
         self.keep_alive &= !self.worker.drain.has_begun();
+        if self.expects && self.inbound.bytes == 0 {
+            // RFC 9110 section 10.1.1: the body may come or not, so what follows cannot be told.
+            self.keep_alive = false;
+        }
+        if self.is_upgrade && status != 101 && !self.inbound.buffer.is_empty() {
+            // These bytes may be of the protocol that is refused here: they must not be read as a request.
+            self.keep_alive = false;
+        }
         let out = &mut self.outbound.out;
         codec::write_status_line(out, Version::Http11, status, codec::reason_phrase(status).as_bytes());
         let mut dated = false;
@@ -474,6 +493,7 @@ impl Client for Http1 {
 
     fn start_tunnel(&mut self) {
         self.keep_alive = false;
+        self.inbound.finish();
         self.inbound.begin_raw();
         self.outbound.begin(Framing::Raw);
     }

@@ -141,16 +141,18 @@ async fn attempt<'a, C: Client>(
     exchange.notes.target = Some((order.service as u32, target as u32));
     let now = worker.now();
     let not_sent = |failure| Failed { failure, stale: false, sent: false };
-    let mut upstream = match pooled(worker, &snapshot, order.service, target, fresh) {
-        Some(upstream) => upstream,
+    let (mut upstream, began) = match pooled(worker, &snapshot, order.service, target, fresh) {
+        Some(upstream) => (upstream, now),
         None => {
             let due = now.saturating_add(service.plan.connect_timeout_ms).min(order.deadline);
             let opening = open(worker, &snapshot, order.service, target, due);
-            unless_gone(client, exchange.request.body, opening).await.map_err(|failure| {
+            let opened = unless_gone(client, exchange.request.body, opening).await.map_err(|failure| {
                 // The exchange's own time was shorter than the service's.
                 let late = failure.code == Code::UpstreamConnectTimeout && worker.now() >= order.deadline;
                 not_sent(if late { Code::Timeout.into() } else { failure })
-            })?
+            })?;
+            // What connecting took is not the service's silence.
+            (opened, worker.now())
         }
     };
     let request = &exchange.request;
@@ -170,7 +172,7 @@ async fn attempt<'a, C: Client>(
         client: client.patience(),
         deadline: order.deadline,
     };
-    let mut transfer = Transfer::new(&worker.clock, alarm, patience, now, begin(request));
+    let mut transfer = Transfer::new(&worker.clock, alarm, patience, began, begin(request));
     let head = &mut exchange.answer.head;
     let answered = poll_fn(|cx| transfer.poll_until_answer(cx, client, &mut upstream, head)).await;
     match answered {
@@ -236,7 +238,7 @@ impl Service {
     /// The target for one attempt: the next by weight, and not the one that just failed while there are others.
     pub fn choose(&self, failed: Option<usize>) -> usize {
         if self.schedule.len() <= 1 {
-            return 0;
+            return self.schedule.first().map_or(0, |target| usize::from(*target));
         }
         let turn = self.turn.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let from = turn % self.schedule.len();

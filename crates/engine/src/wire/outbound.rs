@@ -82,6 +82,11 @@ impl Outbound {
             }
             Framing::Raw => available,
         };
+        if self.at >= GATHER_BYTES {
+            // A peer that never quite keeps up must not make the part that was written grow.
+            self.out.drain(..self.at);
+            self.at = 0;
+        }
         let count = if self.out.len() - self.at + most <= GATHER_BYTES {
             self.out.extend_from_slice(&source.chunk()[..most]);
             most
