@@ -211,9 +211,11 @@ fn spawn(worker: &Rc<Worker>, listener: &Rc<Listener>, transport: Transport, pee
     let settings = listener.settings.borrow().clone();
     // Behind a PROXY header the peer is the proxy, and the client's address is not known yet.
     let known = !settings.plan.proxy_protocol;
-    let mut place = match listener.census.enter(&settings.limits) {
-        Some(mut place) if !known || place.belongs_to(peer.ip(), &settings.limits) => place,
-        _ => return listener.series.refused(worker.index),
+    let entered = listener.census.enter(&settings.limits);
+    let entered = entered.and_then(|mut place| (!known || place.belongs_to(peer.ip(), &settings.limits)).then_some(place));
+    let Some(mut place) = entered else {
+        listener.series.refused(worker.index);
+        return;
     };
     let connection = Connection {
         peer,
