@@ -1,6 +1,6 @@
 //! One HTTP/2 client connection: streams in, an exchange each, as local tasks of the worker.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -72,6 +72,8 @@ struct Streams {
     open: Cell<usize>,
     /// Rings when the connection was idle for too long.
     idle: Alarm,
+    /// Alarms of exchanges that are over. One that is dropped stays in the wheel for a while, so they are kept for the next.
+    alarms: RefCell<Vec<Alarm>>,
 }
 
 /// Counts a stream for as long as its task lives.
@@ -117,7 +119,7 @@ pub async fn run(
         pinged: false,
         h2,
         seen,
-        streams: Rc::new(Streams { open: Cell::new(0), idle }),
+        streams: Rc::new(Streams { open: Cell::new(0), idle, alarms: RefCell::default() }),
         head_alarm,
         head_began: false,
         phase: Phase::Serving,
@@ -191,9 +193,12 @@ impl Http2Connection {
             idle_timeout_ms: self.limits.idle_timeout_ms,
         };
         tokio::task::spawn_local(async move {
-            let alarm = open.worker.wheel.alarm();
+            let kept = open.streams.alarms.borrow_mut().pop();
+            let alarm = kept.unwrap_or_else(|| open.worker.wheel.alarm());
             serve::serve(&open.worker, &mut client, &mut exchange, &alarm).await;
             open.worker.end_exchange(exchange);
+            alarm.set(NEVER);
+            open.streams.alarms.borrow_mut().push(alarm);
         });
     }
 

@@ -245,9 +245,8 @@ impl Http2Upstream {
 impl Drop for Http2Upstream {
     /// The stream that is dropped unfinished is cancelled by its handles.
     fn drop(&mut self) {
-        // Given up in silence: the connection may be dead.
         if self.response.is_some() && !self.heard && !self.failed {
-            self.place.suspect();
+            self.place.given_up();
         }
     }
 }
@@ -333,6 +332,7 @@ impl Upstream for Http2Upstream {
         match ready!(Pin::new(response).poll(cx)) {
             Ok(answer) => {
                 self.heard = true;
+                self.place.answered();
                 self.response = None;
                 Poll::Ready(self.take_head(answer, head))
             }

@@ -33,6 +33,8 @@ const SEND_BUFFER: usize = 128 * 1024;
 const HEAD_BYTES: u32 = 64 * 1024;
 /// Streams that we cancelled and still know, so that what was on its way for them is no error.
 const CANCELLED_STREAMS: usize = 256;
+/// A silence this long is a reason to doubt a connection.
+const SILENCE_MS: Millis = 2_000;
 /// A connection that seems dead has so long to answer a ping.
 const PROBE_MS: Millis = 5_000;
 /// A ping this often while streams are open: not more often than gRPC servers put up with (gRFC A8: 5 minutes).
@@ -70,7 +72,9 @@ pub struct Link {
     used: Cell<bool>,
     /// It is driven still.
     alive: Cell<bool>,
-    /// A stream ended without a word from the service.
+    /// Answers that came over it.
+    answers: Cell<u64>,
+    /// A request was given up after a long silence: no more go this way before a ping is answered.
     suspect: Cell<bool>,
     alarm: Alarm,
     series: Arc<ServiceSeries>,
@@ -83,6 +87,9 @@ pub struct Place {
     worker: Rc<Worker>,
     link: Rc<Link>,
     idle_timeout_ms: Millis,
+    taken: Millis,
+    /// Answers that had come over the connection when this was taken.
+    answers: u64,
     /// The connection had carried a request before.
     pub reused: bool,
 }
@@ -219,6 +226,7 @@ async fn establish(
         idle_since: Cell::new(worker.now()),
         used: Cell::new(false),
         alive: Cell::new(true),
+        answers: Cell::new(0),
         suspect: Cell::new(false),
         alarm,
         series: service.series.clone(),
@@ -265,7 +273,9 @@ impl Place {
         if reused && streams == 0 {
             link.series.reused(worker.index);
         }
-        Self { worker: worker.clone(), link, idle_timeout_ms: service.plan.pool.idle_timeout_ms, reused }
+        let answers = link.answers.get();
+        let idle_timeout_ms = service.plan.pool.idle_timeout_ms;
+        Self { worker: worker.clone(), link, idle_timeout_ms, taken: worker.now(), answers, reused }
     }
 
     /// Calls `send` with the connection's sender; `None` when it takes no more requests.
@@ -282,10 +292,18 @@ impl Place {
         last.clone()
     }
 
-    /// The service was silent on a stream: before the connection is used again it must answer a ping.
-    pub fn suspect(&self) {
-        self.link.suspect.set(true);
-        self.link.alarm.set(self.worker.now());
+    /// An answer has begun on this stream, so the connection lives.
+    pub fn answered(&self) {
+        self.link.answers.set(self.link.answers.get() + 1);
+    }
+
+    /// The request was given up without an answer. When the whole connection has been silent meanwhile it may be dead.
+    pub fn given_up(&self) {
+        let now = self.worker.now();
+        if self.answers == self.link.answers.get() && now - self.taken >= SILENCE_MS {
+            self.link.suspect.set(true);
+            self.link.alarm.set(now);
+        }
     }
 }
 
@@ -299,9 +317,9 @@ impl Drop for Place {
         if self.link.alive.get() {
             self.link.series.parked(self.worker.index);
         }
+        let now = self.worker.now();
+        self.link.idle_since.set(now);
         if !self.link.suspect.get() {
-            let now = self.worker.now();
-            self.link.idle_since.set(now);
             self.link.alarm.set(now.saturating_add(self.idle_timeout_ms));
         }
     }

@@ -1,0 +1,129 @@
+"""A client that writes HTTP/2 frames of its own making, right or wrong."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+
+import hpack
+from hyperframe.frame import (
+    DataFrame,
+    Frame,
+    GoAwayFrame,
+    HeadersFrame,
+    PingFrame,
+    RstStreamFrame,
+    SettingsFrame,
+    WindowUpdateFrame,
+)
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+Fields = Iterable[tuple[str, str]]
+
+
+class Raw:
+    """One connection. Frames of the gateway that nobody waits for are passed over."""
+
+    def __init__(self, address: tuple[str, int], *, wrap: socket.socket | None = None) -> None:
+        self.socket = wrap or socket.create_connection(address)
+        self.socket.settimeout(10)
+        self._encoder = hpack.Encoder()
+        self._decoder = hpack.Decoder()
+        self._buffer = b""
+        self.socket.sendall(PREFACE + SettingsFrame(0).serialize())
+
+    def __enter__(self) -> Raw:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.socket.close()
+
+    def send(self, *frames: Frame | bytes) -> None:
+        """Sends frames; a connection that the gateway has closed takes them silently."""
+        data = b"".join(frame if isinstance(frame, bytes) else frame.serialize() for frame in frames)
+        try:
+            self.socket.sendall(data)
+        except OSError:
+            pass
+
+    def head(self, stream: int, *more: tuple[str, str], end: bool = True, whole: bool = True, **pseudo: str | None) -> HeadersFrame:
+        """A HEADERS frame of a GET; `method=`, `path=`, `scheme=`, `authority=` change it, `None` leaves one out."""
+        base = {"method": "GET", "path": "/", "scheme": "http", "authority": "gateway.test"} | pseudo
+        fields = [(f":{name}", value) for name, value in base.items() if value is not None]
+        frame = HeadersFrame(stream, self._encoder.encode([*fields, *more], huffman=False))
+        if whole:
+            frame.flags.add("END_HEADERS")
+        if end:
+            frame.flags.add("END_STREAM")
+        return frame
+
+    def data(self, stream: int, payload: bytes, *, end: bool = False) -> DataFrame:
+        """A DATA frame."""
+        frame = DataFrame(stream, payload)
+        if end:
+            frame.flags.add("END_STREAM")
+        return frame
+
+    def frames(self) -> Iterator[Frame]:
+        """What the gateway sends, until it closes; SETTINGS and PING are acknowledged."""
+        while True:
+            while (frame := self._take()) is not None:
+                match frame:
+                    case SettingsFrame() if "ACK" not in frame.flags:
+                        self.send(SettingsFrame(0, flags=["ACK"]))
+                    case PingFrame() if "ACK" not in frame.flags:
+                        self.send(PingFrame(0, frame.opaque_data, flags=["ACK"]))
+                    case DataFrame() if frame.data:
+                        self.send(*(WindowUpdateFrame(at, window_increment=len(frame.data)) for at in (0, frame.stream_id)))
+                    case _:
+                        pass
+                yield frame
+            try:
+                more = self.socket.recv(65536)
+            except ConnectionError:
+                return
+            if not more:
+                return
+            self._buffer += more
+
+    def _take(self) -> Frame | None:
+        if len(self._buffer) < 9:
+            return None
+        frame, length = Frame.parse_frame_header(memoryview(self._buffer[:9]))
+        if len(self._buffer) < 9 + length:
+            return None
+        frame.parse_body(memoryview(self._buffer[9 : 9 + length]))
+        self._buffer = self._buffer[9 + length :]
+        return frame
+
+    def until(self, *kinds: type[Frame]) -> Frame | None:
+        """The next frame of one of these kinds; `None` when the gateway closes before."""
+        return next((frame for frame in self.frames() if isinstance(frame, kinds)), None)
+
+    def ends_with(self) -> int | None:
+        """Reads to the end of the connection; the error code of the last GOAWAY."""
+        codes = [frame.error_code for frame in self.frames() if isinstance(frame, GoAwayFrame)]
+        return codes[-1] if codes else None
+
+    def answer(self, stream: int) -> tuple[dict[str, str], bytes] | int | None:
+        """Fields and body of the final answer on a stream, or the error code it was reset with; `None` when the connection ends."""
+        fields: dict[str, str] | None = None
+        body = b""
+        for frame in self.frames():
+            if isinstance(frame, GoAwayFrame) and frame.error_code:
+                return None
+            if frame.stream_id != stream:
+                continue
+            if isinstance(frame, RstStreamFrame):
+                return int(frame.error_code)
+            if isinstance(frame, HeadersFrame):
+                found = {str(name): str(value) for name, value in self._decoder.decode(frame.data)}
+                if fields is None and found.get(":status", "").startswith("1"):
+                    continue
+                fields = (fields or {}) | found
+            if isinstance(frame, DataFrame):
+                body += frame.data
+            if "END_STREAM" in frame.flags:
+                return fields or {}, body
+        return None
