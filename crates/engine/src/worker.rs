@@ -10,6 +10,7 @@ use crate::buffer::{BUFFER_BYTES, Buffer};
 use crate::clock::{Clock, Millis};
 use crate::date::Date;
 use crate::exchange::{Connection, Exchange};
+use crate::listener::http2_tasks::Tasks;
 use crate::policies::Local;
 use crate::snapshot::Pinned;
 use crate::telemetry::Telemetry;
@@ -29,6 +30,8 @@ pub struct Worker {
     pub pools: Pools,
     /// HTTP/2 connections to services, shared by the streams of this worker.
     pub links: Links,
+    /// Tasks for the streams of HTTP/2 clients.
+    pub tasks: Tasks,
     /// What the policies of this worker keep for themselves.
     pub local: Local,
     pub telemetry: Arc<Telemetry>,
@@ -94,6 +97,7 @@ impl Worker {
             index,
             pools: Pools::default(),
             links: Links::default(),
+            tasks: Tasks::default(),
             local: Local::new(telemetry.wall.clone()),
             date: RefCell::new(Date::new(clock.wall())),
             clock,

@@ -1,6 +1,6 @@
 //! One HTTP/2 client connection: streams in, an exchange each, as local tasks of the worker.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -16,10 +16,10 @@ use crate::clock::NEVER;
 use crate::exchange::Connection;
 use crate::http2::intake;
 use crate::listener::http2_stream::Http2;
+use crate::listener::http2_tasks::{Job, Tasks};
 use crate::listener::meter::{FrameLimits, Metered, PREFACE, Seen};
 use crate::listener::socket::Socket;
 use crate::plan::ListenerLimits;
-use crate::serve;
 use crate::wheel::Alarm;
 use crate::worker::Worker;
 
@@ -72,12 +72,10 @@ struct Streams {
     open: Cell<usize>,
     /// Rings when the connection was idle for too long.
     idle: Alarm,
-    /// Alarms of exchanges that are over. One that is dropped stays in the wheel for a while, so they are kept for the next.
-    alarms: RefCell<Vec<Alarm>>,
 }
 
 /// Counts a stream for as long as its task lives.
-struct OpenStream {
+pub struct OpenStream {
     worker: Rc<Worker>,
     streams: Rc<Streams>,
     idle_timeout_ms: u64,
@@ -119,7 +117,7 @@ pub async fn run(
         pinged: false,
         h2,
         seen,
-        streams: Rc::new(Streams { open: Cell::new(0), idle, alarms: RefCell::default() }),
+        streams: Rc::new(Streams { open: Cell::new(0), idle }),
         head_alarm,
         head_began: false,
         phase: Phase::Serving,
@@ -177,7 +175,7 @@ impl Http2Connection {
         let (parts, body) = request.into_parts();
         let has_body = !body.is_end_stream();
         let wants_switch = parts.method == Method::CONNECT;
-        let mut client = Http2::new(&self.worker, &self.limits, respond, body, wants_switch);
+        let client = Http2::new(&self.worker, &self.limits, respond, body, wants_switch);
         let mut exchange = self.worker.begin_exchange(&self.connection);
         if let Err(failure) = intake::fill(&mut exchange.request, &parts, has_body, &self.limits) {
             self.worker.end_exchange(exchange);
@@ -192,14 +190,7 @@ impl Http2Connection {
             streams: self.streams.clone(),
             idle_timeout_ms: self.limits.idle_timeout_ms,
         };
-        tokio::task::spawn_local(async move {
-            let kept = open.streams.alarms.borrow_mut().pop();
-            let alarm = kept.unwrap_or_else(|| open.worker.wheel.alarm());
-            serve::serve(&open.worker, &mut client, &mut exchange, &alarm).await;
-            open.worker.end_exchange(exchange);
-            alarm.set(NEVER);
-            open.streams.alarms.borrow_mut().push(alarm);
-        });
+        Tasks::serve(&self.worker, Job { client, exchange, open });
     }
 
     /// Takes no new streams, finishes those that are open, then closes.

@@ -5,6 +5,7 @@ pub mod bind;
 pub mod http1;
 pub mod http2;
 pub mod http2_stream;
+pub mod http2_tasks;
 pub mod meter;
 pub mod proxy_protocol;
 pub mod socket;
