@@ -146,6 +146,7 @@ def test_files_of_a_folder_are_put_together(tmp_path: Path) -> None:
     assert re.findall(rb'"routes":\[\{"name":"r".*\{"name":"t"', loaded.plan)
     assert b'["10.0.0.1/32","10.0.0.2/32"]' in loaded.plan
     assert [file.name for file in loaded.files] == ["10-services.yaml", "20-routes.json", "30-more.toml"]
+    assert loaded.folders == (tmp_path,)
 
 
 def test_a_setting_in_two_files_names_both(tmp_path: Path) -> None:

@@ -142,7 +142,7 @@ class Gateway(Model):
         return load_gateway(self, Path(base))
 
     def run(self, *, workers: int | None = None) -> int:
-        """Runs the gateway until it is told to stop, and returns the exit code of the process; see `tidegate.serve.run`."""
+        """Runs the gateway until it is told to stop; returns the exit code of the process. See `tidegate.serve.run`."""
         from tidegate import serve
 
         return serve.run(self, workers=workers)

@@ -61,6 +61,8 @@ class Loader:
         files, problem = _discover(path)
         if problem is not None:
             raise ConfigError([problem])
+        if files != [path]:
+            resolution.watched.append(path)
         for file in files:
             resolution.seen(file)
             shown = str(file)

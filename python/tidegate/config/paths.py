@@ -29,7 +29,7 @@ class Parsed(NamedTuple):
     """Message and hint of each."""
 
 
-@lru_cache(maxsize=16384)
+@lru_cache(maxsize=256)
 def parse(text: str) -> Parsed:
     """Takes a pattern apart; what is wrong with it is told, not raised."""
     problems: list[tuple[str, str | None]] = []

@@ -38,7 +38,7 @@ class Parsed(NamedTuple):
     """Message and hint of each."""
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)
 def parse(text: str) -> Parsed:
     """Takes a text apart; what is wrong with it is told, not raised."""
     if "{" not in text and "}" not in text:

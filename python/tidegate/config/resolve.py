@@ -57,6 +57,8 @@ class Resolution:
         self.runs: dict[str, list[Run]] = {kind: [] for kind in MODELS}
         self.settings: dict[str, _Setting] = {}
         self.files: dict[FilePath, None] = {}
+        self.watched: list[FilePath] = []
+        """Folders whose files make up the document."""
         self.folder = FilePath()
         self.folders: dict[str, FilePath] = {}
         """The folder of the file that holds a setting."""
@@ -195,7 +197,7 @@ class Resolution:
             workers=settings.workers,
             drain_timeout_ms=int(settings.drain_timeout),
             files=tuple(self.files),
-            folders=(),
+            folders=tuple(self.watched),
             place=self._place,
             written=lambda: written_document(self),
             secrets=self.secrets,

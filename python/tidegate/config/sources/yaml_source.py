@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import yaml
@@ -101,6 +102,12 @@ def _hint(text: str, number: int | None) -> str | None:
     return None
 
 
+def _locate(text: str, simple: bool, depth: int) -> dict[Path, int]:
+    lines: dict[Path, int] = {}
+    _Reader(text, simple, depth, lines).read()
+    return lines
+
+
 class _Reader:
     def __init__(self, text: str, simple: bool, depth: int, lines: dict[Path, int] | None = None) -> None:
         self.text = text
@@ -129,12 +136,7 @@ class _Reader:
             again = _Reader(self.text, self.simple, self.depth, {})
             again.read()
             marks = again.marks
-        return Tree(value, marks, self.locate)
-
-    def locate(self) -> dict[Path, int]:
-        lines: dict[Path, int] = {}
-        _Reader(self.text, self.simple, self.depth, lines).read()
-        return lines
+        return Tree(value, marks, partial(_locate, self.text, self.simple, self.depth))
 
     def node(self, event: Any, depth: int) -> Any:
         """The value that begins with this event: the way taken when nothing is wrong."""
