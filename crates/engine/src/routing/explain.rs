@@ -59,9 +59,7 @@ pub fn explain(router: &Router, routes: &[plan::Route], request: &impl Lookup) -
     let mut captures = Captures::new();
     let found = router.find(request, &mut captures);
     let winner = match found {
-        Found::Route(index) => router.order.iter().find(|line| {
-            line.route as usize == index && line.pattern == captures.pattern && takes_host(line, routes, request)
-        }),
+        Found::Route(_) => router.order.get(captures.rank as usize),
         _ => None,
     };
     let won = winner.map(|line| line.route);

@@ -59,7 +59,8 @@ fn split_once(text: &[u8], delimiter: u8) -> (&[u8], Option<&[u8]>) {
 /// Spans lie in the normal path that was searched, so values are still percent-encoded.
 #[derive(Default)]
 pub struct Captures {
-    pub(super) pattern: u32,
+    /// The line of the order that won.
+    pub(super) rank: u32,
     pub(super) spans: Vec<Option<(u32, u32)>>,
     pub(super) stripped: u32,
     /// Scratch of the search.

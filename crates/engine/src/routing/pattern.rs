@@ -1,6 +1,7 @@
 //! Path patterns, compiled: what they take of a path, what they capture, and how specific they are.
 
 use super::lookup::Captures;
+use super::trie::Capturing;
 use crate::plan::{PathPattern, Segment};
 use regex_automata::util::primitives::NonMaxUsize;
 use regex_automata::{Anchored, Input, PatternID, meta};
@@ -119,24 +120,26 @@ impl Pattern {
         Ok(Self { shape: Shape::Segments(segments), names, specificity })
     }
 
-    /// Whether the winner needs [`Pattern::capture`]: else [`Pattern::fixed_strip`] tells all there is.
-    pub(super) fn must_capture(&self) -> bool {
-        !self.names.is_empty() || matches!(self.shape, Shape::Regex(_))
-    }
-
-    /// What `strip_path` takes off, for a pattern whose literal says it all.
-    pub(super) fn fixed_strip(&self) -> u32 {
-        match &self.shape {
-            Shape::Segments(Segments { segments, .. }) if !segments.is_empty() => {
-                segments.iter().map(|it| 1 + literal(it).map_or(0, str::len) as u32).sum()
-            }
-            _ => 0,
+    /// How the captures of a winner are found; `Entry` says what the numbers mean.
+    pub(super) fn capturing(&self) -> (Capturing, u32, u8) {
+        let Shape::Segments(Segments { segments, end }) = &self.shape else {
+            let nothing = matches!(self.shape, Shape::Any);
+            return (if nothing { Capturing::Nothing } else { Capturing::Pattern }, 0, 0);
+        };
+        let rest = *end == End::Rest;
+        let is_capture = |it: &Segment| literal(it).is_none();
+        if !rest && !segments.iter().any(is_capture) {
+            return (Capturing::Nothing, segments.iter().map(|it| 1 + literal(it).map_or(0, str::len) as u32).sum(), 0);
         }
+        if segments.len() > 32 {
+            return (Capturing::Pattern, 0, 0);
+        }
+        let bits = segments.iter().enumerate().filter(|(_, it)| is_capture(it)).map(|(at, _)| 1 << at).sum();
+        (Capturing::Segments { rest }, bits, segments.len() as u8)
     }
 
-    /// Fills in the spans of a path that this pattern takes.
+    /// Appends the spans of a path that this pattern takes.
     pub(super) fn capture(&self, path: &[u8], captures: &mut Captures) {
-        captures.spans.clear();
         match &self.shape {
             Shape::Any => captures.stripped = 0,
             Shape::Regex(regex) => regex.capture(path, captures),
@@ -284,9 +287,35 @@ fn capture_name(segment: &Segment) -> Option<&str> {
 }
 
 /// The end of the segment that begins at `start`: the next slash or the end of the path.
+///
+/// Eight bytes at a time, because the lengths of segments are what a branch predictor cannot know.
 #[inline]
 pub(super) fn end_of_segment(path: &[u8], start: usize) -> usize {
-    path[start..].iter().position(|&byte| byte == b'/').map_or(path.len(), |length| start + length)
+    let mut at = start;
+    while let Some((word, _)) = path.get(at..).and_then(|left| left.split_first_chunk::<8>()) {
+        match first_slash(u64::from_le_bytes(*word)) {
+            Some(offset) => return at + offset,
+            None => at += 8,
+        }
+    }
+    let left = path.len().saturating_sub(at);
+    match path.last_chunk::<8>() {
+        // The last eight bytes, without those that were looked at before.
+        Some(word) if left > 0 => {
+            let word = u64::from_le_bytes(*word) >> (8 * (8 - left));
+            first_slash(word).map_or(path.len(), |offset| at + offset)
+        }
+        _ => path[at..].iter().position(|&byte| byte == b'/').map_or(path.len(), |length| at + length),
+    }
+}
+
+/// Where the first `/` of eight bytes stands, the lowest first.
+#[inline]
+fn first_slash(word: u64) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let zero_where_slash = word ^ (ONES * b'/' as u64);
+    let found = zero_where_slash.wrapping_sub(ONES) & !zero_where_slash & (ONES << 7);
+    (found != 0).then_some(found.trailing_zeros() as usize / 8)
 }
 
 // ---- regexes

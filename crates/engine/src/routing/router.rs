@@ -3,8 +3,8 @@
 use super::condition::Conditions;
 use super::host::Hosts;
 use super::lookup::{Captures, Lookup};
-use super::pattern::{End, Kind, Pattern, RegexTable, Regexes, Segments, Shape, literal};
-use super::trie::{Attach, Entry, Judge, NONE, Trie};
+use super::pattern::{End, Kind, Pattern, RegexTable, Regexes, Segments, Shape, end_of_segment, literal};
+use super::trie::{Attach, Builder, Capturing, Entry, Judge, NONE, Trie};
 use crate::plan;
 use crate::problem::Problem;
 
@@ -75,7 +75,7 @@ impl Router {
             return Err(problems);
         }
         order.sort_by_key(|it| it.key);
-        let trie = build_trie(&hosts, &patterns, &order, routes, &conditions);
+        let trie = Trie::new(build(&hosts, &patterns, &order, routes, &conditions));
         Ok(Self { hosts, trie, patterns, conditions, order, regexes: regexes.table })
     }
 
@@ -113,13 +113,36 @@ impl Router {
     }
 
     fn fill(&self, entry: &Entry, path: &[u8], captures: &mut Captures) {
-        captures.pattern = entry.pattern;
-        if entry.captures {
-            self.patterns[entry.pattern as usize].capture(path, captures);
-        } else {
-            captures.spans.clear();
-            captures.stripped = entry.strip;
+        captures.rank = entry.rank;
+        captures.spans.clear();
+        match entry.capturing {
+            Capturing::Nothing => captures.stripped = entry.detail,
+            Capturing::Pattern => self.pattern(entry.rank).capture(path, captures),
+            Capturing::Segments { rest } => {
+                let mut at = 0; // the slash before the next segment
+                for segment in 0..entry.segments {
+                    let start = at + 1;
+                    at = end_of_segment(path, start);
+                    if entry.detail & (1 << segment) != 0 {
+                        captures.spans.push(Some((start as u32, at as u32)));
+                    }
+                }
+                if rest {
+                    captures.spans.push(Some((at as u32 + 1, path.len() as u32)));
+                }
+                captures.stripped = at as u32;
+            }
         }
+    }
+
+    /// The pattern of a line of the order.
+    pub(super) fn pattern(&self, rank: u32) -> &Pattern {
+        &self.patterns[self.order[rank as usize].pattern as usize]
+    }
+
+    /// The index as it is built, for the table of routes.
+    pub(super) fn builder(&self, routes: &[plan::Route]) -> Builder {
+        build(&self.hosts, &self.patterns, &self.order, routes, &self.conditions)
     }
 
     /// The methods of all routes that take the request but for its method.
@@ -139,7 +162,10 @@ impl Router {
     }
 
     pub(super) fn capture_names(&self, captures: &Captures) -> &[Box<str>] {
-        self.patterns.get(captures.pattern as usize).map_or(&[], |pattern| &pattern.names)
+        match self.order.get(captures.rank as usize) {
+            Some(line) => &self.patterns[line.pattern as usize].names,
+            None => &[],
+        }
     }
 
     /// The names that the paths of a route capture, by the index of the path in the plan.
@@ -227,36 +253,37 @@ fn precedence(bucket: u32, pattern: &Pattern, route: &plan::Route, index: usize)
     key
 }
 
-fn build_trie(
+fn build(
     hosts: &Hosts,
     patterns: &[Pattern],
     order: &[Ranked],
     routes: &[plan::Route],
     conditions: &[Conditions],
-) -> Trie {
-    let mut trie = Trie::new(hosts.len());
+) -> Builder {
+    let mut builder = Builder::new(hosts.len());
     let mut attached = Vec::with_capacity(order.len());
     for (rank, line) in (0u32..).zip(order) {
         let pattern = &patterns[line.pattern as usize];
-        let (node, attach) = place(&mut trie, line.bucket, &pattern.shape);
+        let (node, attach) = place(&mut builder, line.bucket, &pattern.shape);
+        let (capturing, detail, segments) = pattern.capturing();
         let entry = Entry {
             rank,
             route: line.route,
-            pattern: line.pattern,
-            strip: pattern.fixed_strip(),
+            detail,
             methods: method_mask(&routes[line.route as usize].methods),
-            captures: pattern.must_capture(),
+            segments,
+            capturing,
             regex: pattern.specificity.kind == Kind::Regex,
             conditions: !conditions[line.route as usize].is_empty(),
         };
         attached.push((node, attach, entry));
     }
-    trie.attach(attached);
-    trie
+    builder.attach(attached);
+    builder
 }
 
 /// Where a pattern stands in the trie: the node of its segments, or of the whole segments of a regex's literal.
-fn place(trie: &mut Trie, root: u32, shape: &Shape) -> (u32, Attach) {
+fn place(trie: &mut Builder, root: u32, shape: &Shape) -> (u32, Attach) {
     match shape {
         Shape::Any => (root, Attach::Open),
         Shape::Regex(regex) => {
@@ -397,7 +424,7 @@ impl Router {
     /// Whether regex and conditions hold: what the trie could not see.
     #[inline]
     fn takes_rest(&self, entry: &Entry, path: &[u8], request: &impl Lookup, scratch: &mut Vec<u8>) -> bool {
-        (!entry.regex || self.patterns[entry.pattern as usize].takes(path))
+        (!entry.regex || self.pattern(entry.rank).takes(path))
             && (!entry.conditions || self.conditions[entry.route as usize].hold(request, scratch))
     }
 }

@@ -216,7 +216,8 @@ fn literal_prefix(pattern: &Pattern) -> Vec<u8> {
 // ---- overlaps
 
 fn mark_overlaps(router: &Router, routes: &[plan::Route], lines: &mut [Line]) {
-    let sharing = Sharing::new(&router.trie);
+    let builder = router.builder(routes);
+    let sharing = Sharing::new(&builder);
     let mut met: Vec<Vec<(usize, OverlapKind)>> = vec![Vec::new(); lines.len()];
     for one in 0..router.order.len() {
         for other in sharing_lines(router, routes, &sharing, one) {

@@ -1,29 +1,46 @@
 //! The index over path patterns: a trie by segments whose children stand in one hash table.
 //!
 //! A node is one cache line with its literal inside, a child is found by one probe, and the walk ends where no route goes
-//! further: the cost depends on the length of the path and hardly on the number of routes. Every pattern of every host
-//! stands in the one trie; each host bucket has a root of its own.
+//! further: the cost depends on the length of the path and hardly on the number of routes. Segments that lead nowhere
+//! but on are drawn together into one node. Every pattern of every host stands in the one trie; each host bucket has a
+//! root of its own.
 
-use super::pattern::{End, end_of_segment};
-use crate::plan::Segment;
-use rustc_hash::FxHashMap;
+mod build;
+mod share;
+
+pub(super) use build::Builder;
+pub(super) use share::{Sharing, Way};
+
+use super::pattern::end_of_segment;
+use build::Lists;
 
 pub(super) const NONE: u32 = u32::MAX;
-const INLINE: usize = 20;
+const INLINE: usize = 28;
 
-/// One host and path of one route, in the order of precedence.
+/// One host and path of one route, in the order of precedence. Four stand in a cache line.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Entry {
     /// Position in the order: the lower wins.
     pub(super) rank: u32,
     pub(super) route: u32,
-    pub(super) pattern: u32,
-    /// What `strip_path` takes off, unless the pattern captures.
-    pub(super) strip: u32,
+    /// For `Capturing::Nothing` what `strip_path` takes off; for `Capturing::Segments` a bit for each that is captured.
+    pub(super) detail: u32,
     pub(super) methods: u16,
-    pub(super) captures: bool,
+    /// How many segments the pattern has, without a rest.
+    pub(super) segments: u8,
+    pub(super) capturing: Capturing,
     pub(super) regex: bool,
     pub(super) conditions: bool,
+}
+
+/// How the captures of a winner are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Capturing {
+    Nothing,
+    /// From the path and `detail`, without a look at the pattern.
+    Segments { rest: bool },
+    /// The pattern must be asked.
+    Pattern,
 }
 
 /// When an entry that stands at a node takes the path.
@@ -42,24 +59,21 @@ struct Node {
     parent: u32,
     /// The child for a segment of any text.
     capture: u32,
-    /// Entries from `open`, those of `Below` from `below`, of `Exact` from `exact`, to `end`; each part sorted by rank.
-    open: u32,
-    below: u32,
-    exact: u32,
-    end: u32,
+    lists: Lists,
     /// The best rank at this node, and at it and all nodes under it.
     here: u32,
     under: u32,
     literal_length: u16,
     has_children: bool,
-    /// The literal, or where it begins in `long_literals` when it is longer than this.
+    /// The literal, of one segment or several; or where it begins in `literals`, when it is longer than this.
     literal: [u8; INLINE],
 }
 
 pub(super) struct Trie {
     nodes: Vec<Node>,
     children: Children,
-    long_literals: Vec<u8>,
+    /// Literals that no node has room for.
+    literals: Vec<u8>,
     entries: Vec<Entry>,
 }
 
@@ -72,111 +86,71 @@ pub(super) trait Judge {
 }
 
 impl Trie {
-    pub(super) fn new(roots: usize) -> Self {
-        let mut trie =
-            Self { nodes: Vec::new(), children: Children::new(), long_literals: Vec::new(), entries: Vec::new() };
-        for _ in 0..roots {
-            trie.push_node(NONE, b"");
-        }
-        trie
-    }
-
-    /// The child of a node for a literal segment, made when it is not there.
-    pub(super) fn literal_child(&mut self, parent: u32, literal: &[u8]) -> u32 {
-        let known = self.child(parent, literal);
-        if known != NONE {
-            return known;
-        }
-        let child = self.push_node(parent, literal);
-        self.nodes[parent as usize].has_children = true;
-        self.children.insert(hash(parent, literal), child);
-        child
-    }
-
-    /// The child of a node for a captured segment, made when it is not there.
-    pub(super) fn capture_child(&mut self, parent: u32) -> u32 {
-        let known = self.nodes[parent as usize].capture;
-        if known != NONE {
-            return known;
-        }
-        let child = self.push_node(parent, b"");
-        let parent = &mut self.nodes[parent as usize];
-        parent.capture = child;
-        parent.has_children = true;
-        child
-    }
-
-    fn push_node(&mut self, parent: u32, literal: &[u8]) -> u32 {
-        let mut inline = [0; INLINE];
-        match inline.get_mut(..literal.len()) {
-            Some(place) => place.copy_from_slice(literal),
-            None => {
-                inline[..4].copy_from_slice(&(self.long_literals.len() as u32).to_le_bytes());
-                self.long_literals.extend_from_slice(literal);
+    pub(super) fn new(builder: Builder) -> Self {
+        let mut nodes = Vec::with_capacity(builder.nodes.len());
+        let mut literals = Vec::new();
+        let mut keys = Vec::with_capacity(builder.nodes.len());
+        // Where each node of the builder has gone; parents stand before their children.
+        let mut gone = vec![NONE; builder.nodes.len()];
+        let mut chain = Vec::new();
+        for first in 0..builder.nodes.len() as u32 {
+            if gone[first as usize] != NONE {
+                continue;
             }
-        }
-        self.nodes.push(Node {
-            parent,
-            capture: NONE,
-            open: 0,
-            below: 0,
-            exact: 0,
-            end: 0,
-            here: NONE,
-            under: NONE,
-            literal_length: literal.len() as u16,
-            has_children: false,
-            literal: inline,
-        });
-        self.nodes.len() as u32 - 1
-    }
-
-    /// Puts the entries at their nodes; called once, when all nodes are there.
-    pub(super) fn attach(&mut self, mut attached: Vec<(u32, Attach, Entry)>) {
-        attached.sort_unstable_by_key(|(node, attach, entry)| (*node, *attach, entry.rank));
-        self.entries = attached.iter().map(|(.., entry)| *entry).collect();
-        let mut at = 0;
-        for group in attached.chunk_by(|a, b| a.0 == b.0) {
-            let count = |wanted: Attach| group.iter().filter(|(_, attach, _)| *attach == wanted).count() as u32;
-            let node = &mut self.nodes[group[0].0 as usize];
-            node.open = at;
-            node.below = node.open + count(Attach::Open);
-            node.exact = node.below + count(Attach::Below);
-            node.end = at + group.len() as u32;
-            node.here = group.iter().map(|(.., entry)| entry.rank).min().unwrap_or(NONE);
-            at = node.end;
-        }
-        self.children.built = Vec::new();
-        self.nodes.shrink_to_fit();
-        // Children stand after their parents, so one pass from the back suffices.
-        for at in (0..self.nodes.len()).rev() {
-            let (under, parent) = (self.nodes[at].under.min(self.nodes[at].here), self.nodes[at].parent);
-            self.nodes[at].under = under;
-            if let Some(parent) = self.nodes.get_mut(parent as usize) {
-                parent.under = parent.under.min(under);
+            let at = nodes.len() as u32;
+            let mut last = first;
+            chain.clear();
+            chain.extend_from_slice(builder.literal(first));
+            gone[first as usize] = at;
+            while !builder.is_root_or_capture(first) && leads_only_on(&builder, last) {
+                last = builder.nodes[last as usize].child;
+                chain.push(b'/');
+                chain.extend_from_slice(builder.literal(last));
+                gone[last as usize] = at;
             }
+            let parent = builder.nodes[first as usize].parent;
+            let parent = if parent == NONE { NONE } else { gone[parent as usize] };
+            if builder.is_root_or_capture(first) {
+                if let Some(node) = nodes.get_mut(parent as usize) {
+                    let node: &mut Node = node;
+                    node.capture = at;
+                }
+            } else {
+                keys.push((hash(parent, builder.literal(first)), at));
+            }
+            nodes.push(Node::new(parent, &chain, &builder, last, &mut literals));
         }
+        let mut children = Children::with_room(keys.len());
+        for (hash, child) in keys {
+            children.insert(hash, child);
+        }
+        fill_under(&mut nodes);
+        nodes.shrink_to_fit();
+        Self { nodes, children, literals, entries: builder.entries }
     }
 
+    /// The literal child of a node that the path leads to, and where its literal ends. `end` is that of the next segment.
     #[inline]
-    fn child(&self, parent: u32, segment: &[u8]) -> u32 {
-        self.children.find(hash(parent, segment), |child| {
+    fn child(&self, parent: u32, path: &[u8], start: usize, end: usize) -> Option<(u32, usize)> {
+        let mut after = 0;
+        let child = self.children.find(hash(parent, &path[start..end]), |child| {
             let node = &self.nodes[child as usize];
-            node.parent == parent && self.is_literal(node, segment)
-        })
+            after = start + usize::from(node.literal_length);
+            node.parent == parent
+                && matches!(path.get(after), None | Some(b'/'))
+                && path.get(start..after).is_some_and(|text| self.is_literal(node, text))
+        });
+        (child != NONE).then_some((child, after))
     }
 
     #[inline]
-    fn is_literal(&self, node: &Node, segment: &[u8]) -> bool {
-        if usize::from(node.literal_length) != segment.len() {
-            return false;
-        }
-        match node.literal.get(..segment.len()) {
-            Some(literal) => literal == segment,
+    fn is_literal(&self, node: &Node, text: &[u8]) -> bool {
+        match node.literal.get(..text.len()) {
+            Some(literal) => literal == text,
             None => {
                 let [a, b, c, d, ..] = node.literal;
                 let start = u32::from_le_bytes([a, b, c, d]) as usize;
-                &self.long_literals[start..start + segment.len()] == segment
+                &self.literals[start..start + text.len()] == text
             }
         }
     }
@@ -213,19 +187,16 @@ impl Trie {
                 break;
             }
             let start = at + 1;
-            at = end_of_segment(path, start);
-            let segment = &path[start..at];
-            let literal = self.child(node, segment);
-            if here.capture == NONE || segment.is_empty() {
-                if literal == NONE {
-                    break;
-                }
-                node = literal;
+            let end = end_of_segment(path, start);
+            let literal = self.child(node, path, start, end);
+            if here.capture == NONE || start == end {
+                let Some(next) = literal else { break };
+                (node, at) = next;
             } else {
-                if literal != NONE {
-                    self.walk(literal, path, at, judge);
+                if let Some((child, after)) = literal {
+                    self.walk(child, path, after, judge);
                 }
-                node = here.capture;
+                (node, at) = (here.capture, end);
             }
         }
         for &(node, more) in passed[..depth].iter().rev() {
@@ -239,11 +210,12 @@ impl Trie {
         if node.here >= judge.bound() {
             return;
         }
-        self.judge_part(node.open, node.below, judge);
+        let lists = &node.lists;
+        self.judge_part(lists.open, lists.below, judge);
         if more {
-            self.judge_part(node.below, node.exact, judge);
+            self.judge_part(lists.below, lists.exact, judge);
         } else {
-            self.judge_part(node.exact, node.end, judge);
+            self.judge_part(lists.exact, lists.end, judge);
         }
     }
 
@@ -260,92 +232,74 @@ impl Trie {
         self.nodes.capacity() * size_of::<Node>()
             + self.entries.capacity() * size_of::<Entry>()
             + self.children.slots.capacity() * size_of::<(u32, u32)>()
-            + self.long_literals.capacity()
+            + self.literals.capacity()
     }
 }
 
-/// The trie with its children listed, to find patterns that share paths. For people, not for traffic.
-pub(super) struct Sharing<'a> {
-    trie: &'a Trie,
-    literal_children: FxHashMap<u32, Vec<u32>>,
+/// Whether a node only leads to one literal child, so that both can be one.
+fn leads_only_on(builder: &Builder, at: u32) -> bool {
+    let node = &builder.nodes[at as usize];
+    node.lists.is_empty() && node.capture == NONE && node.child_count == 1
 }
 
-impl<'a> Sharing<'a> {
-    pub(super) fn new(trie: &'a Trie) -> Self {
-        let mut literal_children: FxHashMap<u32, Vec<u32>> = FxHashMap::default();
-        for (child, node) in (0..).zip(&trie.nodes) {
-            if node.parent != NONE && trie.nodes[node.parent as usize].capture != child {
-                literal_children.entry(node.parent).or_default().push(child);
-            }
-        }
-        Self { trie, literal_children }
-    }
-
-    /// Calls `visit` with entries that stand where a pattern leads, until it says `false`.
-    ///
-    /// Looks at some dozens of nodes and no more. What lies under an open end is shown only if `deep`: at a root that this
-    /// pattern shares, it finds the pattern when it is its turn.
-    pub(super) fn visit(&self, root: u32, way: Way<'_>, visit: &mut impl FnMut(&Entry) -> bool) {
-        let mut nodes = 64;
-        self.walk(root, way, &mut nodes, visit);
-    }
-
-    fn walk(&self, at: u32, way: Way<'_>, nodes: &mut usize, visit: &mut impl FnMut(&Entry) -> bool) -> bool {
-        if *nodes == 0 {
-            return false;
-        }
-        *nodes -= 1;
-        let node = &self.trie.nodes[at as usize];
-        let (ended, end) = (way.segments.is_empty(), way.end);
-        let mut part = |start: u32, end: u32| self.trie.entries[start as usize..end as usize].iter().all(&mut *visit);
-        if !part(node.open, node.below)
-            || ((!ended || end != End::Exact) && !part(node.below, node.exact))
-            || (ended && matches!(end, End::Open | End::Exact) && !part(node.exact, node.end))
-        {
-            return false;
-        }
-        let literals = self.literal_children.get(&at).map_or(&[][..], Vec::as_slice);
-        let mut next = |child: u32, way: Way<'_>| child == NONE || self.walk(child, way, nodes, visit);
-        match way.segments {
-            [] if end == End::Exact => true,
-            [] if way.deep && end != End::ExactSlash => {
-                let anything = Way { end: End::Open, ..way };
-                next(node.capture, anything) && literals.iter().all(|child| next(*child, anything))
-            }
-            // A slash and the end may still follow.
-            [] => next(self.trie.child(at, b""), Way { end: End::Exact, ..way }),
-            [Segment::Literal(text), segments @ ..] => {
-                let way = Way { segments, ..way };
-                next(self.trie.child(at, text.as_bytes()), way) && next(node.capture, way)
-            }
-            [_, segments @ ..] => {
-                let way = Way { segments, ..way };
-                let mut filled = literals.iter().filter(|child| self.trie.nodes[**child as usize].literal_length > 0);
-                next(node.capture, way) && filled.all(|child| next(*child, way))
-            }
+fn fill_under(nodes: &mut [Node]) {
+    // Children stand after their parents, so one pass from the back suffices.
+    for at in (0..nodes.len()).rev() {
+        let (under, parent) = (nodes[at].under.min(nodes[at].here), nodes[at].parent);
+        nodes[at].under = under;
+        if let Some(parent) = nodes.get_mut(parent as usize) {
+            parent.under = parent.under.min(under);
         }
     }
 }
 
-/// The way that a pattern takes through the trie.
-#[derive(Clone, Copy)]
-pub(super) struct Way<'a> {
-    pub(super) segments: &'a [Segment],
-    pub(super) end: End,
-    pub(super) deep: bool,
+impl Node {
+    /// `last` is the builder's node whose entries and children this one has.
+    fn new(parent: u32, text: &[u8], builder: &Builder, last: u32, literals: &mut Vec<u8>) -> Self {
+        let mut literal = [0; INLINE];
+        match literal.get_mut(..text.len()) {
+            Some(place) => place.copy_from_slice(text),
+            None => {
+                literal[..4].copy_from_slice(&(literals.len() as u32).to_le_bytes());
+                literals.extend_from_slice(text);
+            }
+        }
+        let plain = &builder.nodes[last as usize];
+        let lists = plain.lists;
+        let entries = &builder.entries[lists.open as usize..lists.end as usize];
+        Self {
+            parent,
+            capture: NONE,
+            lists,
+            here: entries.iter().map(|entry| entry.rank).min().unwrap_or(NONE),
+            under: NONE,
+            literal_length: text.len() as u16,
+            has_children: plain.child != NONE || plain.capture != NONE,
+            literal,
+        }
+    }
 }
 
 /// Open addressing with linear probes; a slot is the upper half of the hash and the child.
 struct Children {
     slots: Vec<(u32, u32)>,
     mask: usize,
-    /// Every child with its whole hash, to grow by; emptied when the trie is complete.
-    built: Vec<(u64, u32)>,
+    used: usize,
 }
 
 impl Children {
-    fn new() -> Self {
-        Self { slots: vec![(0, NONE); 16], mask: 15, built: Vec::new() }
+    /// For so many children; a quarter of the slots stays free.
+    fn with_room(room: usize) -> Self {
+        let size = (room * 4 / 3 + 2).next_power_of_two();
+        Self { slots: vec![(0, NONE); size], mask: size - 1, used: 0 }
+    }
+
+    fn room(&self) -> usize {
+        self.slots.len() * 3 / 4
+    }
+
+    fn is_full(&self) -> bool {
+        self.used >= self.room()
     }
 
     #[inline]
@@ -361,30 +315,12 @@ impl Children {
     }
 
     fn insert(&mut self, hash: u64, child: u32) {
-        self.built.push((hash, child));
-        if self.built.len() * 2 > self.slots.len() {
-            self.grow();
-        } else {
-            self.place(hash, child);
-        }
-    }
-
-    fn place(&mut self, hash: u64, child: u32) {
         let mut at = hash as usize & self.mask;
         while self.slots[at].1 != NONE {
             at = (at + 1) & self.mask;
         }
         self.slots[at] = ((hash >> 32) as u32, child);
-    }
-
-    fn grow(&mut self) {
-        let size = self.slots.len() * 2;
-        self.slots = vec![(0, NONE); size];
-        self.mask = size - 1;
-        for at in 0..self.built.len() {
-            let (hash, child) = self.built[at];
-            self.place(hash, child);
-        }
+        self.used += 1;
     }
 }
 
