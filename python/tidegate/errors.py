@@ -2,12 +2,17 @@
 
 TidegateError
 ├── ConfigError        the document has problems: all of them, with their places
+├── CompileError       the engine found problems in a plan; becomes a ConfigError once they have places
 ├── PlanError          the engine refused a plan; a mistake of ours, not of the document
+├── ListenError        an address cannot be listened on
+├── ClientGone         raised in a handler: nobody wants its answer any more
 └── UsageError         a command or a call was used wrongly
 """
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -30,8 +35,39 @@ class ConfigError(TidegateError):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
+class CompileError(TidegateError):
+    """The engine found problems in a plan: path in the plan, code and message of each."""
+
+    def __init__(self, found: list[tuple[str, str, str]]) -> None:
+        self.found = found
+        super().__init__("\n".join(f"{path}: {message}  [{code}]" for path, code, message in found))
+
+
 class PlanError(TidegateError):
     """The engine cannot decode a plan that we made: the two sides have drifted apart."""
+
+
+class ListenError(TidegateError):
+    """An address cannot be listened on; `str()` is one line with a hint below it."""
+
+    def __init__(self, listener: str, address: str, number: int, reason: str) -> None:
+        self.listener = listener
+        self.address = address
+        self.errno = number
+        plain = os.strerror(number).lower() if number else reason
+        hint = _LISTEN_HINTS.get(number)
+        super().__init__(f"cannot listen on {address}: {plain}" + (f"\n  hint: {hint}" if hint else ""))
+
+
+_LISTEN_HINTS = {
+    errno.EADDRINUSE: "another process has this port: stop it, or choose another `address` under `listeners`",
+    errno.EACCES: "ports below 1024 need a privilege (CAP_NET_BIND_SERVICE): choose a higher one",
+    errno.EADDRNOTAVAIL: "this machine has no such address: `0.0.0.0` stands for all it has",
+}
+
+
+class ClientGone(TidegateError):  # noqa: N818
+    """Nobody wants a handler's answer any more: the client left, or the route's time was over."""
 
 
 class UsageError(TidegateError):

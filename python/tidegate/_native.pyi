@@ -1,0 +1,113 @@
+"""The engine, as Python sees it. Nothing here is public: `tidegate.serve` and `tidegate.extend` are."""
+
+from collections.abc import Sequence
+
+__version__: str
+
+def compile_plan(plan: bytes) -> list[tuple[str, str, str]]:
+    """Compiles a plan and serves nothing; path in the plan, code and message of everything that is wrong with it.
+
+    Raises `PlanError` when it cannot even be decoded.
+    """
+
+class Engine:
+    """A running engine. Every call may come from any thread; those that wait do so without the interpreter's lock."""
+
+    def __init__(
+        self, plan: bytes, *, workers: int, bridge: Bridge | None = None, handlers: Sequence[int] = ()
+    ) -> None:
+        """Starts; raises `CompileError` or `ListenError`.
+
+        `handlers` gives each handler number of the plan the number it has in this process.
+        """
+    def reload(self, plan: bytes, handlers: Sequence[int] = ()) -> None:
+        """Builds everything anew and swaps it as one; an error means that nothing has changed."""
+    def listeners(self) -> list[tuple[str, str, bool, tuple[str, int] | None]]:
+        """Name, address as the plan has it, whether it speaks TLS, and the bound host and port (UNIX sockets: none)."""
+    def drain(self, timeout_ms: int) -> bool:
+        """Stops accepting and waits for what is open; true when all of it finished in time."""
+    def stop(self) -> None:
+        """Ends everything at once and waits for the threads."""
+    def metrics(self) -> str:
+        """What was counted, as Prometheus text."""
+    def advance(self, milliseconds: int) -> None:
+        """Moves the clock forward and rings what is due; for tests."""
+
+class Bridge:
+    """The queue of handler jobs: coroutines for one event loop, plain functions for threads."""
+
+    def __init__(self, limit: int) -> None:
+        """`limit`: jobs that may wait for the loop, and as many for the threads."""
+    def fileno(self) -> int:
+        """Readable when the loop sleeps and something waits for it."""
+    def set_blocking(self, handler: int) -> None:
+        """Says that a handler is a plain function, which runs on a thread."""
+    def drain(self, most: int, woken: bool) -> tuple[list[Job], list[tuple[int, int]]]:
+        """Jobs, and events as kind and job number: 0 readable, 1 writable, 2 gone.
+
+        Who got something must call again before sleeping. `woken`: `fileno()` was readable.
+        """
+    def take_blocking(self) -> Job | None:
+        """Waits for a job of a plain function; `None` once the queue is closed."""
+    def close(self) -> None:
+        """Lets every waiting thread go."""
+
+class Job:
+    """One request on its way through a handler."""
+
+    @property
+    def number(self) -> int:
+        """Unique in the process."""
+    @property
+    def handler(self) -> int:
+        """The handler's number in this process."""
+    @property
+    def method(self) -> str: ...
+    @property
+    def path(self) -> str:
+        """The normal form."""
+    @property
+    def query(self) -> str:
+        """As sent, without the `?`."""
+    @property
+    def authority(self) -> str: ...
+    @property
+    def scheme(self) -> str: ...
+    @property
+    def version(self) -> str: ...
+    @property
+    def client(self) -> str:
+        """The client's IP address."""
+    @property
+    def request_id(self) -> str: ...
+    @property
+    def route(self) -> str: ...
+    @property
+    def gone(self) -> bool:
+        """Nobody wants the answer any more."""
+    def params(self) -> dict[str, str]:
+        """What the route captured from the path, decoded."""
+    def header(self, name: str) -> str | None:
+        """The first value of a header."""
+    def headers(self) -> list[tuple[str, str]]:
+        """Every header in order, names in lower case."""
+    def take_body(self) -> bytes | None:
+        """The whole body when all of it is there."""
+    def read(self) -> bytes | None:
+        """The next piece of the body, empty at the end; `None`: nothing yet, event 0 follows. Raises `ClientGone`."""
+    def read_blocking(self) -> bytes:
+        """The next piece of the body, empty at the end; waits for it. Raises `ClientGone`."""
+    def answer(
+        self, status: int, content_type: str | None, fields: Sequence[tuple[str, str]] | None, body: bytes
+    ) -> bool:
+        """Answers as a whole; false when nobody wants it. Raises `ValueError` for what must not be sent."""
+    def start(self, status: int, content_type: str | None, fields: Sequence[tuple[str, str]] | None) -> bool:
+        """Begins a streamed answer."""
+    def send(self, chunk: bytes) -> bool:
+        """Sends a piece; false: wait for event 1 before the next. Raises `ClientGone`."""
+    def send_blocking(self, chunk: bytes) -> bool:
+        """Sends a piece and waits until there is room for the next. Raises `ClientGone`."""
+    def end(self) -> None:
+        """Ends a streamed answer."""
+    def fail(self, detail: str) -> None:
+        """Answers 500, or cuts a streamed answer off. `detail` is for the log."""

@@ -1,0 +1,63 @@
+"""What the admin listener shows."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from tidegate.config import redacted
+from tidegate.extend.request import Request
+from tidegate.extend.response import Response
+
+if TYPE_CHECKING:
+    from tidegate.serve.server import Server
+
+PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
+
+Page = Callable[[Request], Awaitable[Any]]
+
+
+class Pages:
+    """The pages about one server."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def by_path(self) -> dict[str, Page]:
+        """Every page by its path."""
+        return {
+            "/": self.index,
+            "/livez": self.livez,
+            "/readyz": self.readyz,
+            "/metrics": self.metrics,
+            "/config": self.config,
+        }
+
+    async def index(self, _: Request) -> Response:
+        """Which pages there are, and what they show."""
+        lines = [
+            f"{path:10} {(page.__doc__ or '').splitlines()[0]}" for path, page in self.by_path().items() if path != "/"
+        ]
+        return Response(200, "tidegate\n\n" + "\n".join(lines) + "\n")
+
+    async def livez(self, _: Request) -> Response:
+        """200 while the process can answer."""
+        return Response(200, "live\n")
+
+    async def readyz(self, _: Request) -> Response:
+        """200 while traffic is welcome: the whole document is applied, and the gateway is not draining."""
+        if self._server.draining:
+            return Response(503, {"ready": False, "reason": "draining"})
+        state: dict[str, Any] = {"ready": True, "listeners": self._server.urls()}
+        if self._server.refused is not None:
+            # The document that runs is whole; taking every gateway out of service for a bad edit would help nobody.
+            state["reload_refused"] = self._server.refused.splitlines()
+        return Response(200, state)
+
+    async def metrics(self, _: Request) -> Response:
+        """What was counted, as Prometheus text."""
+        return Response(200, self._server.metrics(), {"content-type": PROMETHEUS})
+
+    async def config(self, _: Request) -> Response:
+        """The running document, without its secrets."""
+        return Response(200, redacted(self._server.loaded.written()))

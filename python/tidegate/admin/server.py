@@ -1,0 +1,52 @@
+"""The admin listener: a small gateway of its own, whose handlers show another.
+
+It has its own worker, its own loop and its own thread, so that neither busy workers nor busy handlers stop it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tidegate.admin.pages import Pages
+from tidegate.config import Gateway, Listener, Route
+from tidegate.extend.runner import Runner
+from tidegate.serve.loop_thread import LoopThread
+
+if TYPE_CHECKING:
+    from tidegate.serve.server import Server
+
+
+class AdminServer:
+    """Serves the admin pages of `server` until it is stopped."""
+
+    def __init__(self, address: str, server: Server) -> None:
+        from tidegate.serve.server import Server
+
+        pages = Pages(server)
+        routes = [
+            Route(name=path.strip("/") or "index", paths=[f"={path}"], methods=["GET"], handler=page)
+            for path, page in pages.by_path().items()
+        ]
+        gateway = Gateway(listeners=[Listener(address=address)], routes=routes, access_log="off", admin=None)
+        self._thread = LoopThread("tidegate-admin")
+        self._runner = Runner()
+        try:
+            self._thread.call(lambda: self._runner.attach(self._thread.loop))
+            self._server = Server(gateway.load(), self._runner, workers=1)
+        except BaseException:
+            self._close_loop()
+            raise
+
+    @property
+    def url(self) -> str:
+        """Where it listens, as a client would write it."""
+        return next(iter(self._server.urls().values()))
+
+    def stop(self) -> None:
+        """Ends it at once."""
+        self._server.stop()
+        self._close_loop()
+
+    def _close_loop(self) -> None:
+        self._thread.call(self._runner.detach)
+        self._thread.stop()

@@ -1,0 +1,11 @@
+"""User code in the path: handlers.
+
+request    what a handler is given            response   what it may return
+handlers   the functions that routes name     runner     where and how they run
+answer     what they returned, as an answer   multi      fields that may come more than once
+"""
+
+from tidegate.extend.request import Request
+from tidegate.extend.response import Response
+
+__all__ = ["Request", "Response"]

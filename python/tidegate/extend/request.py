@@ -1,0 +1,189 @@
+"""The request as a handler sees it: nothing of it is converted before it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+from pydantic_core import from_json
+
+from tidegate.extend.multi import Headers, Multi
+
+if TYPE_CHECKING:
+    from tidegate._native import Job
+    from tidegate.extend.runner import Runner
+
+
+class Request:
+    """One request, given to a handler.
+
+    A coroutine reads the body with `await request.body()` and its like; a plain function, which runs on a thread, with
+    `request.read()`. Both give `ClientGone` once the client has left.
+    """
+
+    __slots__ = ("_body", "_headers", "_job", "_params", "_query", "_runner")
+    _headers: Headers
+    _params: dict[str, str]
+    _query: Multi
+
+    def __init__(self, job: Job, runner: Runner) -> None:
+        self._job = job
+        self._runner = runner
+        self._body: bytes | None = None
+
+    # ---- the head
+
+    @property
+    def method(self) -> str:
+        """The method in upper case: `GET`."""
+        return self._job.method
+
+    @property
+    def path(self) -> str:
+        """The path in its normal form, still percent-encoded where it must be."""
+        return self._job.path
+
+    @property
+    def params(self) -> dict[str, str]:
+        """What the route's path captured, decoded: `{"order_id": "7"}` for `/orders/{order_id}`."""
+        try:
+            return self._params
+        except AttributeError:
+            self._params = self._job.params()
+            return self._params
+
+    @property
+    def query_string(self) -> str:
+        """The query as it was sent, without the `?`."""
+        return self._job.query
+
+    @property
+    def query(self) -> Multi:
+        """The query's parameters, decoded."""
+        try:
+            return self._query
+        except AttributeError:
+            self._query = Multi(parse_qsl(self._job.query, keep_blank_values=True))
+            return self._query
+
+    @property
+    def headers(self) -> Headers:
+        """The header fields; bytes beyond ASCII come as Latin-1."""
+        try:
+            return self._headers
+        except AttributeError:
+            self._headers = Headers(self._job.headers())
+            return self._headers
+
+    def header(self, name: str, default: str | None = None) -> str | None:
+        """The first value of one header; cheaper than `headers` when only a few are wanted."""
+        value = self._job.header(name)
+        return default if value is None else value
+
+    @property
+    def cookies(self) -> dict[str, str]:
+        """The cookies; the first of a name that comes twice, as browsers send the most specific first (RFC 6265)."""
+        cookies: dict[str, str] = {}
+        for line in self.headers.get_all("cookie"):
+            for pair in line.split(";"):
+                name, separator, value = pair.strip().partition("=")
+                if separator:
+                    cookies.setdefault(name, value.strip('"'))
+        return cookies
+
+    @property
+    def host(self) -> str:
+        """The host the client asked for, with its port if it named one."""
+        return self._job.authority
+
+    @property
+    def scheme(self) -> str:
+        """`http` or `https`."""
+        return self._job.scheme
+
+    @property
+    def url(self) -> str:
+        """The address the client asked for."""
+        query = self._job.query
+        return f"{self._job.scheme}://{self._job.authority}{self._job.path}" + (f"?{query}" if query else "")
+
+    @property
+    def http_version(self) -> str:
+        """`1.0`, `1.1` or `2`."""
+        return self._job.version
+
+    @property
+    def client(self) -> str:
+        """The client's IP address: the peer, or what a trusted proxy says."""
+        return self._job.client
+
+    @property
+    def id(self) -> str:
+        """The id that log, answer and services carry; empty when the policy `request_id` is off."""
+        return self._job.request_id
+
+    @property
+    def route(self) -> str:
+        """The name of the route."""
+        return self._job.route
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method} {self.path}>"
+
+    # ---- the body, for coroutines
+
+    async def body(self) -> bytes:
+        """The whole body, up to the route's `max_body`; asked again it gives the same."""
+        if self._body is None:
+            self._body = self._job.take_body()
+            if self._body is None:
+                self._body = b"".join([piece async for piece in self._pieces()])
+        return self._body
+
+    async def text(self) -> str:
+        """The whole body as UTF-8 text."""
+        return (await self.body()).decode()
+
+    async def json(self) -> Any:
+        """The whole body as JSON; `ValueError` when it is none."""
+        return from_json(await self.body())
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        """The body in pieces as they come; the client is held back while nobody takes them."""
+        if self._body is not None:
+            if self._body:
+                yield self._body
+            return
+        async for piece in self._pieces():
+            yield piece
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        while True:
+            piece = self._job.read()
+            if piece is None:
+                await self._runner.readable(self._job)
+            elif piece:
+                yield piece
+            else:
+                return
+
+    # ---- the body, for plain functions
+
+    def read(self) -> bytes:
+        """The whole body, for plain functions: waits for it, which a coroutine must not."""
+        if self._body is None:
+            self._body = self._job.take_body()
+            if self._body is None:
+                self._body = b"".join(self.iterate())
+        return self._body
+
+    def read_json(self) -> Any:
+        """The whole body as JSON, for plain functions."""
+        return from_json(self.read())
+
+    def iterate(self) -> Iterator[bytes]:
+        """The body in pieces as they come, for plain functions."""
+        self._runner.must_not_be_the_loop("read a body that has not come yet", "`await request.body()`")
+        while piece := self._job.read_blocking():
+            yield piece

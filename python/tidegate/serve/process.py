@@ -1,0 +1,165 @@
+"""The process around a gateway: start, signals, reload, drain, stop."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Literal
+
+from tidegate.admin import AdminServer
+from tidegate.config import Loaded
+from tidegate.errors import ConfigError, ListenError, TidegateError
+from tidegate.extend.runner import Runner
+from tidegate.serve.banner import banner
+from tidegate.serve.log import log_to_stderr
+from tidegate.serve.loop_thread import LoopThread
+from tidegate.serve.server import Server
+from tidegate.serve.source import Documents, Source
+from tidegate.serve.watch import Watcher
+
+LOG = logging.getLogger("tidegate.serve")
+
+APP_NICE = 5
+"""Lowers the app loop's priority: Python that spins then leaves the processor to the workers."""
+
+Order = Literal["reload", "changed", "stop", "drained"]
+
+
+def run(source: Source, *, watch: bool = False, workers: int | None = None) -> int:
+    """Runs until SIGTERM or SIGINT; returns the exit code of the process.
+
+    SIGHUP reads the document again; so does every change of its files with `watch`. The first SIGTERM or SIGINT drains,
+    the second stops at once.
+    """
+    log_to_stderr()
+    try:
+        process = Process(source, workers)
+    except TidegateError as error:
+        print(_report(error), file=sys.stderr)
+        return 1
+    try:
+        return process.run(watch=watch)
+    finally:
+        process.close()
+
+
+def _report(error: TidegateError) -> str:
+    if isinstance(error, ConfigError):
+        count = len(error.problems)
+        return f"{error}\n{count} problem{'' if count == 1 else 's'}; nothing was started"
+    return str(error)
+
+
+class Process:
+    """A gateway, its app loop and its admin listener, with the orders that signals and the watcher give."""
+
+    def __init__(self, source: Source, workers: int | None = None) -> None:
+        started = time.perf_counter()
+        self._orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
+        self._documents = Documents(source)
+        loaded = self._documents.load()
+        self._app = LoopThread("tidegate-app", nice=APP_NICE)
+        self._runner = Runner()
+        self._admin: AdminServer | None = None
+        self._watcher: Watcher | None = None
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._app.stop)
+            self._app.call(lambda: self._runner.attach(self._app.loop))
+            undo.callback(self._app.call, self._runner.detach)
+            self.server = Server(loaded, self._runner, workers)
+            undo.callback(self.server.stop)
+            self._start_admin(loaded)
+            undo.pop_all()
+        print(banner(self.server, self._admin, time.perf_counter() - started), file=sys.stderr, flush=True)
+
+    def run(self, *, watch: bool) -> int:
+        """Carries out orders until one of them ends the process."""
+        with self._signals():
+            if watch:
+                self._watch()
+            while True:
+                match self._orders.get():
+                    case "reload":
+                        self._reload("SIGHUP")
+                    case "changed":
+                        self._reload("files changed")
+                    case "stop" if self.server.draining:
+                        LOG.info("stopping at once")
+                        return 0
+                    case "stop":
+                        self._drain()
+                    case "drained":
+                        return 0
+
+    def close(self) -> None:
+        """Ends everything that still runs."""
+        if self._watcher is not None:
+            self._watcher.close()
+        self.server.stop()
+        if self._admin is not None:
+            self._admin.stop()
+        # A handler that spins may never let the loop go; its thread is a daemon and ends with the process.
+        self._app.loop.call_soon_threadsafe(self._runner.detach)
+        self._app.stop()
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        orders: dict[int, Order] = {signal.SIGHUP: "reload", signal.SIGTERM: "stop", signal.SIGINT: "stop"}
+        before = {number: signal.getsignal(number) for number in orders}
+        for number, order in orders.items():
+            # SimpleQueue.put is reentrant, so it may be called from a signal handler.
+            signal.signal(number, lambda *_, order=order: self._orders.put(order))
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _start_admin(self, loaded: Loaded) -> None:
+        if loaded.admin is not None:
+            self._admin = AdminServer(loaded.admin, self.server)
+
+    def _watch(self) -> None:
+        watcher = self._watcher = Watcher()
+        watcher.watch(self.server.loaded.files, self._documents.folders())
+
+        def work() -> None:
+            while watcher.wait():
+                self._orders.put("changed")
+
+        threading.Thread(target=work, name="tidegate-watch", daemon=True).start()
+
+    def _reload(self, why: str) -> None:
+        started = time.perf_counter()
+        try:
+            loaded = self._documents.load()
+            self.server.reload(loaded)
+        except (ConfigError, ListenError) as error:
+            self.server.refused = str(error)
+            LOG.error("reload refused reason=%s\n%s\nthe running configuration was not changed", _value(why), error)
+            return
+        if self._watcher is not None:
+            self._watcher.watch(loaded.files, self._documents.folders())
+        LOG.info("reloaded reason=%s after_ms=%.1f", _value(why), (time.perf_counter() - started) * 1000)
+
+    def _drain(self) -> None:
+        LOG.info("draining timeout_ms=%d pid=%d", self.server.loaded.drain_timeout_ms, os.getpid())
+
+        def work() -> None:
+            if not self.server.drain():
+                LOG.warning("drain timed out; what was still open is cut off")
+            self._orders.put("drained")
+
+        self.server.draining = True
+        threading.Thread(target=work, name="tidegate-drain", daemon=True).start()
+
+
+def _value(text: str) -> str:
+    return f'"{text}"' if " " in text else text

@@ -1,0 +1,96 @@
+"""One running document: the engine, and the handlers beside it."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+from tidegate._native import Engine
+from tidegate.config import Loaded, Problem
+from tidegate.errors import CompileError, ConfigError
+from tidegate.extend.runner import Runner
+
+
+class Server:
+    """Starts, reloads, drains and stops; callable from any thread. Calls that wait block their caller.
+
+    The runner belongs to the caller, who decides which loop its coroutines run on.
+    """
+
+    def __init__(self, loaded: Loaded, runner: Runner, workers: int | None = None) -> None:
+        """Starts; raises `ConfigError` or `ListenError` and leaves nothing behind when it cannot."""
+        self.runner = runner
+        self.loaded = loaded
+        self.draining = False
+        self.refused: str | None = None
+        """Why the last reload was refused; `None` while the running document is the last one given."""
+        self._changing = threading.Lock()
+        self._stopped = False
+        numbers = runner.handlers.numbers(loaded.handlers)
+        count = workers or loaded.workers or _processors()
+        try:
+            self._engine = Engine(loaded.plan, workers=count, bridge=runner.bridge, handlers=numbers)
+        except CompileError as error:
+            raise ConfigError(_problems(loaded, error)) from None
+        self.workers = count
+
+    def reload(self, loaded: Loaded) -> None:
+        """Puts another document in place of the running one.
+
+        Raises `ConfigError` or `ListenError` when it cannot, and then has changed nothing.
+        """
+        with self._changing:
+            try:
+                self._engine.reload(loaded.plan, self.runner.handlers.numbers(loaded.handlers))
+            except CompileError as error:
+                raise ConfigError(_problems(loaded, error)) from None
+            self.loaded = loaded
+            self.refused = None
+
+    def addresses(self) -> dict[str, tuple[str, int] | None]:
+        """Host and port of each listener, by name; `None` for UNIX sockets."""
+        return {name: bound for name, _, _, bound in self._engine.listeners()}
+
+    def urls(self) -> dict[str, str]:
+        """Each listener as a client would write it, by name."""
+        return {name: _url(address, tls, bound) for name, address, tls, bound in self._engine.listeners()}
+
+    def metrics(self) -> str:
+        """What was counted, as Prometheus text."""
+        return self._engine.metrics()
+
+    def drain(self, timeout_ms: int | None = None) -> bool:
+        """Stops accepting and waits for what is open, by default as long as the document says.
+
+        True when all of it finished in time.
+        """
+        self.draining = True
+        return self._engine.drain(self.loaded.drain_timeout_ms if timeout_ms is None else timeout_ms)
+
+    def stop(self) -> None:
+        """Ends everything at once; may be called again."""
+        self._stopped, stopped = True, self._stopped
+        if not stopped:
+            self._engine.stop()
+
+    def advance(self, seconds: float) -> None:
+        """Moves the engine's clock forward; for tests."""
+        self._engine.advance(round(seconds * 1000))
+
+
+def _url(address: str, tls: bool, bound: tuple[str, int] | None) -> str:
+    if bound is None:
+        return f"http+{address}"
+    host, port = bound
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _problems(loaded: Loaded, error: CompileError) -> list[Problem]:
+    return loaded.problems(error.found)
+
+
+def _processors() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

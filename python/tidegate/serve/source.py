@@ -1,0 +1,66 @@
+"""What a gateway is made from: a file, a folder, or a `Gateway` in Python."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from pydantic_core import from_json, to_json
+
+from tidegate.config import Gateway, Listener, Loaded, Loader
+
+Source: TypeAlias = Gateway | str | Path
+
+ANY_PORT = "127.0.0.1:0"
+
+
+class Documents:
+    """Loads one source again and again, and only what has changed of it."""
+
+    def __init__(self, source: Source, *, any_port: bool = False) -> None:
+        """`any_port`: a document without listeners gets a port from the system; without `admin` it has none."""
+        self.source = source if isinstance(source, Gateway) else Path(source)
+        self._any_port = any_port
+        self._loader = Loader()
+
+    def load(self) -> Loaded:
+        """Loads; raises `ConfigError` with every problem."""
+        source = self.source
+        if isinstance(source, Gateway):
+            return (_with_any_port(source) if self._any_port else source).load()
+        find_modules_in(source)
+        loaded = self._loader.load(source)
+        return _loaded_with_any_port(loaded) if self._any_port else loaded
+
+    def folders(self) -> list[Path]:
+        """Folders in which a new file belongs to the document."""
+        return [self.source] if isinstance(self.source, Path) and self.source.is_dir() else []
+
+
+def find_modules_in(path: Path) -> None:
+    """Lets `handler: module:function` find modules that lie beside the document."""
+    folder = str(path.absolute() if path.is_dir() else path.absolute().parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+
+
+def _with_any_port(gateway: Gateway) -> Gateway:
+    update: dict[str, Any] = {}
+    if "listeners" not in gateway.model_fields_set:
+        update["listeners"] = [Listener(address=ANY_PORT)]
+    if "admin" not in gateway.model_fields_set:
+        update["admin"] = None
+    return gateway.model_copy(update=update)
+
+
+def _loaded_with_any_port(loaded: Loaded) -> Loaded:
+    written = loaded.written()
+    if "admin" not in written:
+        loaded = dataclasses.replace(loaded, admin=None)
+    if "listeners" not in written:
+        plan = from_json(loaded.plan)
+        plan["listeners"][0]["address"] = ANY_PORT
+        loaded = dataclasses.replace(loaded, plan=to_json(plan))
+    return loaded

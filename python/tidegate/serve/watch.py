@@ -1,0 +1,155 @@
+"""Tells at once when one of a set of files has changed.
+
+Folders are watched, not files: editors save by renaming, Kubernetes swaps a link beside the file. What an event means
+is then read off the files themselves, so a write that changes nothing is no change.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from tidegate.config.document import SUFFIXES
+
+SETTLE = 0.003
+"""Seconds without another event before a change is told: a save is several events."""
+SETTLE_AT_MOST = 0.05
+POLL = 0.5
+"""Seconds between two looks where the system has no inotify."""
+
+_ATTRIB, _CLOSE_WRITE, _MOVED_FROM, _MOVED_TO, _CREATE, _DELETE = 0x4, 0x8, 0x40, 0x80, 0x100, 0x200
+_MASK = _ATTRIB | _CLOSE_WRITE | _MOVED_FROM | _MOVED_TO | _CREATE | _DELETE
+_ONLYDIR = 0x0100_0000
+
+Signature = dict[Path, tuple[int, int, int] | None]
+
+
+class Watcher:
+    """Watches the files of a document; `wait` blocks until one has changed, and `close` ends a wait."""
+
+    def __init__(self) -> None:
+        self._files: tuple[Path, ...] = ()
+        self._folders: tuple[Path, ...] = ()
+        self._signature: Signature = {}
+        self._stopped, self._stop = os.pipe()
+        self._inotify = _Inotify() if sys.platform == "linux" else None
+
+    def watch(self, files: Iterable[Path], folders: Iterable[Path] = ()) -> None:
+        """Watches these from now on. In `folders` new documents count as a change too."""
+        self._files, self._folders = tuple(files), tuple(folders)
+        if self._inotify is not None:
+            self._inotify.watch(_places(self._files, self._folders))
+        self._signature = _signature(self._files, self._folders)
+
+    def wait(self) -> bool:
+        """True after a change, false once the watcher is closed."""
+        while self._event():
+            self._settle()
+            signature = _signature(self._files, self._folders)
+            if signature != self._signature:
+                self._signature = signature
+                return True
+        return False
+
+    def close(self) -> None:
+        """Ends a wait, from any thread."""
+        os.write(self._stop, b".")
+
+    def _event(self) -> bool:
+        watched = [self._stopped] if self._inotify is None else [self._stopped, self._inotify.descriptor]
+        ready, _, _ = select.select(watched, [], [], POLL if self._inotify is None else None)
+        if self._stopped in ready:
+            return False
+        if self._inotify is not None:
+            self._inotify.read()
+        return True
+
+    def _settle(self) -> None:
+        """Waits until a burst of events is over."""
+        if self._inotify is None:
+            return
+        until = time.monotonic() + SETTLE_AT_MOST
+        while time.monotonic() < until and select.select([self._inotify.descriptor], [], [], SETTLE)[0]:
+            self._inotify.read()
+
+
+class _Inotify:
+    """The few calls of inotify(7) that are needed."""
+
+    def __init__(self) -> None:
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self.descriptor: int = self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        if self.descriptor < 0:
+            raise OSError(ctypes.get_errno(), "inotify_init1 failed")
+        self._watched: dict[Path, int] = {}
+
+    def watch(self, folders: set[Path]) -> None:
+        """Watches exactly these folders; those that are not there are left out."""
+        for folder in self._watched.keys() - folders:
+            self._libc.inotify_rm_watch(self.descriptor, self._watched.pop(folder))
+        # Adding one again is harmless, and finds a folder that was replaced by another of its name.
+        for folder in folders:
+            number = self._libc.inotify_add_watch(self.descriptor, os.fsencode(folder), _MASK | _ONLYDIR)
+            if number >= 0:
+                self._watched[folder] = number
+
+    def read(self) -> None:
+        """Takes what events there are."""
+        try:
+            while os.read(self.descriptor, 1 << 16):
+                pass
+        except BlockingIOError:
+            pass
+
+
+def _places(files: tuple[Path, ...], folders: tuple[Path, ...]) -> set[Path]:
+    """The folders whose events can mean a change, those behind links included."""
+    places = {folder.absolute() for folder in folders}
+    for file in files:
+        path = file.absolute()
+        places.add(path.parent)
+        if (real := Path(os.path.realpath(path))) != path:
+            places.add(real.parent)
+            # A link along the way (`..data` of a Kubernetes volume) may be swapped as a whole.
+            places |= {parent.parent for parent in path.parents if parent.is_symlink()}
+            places |= _linked(path)
+    return places
+
+
+def _linked(path: Path) -> set[Path]:
+    """The folders of the links that `path` goes through, one after another."""
+    folders: set[Path] = set()
+    for _ in range(40):  # as many as the system follows
+        if not path.is_symlink():
+            break
+        target = path.parent / os.readlink(path)
+        folders |= {parent.parent for parent in (target, *target.parents) if parent.is_symlink()}
+        folders.add(target.parent)
+        path = target
+    return folders
+
+
+def _signature(files: tuple[Path, ...], folders: tuple[Path, ...]) -> Signature:
+    signature: Signature = {file: _stat(file) for file in files}
+    for folder in folders:
+        try:
+            for entry in os.scandir(folder):
+                if entry.name.endswith(tuple(SUFFIXES)) and not entry.name.startswith("."):
+                    path = folder / entry.name
+                    signature.setdefault(path, _stat(path))
+        except OSError:
+            signature[folder] = None
+    return signature
+
+
+def _stat(path: Path) -> tuple[int, int, int] | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
