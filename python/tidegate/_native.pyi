@@ -28,8 +28,8 @@ class Engine:
         """Stops accepting and waits for what is open; true when all of it finished in time."""
     def stop(self) -> None:
         """Ends everything at once and waits for the threads."""
-    def metrics(self) -> str:
-        """What was counted, as Prometheus text."""
+    def metrics(self, accept: str = "") -> tuple[str, str]:
+        """What was counted, as content type and text, in the form that suits an `Accept` header."""
     def advance(self, milliseconds: int) -> None:
         """Moves the clock forward and rings what is due; for tests."""
 

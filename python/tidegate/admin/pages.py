@@ -12,8 +12,6 @@ from tidegate.extend.response import Response
 if TYPE_CHECKING:
     from tidegate.serve.server import Server
 
-PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
-
 Page = Callable[[Request], Awaitable[Any]]
 
 
@@ -54,9 +52,10 @@ class Pages:
             state["reload_refused"] = self._server.refused.splitlines()
         return Response(200, state)
 
-    async def metrics(self, _: Request) -> Response:
+    async def metrics(self, request: Request) -> Response:
         """What was counted, as Prometheus text."""
-        return Response(200, self._server.metrics(), {"content-type": PROMETHEUS})
+        content_type, text = self._server.metrics(request.header("accept") or "")
+        return Response(200, text, {"content-type": content_type})
 
     async def config(self, _: Request) -> Response:
         """The running document, without its secrets."""

@@ -56,7 +56,7 @@ class Running:
 
     def metrics(self) -> str:
         """What was counted, as Prometheus text."""
-        return self._server.metrics()
+        return self._server.metrics()[1]
 
     async def drain(self, seconds: float | None = None) -> bool:
         """Stops accepting and waits for what is open; true when all of it finished."""

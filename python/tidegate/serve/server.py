@@ -55,9 +55,9 @@ class Server:
         """Each listener as a client would write it, by name."""
         return {name: _url(address, tls, bound) for name, address, tls, bound in self._engine.listeners()}
 
-    def metrics(self) -> str:
-        """What was counted, as Prometheus text."""
-        return self._engine.metrics()
+    def metrics(self, accept: str = "") -> tuple[str, str]:
+        """What was counted, as content type and Prometheus text, in the form that suits an `Accept` header."""
+        return self._engine.metrics(accept)
 
     def drain(self, timeout_ms: int | None = None) -> bool:
         """Stops accepting and waits for what is open, by default as long as the document says.
