@@ -10,6 +10,12 @@ def compile_plan(plan: bytes) -> list[tuple[str, str, str]]:
     Raises `PlanError` when it cannot even be decoded.
     """
 
+def explain(plan: bytes, method: str, url: str, headers: Sequence[tuple[str, str]], client: str) -> str:
+    """What would happen to one request, as JSON; `ValueError` for what is no request."""
+
+def route_table(plan: bytes) -> str:
+    """The routes in the order of precedence, as JSON."""
+
 class Engine:
     """A running engine. Every call may come from any thread; those that wait do so without the interpreter's lock."""
 
