@@ -171,8 +171,12 @@ impl Shared {
         loop {
             let stopping = self.wait();
             self.wall.refresh();
-            self.drain(&mut lock(&self.sink));
+            let mut sink = lock(&self.sink);
+            self.drain(&mut sink);
             if stopping {
+                // Closed, so that whoever reads from a pipe sees its end.
+                self.on.store(false, Ordering::Relaxed);
+                sink.destination = Destination::Nowhere;
                 *lock(&self.state) = State::Stopped;
                 self.changed.notify_all();
                 return;

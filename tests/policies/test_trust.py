@@ -1,0 +1,77 @@
+"""Who is believed about the client."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.echo import Start, ask
+
+FORWARDING = [
+    "X-Forwarded-For",
+    "x-forwarded-proto",
+    "X-FORWARDED-HOST",
+    "X-Forwarded-Port",
+    "X-Forwarded-Prefix",
+    "X-Forwarded",
+    "Forwarded",
+    "X-Real-IP",
+]
+ALIASES = ["X_Forwarded_For", "x.forwarded.for", "X-Forwarded_Proto", "X_FORWARDED_HOST", "X_Real_Ip", "X_Request_Id"]
+
+
+@pytest.mark.parametrize("name", FORWARDING + ALIASES)
+def test_nobody_may_say_where_a_request_came_from(start: Start, name: str) -> None:
+    gateway = start({"forwarded": "off"})
+    got = ask(gateway, headers=[(name, "6.6.6.6"), (name, "7.7.7.7")]).echo
+    assert got.names() == ["host"]
+
+
+@pytest.mark.parametrize("name", FORWARDING)
+def test_a_trusted_proxy_may(start: Start, name: str) -> None:
+    gateway = start({"forwarded": "off"}, trusted_proxies=["127.0.0.0/8"])
+    got = ask(gateway, headers=[(name, "6.6.6.6"), (name, "7.7.7.7")]).echo
+    assert got.all(name) == ["6.6.6.6", "7.7.7.7"]
+
+
+@pytest.mark.parametrize("name", ALIASES)
+def test_not_even_a_trusted_proxy_may_use_an_alias(start: Start, name: str) -> None:
+    gateway = start({"forwarded": "off"}, trusted_proxies=["127.0.0.0/8"])
+    assert ask(gateway, headers=[(name, "6.6.6.6")]).echo.names() == ["host"]
+
+
+def test_a_route_that_asks_for_a_forwarding_header_sees_only_what_is_believed(start: Start) -> None:
+    secure = {"name": "secure", "paths": ["=/"], "headers": {"x-forwarded-proto": "https"}, "respond": {"status": 204}}
+    headers = [("X-Forwarded-Proto", "https")]
+    assert ask(start({}, routes=[secure]), headers=headers).status == 200
+    assert ask(start({}, routes=[secure], trusted_proxies=["127.0.0.1"]), headers=headers).status == 204
+
+
+@pytest.mark.parametrize(
+    ("sent", "client"),
+    [
+        ([], "127.0.0.1"),
+        (["1.2.3.4"], "1.2.3.4"),
+        (["6.6.6.6, 1.2.3.4, 10.1.1.1"], "1.2.3.4"),
+        (["6.6.6.6", "1.2.3.4, 10.1.1.1"], "1.2.3.4"),
+        (["6.6.6.6, nonsense, 10.1.1.1"], "10.1.1.1"),
+        (["10.1.1.2, 10.1.1.1"], "10.1.1.2"),
+        (["[2001:db8::1]:443"], "2001:db8::1"),
+    ],
+)
+def test_the_client_is_the_nearest_address_that_is_no_proxy_of_ours(start: Start, sent: list[str], client: str) -> None:
+    edits = {"request_headers": {"set": {"x-client": "{client.ip}"}}}
+    gateway = start(edits, trusted_proxies=["127.0.0.0/8", "10.0.0.0/8"])
+    got = ask(gateway, headers=[("X-Forwarded-For", value) for value in sent]).echo
+    assert got.one("x-client") == client
+
+
+def test_an_untrusted_client_is_its_own_address(start: Start) -> None:
+    gateway = start({"request_headers": {"set": {"x-client": "{client.ip}"}}}, trusted_proxies=["10.0.0.0/8"])
+    assert ask(gateway, headers=[("X-Forwarded-For", "1.2.3.4")]).echo.one("x-client") == "127.0.0.1"
+
+
+def test_forwarding_headers_do_not_come_in_as_trailers(start: Start) -> None:
+    gateway = start({})
+    body = b"2\r\nhi\r\n0\r\nX-Forwarded-For: 6.6.6.6\r\nX_Forwarded_Proto: https\r\nX-Sum: 1\r\n\r\n"
+    got = ask(gateway, "POST", headers=[("Transfer-Encoding", "chunked"), ("TE", "trailers")], body=body).echo
+    assert [name.lower() for name, _ in got.trailers] == ["x-sum"]
