@@ -21,6 +21,8 @@ const SLOTS: u64 = 2048;
 pub struct Wheel {
     clock: Clock,
     slots: RefCell<Vec<Vec<Rc<Entry>>>>,
+    /// Memory for what one turn meets.
+    met: RefCell<Vec<Rc<Entry>>>,
     /// The next tick to be looked at.
     next: Cell<u64>,
     /// The tick at which the driver will wake; `NEVER` while it has nothing to wait for.
@@ -47,6 +49,7 @@ impl Wheel {
         Rc::new(Self {
             clock,
             slots: RefCell::new((0..SLOTS).map(|_| Vec::new()).collect()),
+            met: RefCell::default(),
             next: Cell::new(next),
             wakes: Cell::new(NEVER),
             rearm: Notify::new(),
@@ -84,13 +87,19 @@ impl Wheel {
             return;
         }
         self.next.set(last + 1);
-        // A jump of more than a turn need not visit a slot twice.
-        for tick in first..=last.min(first + SLOTS - 1) {
-            let met = std::mem::take(&mut self.slots.borrow_mut()[(tick % SLOTS) as usize]);
-            for entry in met {
-                self.meet(&entry, last, now);
+        // All are taken out before one is put back: what is far off goes a whole turn ahead, into a slot just visited.
+        let mut met = self.met.take();
+        {
+            let mut slots = self.slots.borrow_mut();
+            // A jump of more than a turn need not visit a slot twice.
+            for tick in first..=last.min(first + SLOTS - 1) {
+                met.append(&mut slots[(tick % SLOTS) as usize]);
             }
         }
+        for entry in met.drain(..) {
+            self.meet(&entry, last, now);
+        }
+        self.met.replace(met);
     }
 
     /// Rings what is due after the clock was moved, and lets the driver reckon its next wake anew.
