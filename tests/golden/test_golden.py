@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tidegate import ConfigError
+from tidegate import ConfigError, _native
 from tidegate.config import Loader
 
 HERE = Path(__file__).parent
@@ -33,6 +33,7 @@ def outcome(file: Path, environment: dict[str, str]) -> str:
     empty = file.with_name("empty.yaml")
     empty.write_text("")
     plain: dict[str, Any] = json.loads(Loader().load(empty, {}).plan)
+    assert _native.compile_plan(loaded.plan) == [], "the engine takes what loads"
     plan = {key: value for key, value in json.loads(loaded.plan).items() if value != plain[key]}
     beside = {"admin": loaded.admin, "workers": loaded.workers}
     plan |= {key: value for key, value in beside.items() if value not in ("127.0.0.1:9900", None) or key in file.name}

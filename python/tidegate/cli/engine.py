@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from types import ModuleType
-from typing import TypedDict, cast
+from typing import Any, TypedDict, cast
 
 from tidegate.config import Loaded, Problem
 from tidegate.config.problem import quote
@@ -105,6 +105,20 @@ def compile_problems(loaded: Loaded, path: Path) -> list[Problem]:
 def table(loaded: Loaded) -> list[Line]:
     """All routes in the order of precedence."""
     return cast("list[Line]", json.loads(_native().route_table(loaded.plan)))
+
+
+def actions(loaded: Loaded) -> list[str]:
+    """What answers each route of the plan, in a few words."""
+    return [_action(route["action"]) for route in json.loads(loaded.plan)["routes"]]
+
+
+def _action(action: dict[str, Any]) -> str:
+    (kind, options), *_ = action.items()
+    if kind == "proxy":
+        return f"service {options['service']}"
+    if kind == "handler":
+        return f"handler {options['name']}"
+    return f"{kind} {options['status']}"
 
 
 def warnings(loaded: Loaded) -> list[Problem]:

@@ -1,9 +1,8 @@
-"""Says what would happen to a request: which route takes it and why, why the near ones do not, what goes to the
-service.
+"""Says which route takes a request, and what its service would get.
 
-The URL may be whole (`https://shop.example.com/orders?page=2`) or a path, which is then asked of the host given by
-`-H host:...`
-or of `localhost`. Nothing is sent anywhere. The exit code is 1 when no route takes the request.
+It tells why that route does, and why the near ones do not. The URL may be whole (`https://shop.example.com/orders?page=2`)
+or a path, which is then asked of the host given by `-H host:...` or of `localhost`. Nothing is sent anywhere. The exit code
+is 1 when no route takes the request.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.json:
         report.data_json(explained)
     else:
-        report.data("\n".join(_lines(explained)))
+        report.data("\n".join(_lines(explained, engine.actions(loaded))))
     return 0 if explained["outcome"] == "route" else 1
 
 
@@ -54,20 +53,23 @@ def _header(text: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
-def _lines(explained: engine.Explanation) -> list[str]:
+def _lines(explained: engine.Explanation, actions: list[str]) -> list[str]:
     out = []
     winner = explained["winner"]
     if winner is not None:
         out.append(f"route {winner['name']}")
         out += [f"  {reason}" for reason in winner["because"]]
         out += [f"  {name} = {value}" for name, value in winner["captures"]]
+        out.append(f"  answered by {actions[winner['route']]}")
+        if explained["reason"]:
+            out.append(f"  but refused: {explained['reason']}")
     elif explained["outcome"] == "method_not_allowed":
         out.append(f"405: a route has the path, but not the method; allowed: {explained['allow']}")
     elif explained["outcome"] == "refused":
-        out.append(f"400: {explained.get('reason') or 'the request is refused'}")
+        out.append(f"400: {explained['reason'] or 'the request is refused'}")
     else:
         out.append("404: no route takes the request")
-    if sent := explained.get("upstream"):
+    if sent := explained["upstream"]:
         out += ["", "sent to the service", f"  {sent['method']} {sent['url']}"]
         out += [f"  {name}: {value}" for name, value in sent["headers"]]
     if explained["losers"]:

@@ -8,9 +8,7 @@ never be reached, because routes before them take everything, and lines that sha
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
-from typing import Any
 
 from tidegate.cli import engine, report
 from tidegate.config import load
@@ -32,7 +30,7 @@ def main(arguments: argparse.Namespace) -> int:
     if found := engine.compile_problems(loaded, file):
         raise ConfigError(found)
     lines = engine.table(loaded)
-    actions = [_action(route["action"]) for route in json.loads(loaded.plan)["routes"]]
+    actions = engine.actions(loaded)
     if arguments.json:
         report.data_json([{**line, "action": actions[line["route"]]} for line in lines])
         return 0
@@ -61,13 +59,3 @@ def _notes(line: engine.Line) -> str:
     return "; ".join(
         f"{_KINDS.get(overlap['kind'], overlap['kind'])} {overlap['name']}" for overlap in line["overlaps"]
     )
-
-
-def _action(action: dict[str, Any]) -> str:
-    """An action in a few words."""
-    (kind, options), *_ = action.items()
-    if kind == "proxy":
-        return f"service {options['service']}"
-    if kind == "handler":
-        return f"handler {options['name']}"
-    return f"{kind} {options['status']}" if "status" in options else kind

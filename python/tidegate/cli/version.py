@@ -28,4 +28,4 @@ def installed() -> str:
     try:
         return metadata.version("tidegate")
     except metadata.PackageNotFoundError:  # run from a source tree
-        return "unknown"
+        return "(source tree)"
