@@ -38,7 +38,7 @@ fn routes(count: usize) -> Vec<Route> {
 fn route(index: usize) -> Route {
     let literal = |text: &str| Segment::Literal(text.to_owned());
     let mut segments = vec![literal("api"), literal("v1"), literal(&format!("service-{index}")), literal("orders")];
-    if index % 3 == 0 {
+    if index.is_multiple_of(3) {
         segments.push(Segment::Capture("id".to_owned()));
     }
     let path = match index % 100 {
@@ -49,7 +49,7 @@ fn route(index: usize) -> Route {
         name: format!("route-{index}"),
         hosts: Vec::new(),
         paths: vec![path],
-        methods: if index % 2 == 0 { vec!["GET".to_owned(), "POST".to_owned()] } else { Vec::new() },
+        methods: if index.is_multiple_of(2) { vec!["GET".to_owned(), "POST".to_owned()] } else { Vec::new() },
         headers: Vec::new(),
         query: Vec::new(),
         cookies: Vec::new(),

@@ -1,7 +1,7 @@
 //! Conditions on headers, query parameters and cookies.
 
 use super::lookup::Lookup;
-use super::pattern::{Flavour, Regexes, SharedRegex};
+use super::regex::{Flavour, Regexes, SharedRegex};
 use crate::plan;
 use crate::problem::Problem;
 

@@ -2,8 +2,8 @@
 //!
 //! When in doubt the answer is no, so that a route is never called unreachable while some request reaches it.
 
+use super::methods::{EVERY_METHOD, OTHER, is_known, method_mask};
 use super::pattern::{End, Pattern, Segments, Shape, literal};
-use super::router::{EVERY_METHOD, method_mask};
 use crate::plan::{self, FieldMatch, Segment};
 use std::sync::Arc;
 
@@ -79,7 +79,7 @@ pub(super) struct Methods<'a> {
 impl<'a> Methods<'a> {
     pub(super) fn of(route: &'a plan::Route) -> Self {
         let mask = method_mask(&route.methods);
-        let other = route.methods.iter().map(String::as_str).filter(|method| !super::router::is_known(method));
+        let other = route.methods.iter().map(String::as_str).filter(|method| !is_known(method));
         Self { mask, other: other.collect() }
     }
 
@@ -107,7 +107,7 @@ impl<'a> Methods<'a> {
     }
 
     pub(super) fn meets(&self, other: &Self) -> bool {
-        let known = !super::router::OTHER;
+        let known = !OTHER;
         self.mask == EVERY_METHOD
             || other.mask == EVERY_METHOD
             || self.mask & other.mask & known != 0

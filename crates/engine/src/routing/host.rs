@@ -133,18 +133,14 @@ impl Hosts {
     /// Calls `visit` with each bucket that takes this host, in the order of precedence, until it says `true`.
     #[inline]
     pub(super) fn visit(&self, host: &[u8], mut visit: impl FnMut(u32) -> bool) -> bool {
-        if let Some(&bucket) = self.exact_bucket(host) {
-            if visit(bucket) {
-                return true;
-            }
+        if self.exact_bucket(host).is_some_and(|&bucket| visit(bucket)) {
+            return true;
         }
         if !self.wildcard.is_empty() {
             // The first dot gives the longest suffix; position 0 would leave no label for the `*`.
             for (at, _) in host.iter().enumerate().filter(|&(at, &byte)| byte == b'.' && at > 0) {
-                if let Some(&bucket) = self.wildcard.get(&host[at..]) {
-                    if visit(bucket) {
-                        return true;
-                    }
+                if self.wildcard.get(&host[at..]).is_some_and(|&bucket| visit(bucket)) {
+                    return true;
                 }
             }
         }

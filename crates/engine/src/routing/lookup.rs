@@ -1,6 +1,6 @@
 //! What a request must show to be routed, and what routing gives back: the captures.
 
-use super::pattern::Slot;
+use super::regex::Slot;
 use super::router::Router;
 use crate::path::decode_form;
 

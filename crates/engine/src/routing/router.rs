@@ -2,9 +2,11 @@
 
 use super::condition::Conditions;
 use super::host::Hosts;
-use super::lookup::{Captures, Lookup};
-use super::pattern::{End, Kind, Pattern, RegexTable, Regexes, Segments, Shape, end_of_segment, literal};
-use super::trie::{Attach, Builder, Capturing, Entry, Judge, NONE, Trie};
+use super::lookup::Captures;
+use super::methods::{OTHER, method_bit, method_mask};
+use super::pattern::{End, Kind, Pattern, Segments, Shape, literal};
+use super::regex::{RegexTable, Regexes};
+use super::trie::{Attach, Builder, Entry, Trie};
 use crate::plan;
 use crate::problem::Problem;
 
@@ -79,62 +81,6 @@ impl Router {
         Ok(Self { hosts, trie, patterns, conditions, order, regexes: regexes.table })
     }
 
-    /// Finds the route that takes a request, and fills `captures` for it.
-    ///
-    /// What has no path, as `OPTIONS *`, matches no route.
-    pub fn find(&self, request: &impl Lookup, captures: &mut Captures) -> Found {
-        let path = request.path();
-        if path.first() != Some(&b'/') {
-            return Found::NotFound;
-        }
-        let mut search = Search {
-            router: self,
-            request,
-            path,
-            method: method_bit(request.method()),
-            best: None,
-            bound: NONE,
-            refused_method: false,
-            scratch: &mut captures.decoded,
-        };
-        self.hosts.visit(request.host(), |bucket| {
-            self.trie.search(bucket, path, &mut search);
-            search.best.is_some()
-        });
-        let (best, refused_method) = (search.best, search.refused_method);
-        match best {
-            Some(entry) => {
-                self.fill(&entry, path, captures);
-                Found::Route(entry.route as usize)
-            }
-            None if refused_method => self.allowed(request, captures),
-            None => Found::NotFound,
-        }
-    }
-
-    fn fill(&self, entry: &Entry, path: &[u8], captures: &mut Captures) {
-        captures.rank = entry.rank;
-        captures.spans.clear();
-        match entry.capturing {
-            Capturing::Nothing => captures.stripped = entry.detail,
-            Capturing::Pattern => self.pattern(entry.rank).capture(path, captures),
-            Capturing::Segments { rest } => {
-                let mut at = 0; // the slash before the next segment
-                for segment in 0..entry.segments {
-                    let start = at + 1;
-                    at = end_of_segment(path, start);
-                    if entry.detail & (1 << segment) != 0 {
-                        captures.spans.push(Some((start as u32, at as u32)));
-                    }
-                }
-                if rest {
-                    captures.spans.push(Some((at as u32 + 1, path.len() as u32)));
-                }
-                captures.stripped = at as u32;
-            }
-        }
-    }
-
     /// The pattern of a line of the order.
     pub(super) fn pattern(&self, rank: u32) -> &Pattern {
         &self.patterns[self.order[rank as usize].pattern as usize]
@@ -145,35 +91,11 @@ impl Router {
         build(&self.hosts, &self.patterns, &self.order, routes, &self.conditions)
     }
 
-    /// The methods of all routes that take the request but for its method.
-    fn allowed(&self, request: &impl Lookup, captures: &mut Captures) -> Found {
-        let mut allowing = Allowing { router: self, request, methods: Vec::new(), scratch: &mut captures.decoded };
-        self.hosts.visit(request.host(), |bucket| {
-            self.trie.search(bucket, request.path(), &mut allowing);
-            false
-        });
-        let mut methods = allowing.methods;
-        if methods.is_empty() {
-            return Found::NotFound;
-        }
-        methods.sort_unstable();
-        methods.dedup();
-        Found::MethodNotAllowed { allow: methods.join(", ") }
-    }
-
     pub(super) fn capture_names(&self, captures: &Captures) -> &[Box<str>] {
         match self.order.get(captures.rank as usize) {
             Some(line) => &self.patterns[line.pattern as usize].names,
             None => &[],
         }
-    }
-
-    /// The names that the paths of a route capture, by the index of the path in the plan.
-    ///
-    /// A template that uses `{path.x}` needs `x` in each of them.
-    pub fn names_of<'a>(&'a self, route: usize) -> impl Iterator<Item = (usize, &'a [Box<str>])> {
-        let lines = self.order.iter().filter(move |it| it.route as usize == route && it.host == 0);
-        lines.map(|it| (it.path as usize, &*self.patterns[it.pattern as usize].names))
     }
 
     /// Bytes on the heap of the search's own structures, without compiled regexes.
@@ -311,120 +233,5 @@ fn place(trie: &mut Builder, root: u32, shape: &Shape) -> (u32, Attach) {
                 End::ExactSlash => (trie.literal_child(node, b""), Attach::Exact),
             }
         }
-    }
-}
-
-// ---- methods
-
-pub(super) const OTHER: u16 = 1 << 15;
-pub(super) const EVERY_METHOD: u16 = u16::MAX;
-const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"];
-
-fn method_bit(method: &[u8]) -> u16 {
-    match METHODS.iter().position(|known| known.as_bytes() == method) {
-        Some(at) => 1 << at,
-        None => OTHER,
-    }
-}
-
-/// Whether a method has a bit of its own.
-pub(super) fn is_known(method: &str) -> bool {
-    method_bit(method.as_bytes()) != OTHER
-}
-
-/// The methods a route takes. Who takes GET takes HEAD too (RFC 9110 section 9.1 asks it of every server).
-pub(super) fn method_mask(methods: &[String]) -> u16 {
-    let (get, head) = (1, 2);
-    match methods.iter().fold(0, |mask, method| mask | method_bit(method.as_bytes())) {
-        0 => EVERY_METHOD,
-        mask if mask & get != 0 => mask | head,
-        mask => mask,
-    }
-}
-
-// ---- the search
-
-/// Keeps the best entry that takes the request.
-struct Search<'a, L> {
-    router: &'a Router,
-    request: &'a L,
-    path: &'a [u8],
-    method: u16,
-    best: Option<Entry>,
-    bound: u32,
-    /// An entry was passed over for its method.
-    refused_method: bool,
-    scratch: &'a mut Vec<u8>,
-}
-
-impl<L: Lookup> Judge for Search<'_, L> {
-    #[inline]
-    fn bound(&self) -> u32 {
-        self.bound
-    }
-
-    #[inline]
-    fn judge(&mut self, entry: &Entry) -> bool {
-        if !self.router.takes_method(entry, self.method, self.request) {
-            self.refused_method = true;
-            return false;
-        }
-        if !self.router.takes_rest(entry, self.path, self.request, self.scratch) {
-            return false;
-        }
-        self.bound = entry.rank;
-        self.best = Some(*entry);
-        true
-    }
-}
-
-/// Gathers the methods of every entry that takes the request but for its method.
-struct Allowing<'a, L> {
-    router: &'a Router,
-    request: &'a L,
-    methods: Vec<&'a str>,
-    scratch: &'a mut Vec<u8>,
-}
-
-impl<L: Lookup> Judge for Allowing<'_, L> {
-    fn bound(&self) -> u32 {
-        NONE
-    }
-
-    fn judge(&mut self, entry: &Entry) -> bool {
-        if self.router.takes_rest(entry, self.request.path(), self.request, self.scratch) {
-            let known = METHODS.iter().enumerate().filter(|(at, _)| entry.methods & (1 << at) != 0);
-            self.methods.extend(known.map(|(_, method)| *method));
-            let other = &self.router.conditions[entry.route as usize].other_methods;
-            self.methods.extend(other.iter().filter_map(|method| std::str::from_utf8(method).ok()));
-        }
-        false
-    }
-}
-
-impl Router {
-    /// Whether a route takes the request's method: for `explain`.
-    pub(super) fn takes_method_of(&self, route: usize, methods: &[String], request: &impl Lookup) -> bool {
-        let (mask, bit) = (method_mask(methods), method_bit(request.method()));
-        match mask != EVERY_METHOD && bit == OTHER {
-            true => self.conditions[route].other_methods.iter().any(|known| **known == *request.method()),
-            false => mask & bit != 0,
-        }
-    }
-
-    #[inline]
-    fn takes_method(&self, entry: &Entry, method: u16, request: &impl Lookup) -> bool {
-        if method != OTHER || entry.methods == EVERY_METHOD {
-            return entry.methods & method != 0;
-        }
-        let other = &self.conditions[entry.route as usize].other_methods;
-        other.iter().any(|known| **known == *request.method())
-    }
-
-    /// Whether regex and conditions hold: what the trie could not see.
-    #[inline]
-    fn takes_rest(&self, entry: &Entry, path: &[u8], request: &impl Lookup, scratch: &mut Vec<u8>) -> bool {
-        (!entry.regex || self.pattern(entry.rank).takes(path))
-            && (!entry.conditions || self.conditions[entry.route as usize].hold(request, scratch))
     }
 }

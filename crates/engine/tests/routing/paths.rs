@@ -7,7 +7,7 @@ use tidegate_engine::routing::normalise_host;
 #[track_caller]
 fn normal(path: &str) -> Result<String, PathError> {
     let mut scratch = Vec::new();
-    normalise(path.as_bytes(), &mut scratch).map(|it| String::from_utf8(it.to_vec()).unwrap())
+    normalise(path.as_bytes(), &mut scratch).map(|it| String::from_utf8(it.to_vec()).expect("ASCII"))
 }
 
 #[test]

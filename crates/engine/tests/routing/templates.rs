@@ -223,9 +223,9 @@ fn service(base_path: &str) -> Service {
 
 fn target(base: &str, strip_path: bool, rewrite: Option<&str>, values: &Routed) -> Result<String, RenderError> {
     let proxy = Proxy { service: "s".to_owned(), strip_path, rewrite: rewrite.map(parts), preserve_host: false };
-    let target = UpstreamTarget::compile(&proxy, &service(base)).unwrap();
+    let target = UpstreamTarget::compile(&proxy, &service(base)).expect("compiles");
     let mut out = Vec::new();
-    target.write(values, &values.captures, &mut out).map(|()| String::from_utf8(out).unwrap())
+    target.write(values, &values.captures, &mut out).map(|()| String::from_utf8(out).expect("ASCII"))
 }
 
 #[test]

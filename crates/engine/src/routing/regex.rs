@@ -1,0 +1,137 @@
+//! Regular expressions of paths and values: bounded, anchored, and shared from one router to the next.
+
+use super::lookup::Captures;
+use super::pattern::MAX_CAPTURES;
+use regex_automata::util::primitives::NonMaxUsize;
+use regex_automata::{Anchored, Input, PatternID, meta};
+use regex_syntax::hir::{Hir, HirKind, Look};
+use rustc_hash::FxHashMap;
+use std::sync::Arc;
+
+pub(super) type Slot = Option<NonMaxUsize>;
+pub(super) type SharedRegex = Arc<Regex>;
+
+/// Heap that one compiled regex may take.
+const REGEX_BYTES: usize = 256 * 1024;
+
+/// What a regex is for: a path is ASCII and matched from its start, a value is matched whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Flavour {
+    Path,
+    Value,
+}
+
+pub(super) struct Regex {
+    matcher: meta::Regex,
+    /// What every match begins with.
+    pub(super) literal: Box<[u8]>,
+    /// Named groups with their numbers.
+    pub(super) groups: Box<[(Box<str>, usize)]>,
+}
+
+impl Regex {
+    fn compile(pattern: &str, flavour: Flavour) -> Result<Self, String> {
+        let parsed = regex_syntax::ParserBuilder::new()
+            .unicode(flavour == Flavour::Value)
+            .utf8(false)
+            .nest_limit(64)
+            .build()
+            .parse(pattern)
+            .map_err(|error| explain_syntax(&error))?;
+        let (hir, literal) = match flavour {
+            Flavour::Path => {
+                let literal = leading_literal(&parsed);
+                (parsed, literal)
+            }
+            Flavour::Value => {
+                (Hir::concat(vec![Hir::look(Look::Start), parsed, Hir::look(Look::End)]), Box::default())
+            }
+        };
+        let config = meta::Config::new()
+            .utf8_empty(false)
+            .nfa_size_limit(Some(REGEX_BYTES))
+            .onepass_size_limit(Some(REGEX_BYTES))
+            .dfa(false)
+            .hybrid_cache_capacity(REGEX_BYTES);
+        let matcher = meta::Builder::new().configure(config).build_from_hir(&hir).map_err(|error| {
+            match error.size_limit() {
+                Some(_) => format!("the pattern needs more than {} KiB compiled", REGEX_BYTES / 1024),
+                None => error.to_string(),
+            }
+        })?;
+        let names = matcher.group_info().pattern_names(PatternID::ZERO).enumerate();
+        let groups: Box<[_]> = names.filter_map(|(number, name)| Some((name?.into(), number))).collect();
+        match groups.len() > MAX_CAPTURES {
+            true => Err(format!("the pattern has more than {MAX_CAPTURES} named groups")),
+            false => Ok(Self { matcher, literal, groups }),
+        }
+    }
+
+    #[inline]
+    pub(super) fn is_match(&self, text: &[u8]) -> bool {
+        text.starts_with(&self.literal) && self.matcher.is_match(Input::new(text).anchored(Anchored::Yes))
+    }
+
+    pub(super) fn capture(&self, path: &[u8], captures: &mut Captures) {
+        let groups = 1 + self.groups.last().map_or(0, |(_, number)| *number);
+        captures.slots.clear();
+        captures.slots.resize(2 * groups, None);
+        let input = Input::new(path).anchored(Anchored::Yes);
+        self.matcher.search_slots(&input, &mut captures.slots);
+        let span = |number: usize| {
+            let (start, end) = (captures.slots[2 * number]?, captures.slots[2 * number + 1]?);
+            Some((start.get() as u32, end.get() as u32))
+        };
+        captures.stripped = span(0).map_or(0, |(_, end)| end);
+        captures.spans.extend(self.groups.iter().map(|(_, number)| span(*number)));
+    }
+}
+
+/// The literal that stands before the first metacharacter, perhaps after `^`.
+fn leading_literal(hir: &Hir) -> Box<[u8]> {
+    let parts = match hir.kind() {
+        HirKind::Concat(parts) => parts.as_slice(),
+        _ => std::slice::from_ref(hir),
+    };
+    let first = parts.iter().find(|part| !matches!(part.kind(), HirKind::Look(Look::Start)));
+    match first.map(Hir::kind) {
+        Some(HirKind::Literal(literal)) => literal.0.clone(),
+        _ => Box::default(),
+    }
+}
+
+/// One line out of the parser's drawing.
+fn explain_syntax(error: &regex_syntax::Error) -> String {
+    match error {
+        regex_syntax::Error::Parse(error) => {
+            format!("{} at character {}", error.kind(), error.span().start.offset)
+        }
+        regex_syntax::Error::Translate(error) => {
+            format!("{} at character {}", error.kind(), error.span().start.offset)
+        }
+        error => error.to_string(),
+    }
+}
+
+/// Compiled regexes by their text, so that a reload compiles only what is new.
+pub(super) type RegexTable = FxHashMap<(Flavour, Box<str>), SharedRegex>;
+
+pub(super) struct Regexes<'a> {
+    pub(super) previous: Option<&'a RegexTable>,
+    pub(super) table: RegexTable,
+}
+
+impl Regexes<'_> {
+    pub(super) fn get(&mut self, pattern: &str, flavour: Flavour) -> Result<SharedRegex, String> {
+        let key = (flavour, Box::from(pattern));
+        if let Some(known) = self.table.get(&key) {
+            return Ok(Arc::clone(known));
+        }
+        let regex = match self.previous.and_then(|previous| previous.get(&key)) {
+            Some(known) => Arc::clone(known),
+            None => Arc::new(Regex::compile(pattern, flavour)?),
+        };
+        self.table.insert(key, Arc::clone(&regex));
+        Ok(regex)
+    }
+}
