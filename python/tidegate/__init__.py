@@ -34,16 +34,19 @@ from tidegate.config import (
     Upstream,
     load,
 )
-from tidegate.errors import ConfigError, PlanError, TidegateError, UsageError
+from tidegate.errors import ClientGone, ConfigError, ListenError, PlanError, TidegateError, UsageError
+from tidegate.extend import Request, Response
 
 __all__ = [
     "Admin",
     "CertifiedKey",
+    "ClientGone",
     "ConfigError",
     "Forwarded",
     "Gateway",
     "Http2Limits",
     "Limits",
+    "ListenError",
     "Listener",
     "ListenerTls",
     "Loaded",
@@ -52,9 +55,11 @@ __all__ = [
     "Pool",
     "Problem",
     "Redirect",
+    "Request",
     "RequestHeaders",
     "RequestId",
     "Respond",
+    "Response",
     "ResponseHeaders",
     "Route",
     "Service",

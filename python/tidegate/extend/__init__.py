@@ -3,6 +3,7 @@
 request    what a handler is given            response   what it may return
 handlers   the functions that routes name     runner     where and how they run
 answer     what they returned, as an answer   multi      fields that may come more than once
+loop_thread   an event loop on a thread of its own
 """
 
 from tidegate.extend.request import Request

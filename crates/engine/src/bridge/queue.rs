@@ -124,9 +124,6 @@ impl Bridge for Queue {
 
     fn notify(&self, job: &Arc<Job>, event: Event) {
         let mut line = self.line();
-        if line.blocking.contains(&job.handler) {
-            return;
-        }
         line.events.push((event, job.number));
         if !std::mem::replace(&mut line.awake, true) {
             drop(line);

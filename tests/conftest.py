@@ -1,0 +1,77 @@
+"""Fixtures for every test; what they give is in `tests/harness`."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from tests.harness import FakeUpstream, RunningGateway, start
+from tests.harness.gateway import Document
+
+
+class StartGateway(Protocol):
+    """The `gateway` fixture."""
+
+    def __call__(self, document: Document, *, workers: int = 1) -> RunningGateway:
+        """Starts a gateway that is stopped when the test ends."""
+        ...
+
+
+class StartUpstream(Protocol):
+    """The `upstream` fixture."""
+
+    def __call__(self, *, tls: ssl.SSLContext | None = None, unix: Path | None = None) -> FakeUpstream:
+        """Starts a service that is stopped when the test ends."""
+        ...
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[StartGateway]:
+    """Starts gateways: `gateway({"routes": [...]})`, from YAML text, a file or a `Gateway`."""
+    running: list[RunningGateway] = []
+
+    def begin(document: Document, *, workers: int = 1) -> RunningGateway:
+        folder = tmp_path / f"gateway-{len(running)}"
+        folder.mkdir()
+        running.append(start(document, folder, workers))
+        return running[-1]
+
+    yield begin
+    for one in running:
+        one.stop()
+
+
+@pytest.fixture
+def upstream() -> Iterator[StartUpstream]:
+    """Starts services that do as they are told: `upstream().answer(...)`, `.script(...)`."""
+    running: list[FakeUpstream] = []
+
+    def begin(*, tls: ssl.SSLContext | None = None, unix: Path | None = None) -> FakeUpstream:
+        running.append(FakeUpstream(tls=tls, unix=unix))
+        return running[-1]
+
+    yield begin
+    for one in running:
+        one.stop()
+
+
+Proxy = Callable[..., RunningGateway]
+
+
+@pytest.fixture
+def proxy(gateway: StartGateway) -> Proxy:
+    """A gateway with one route, `/`, to one service: `proxy(upstream())`; keywords go into the service."""
+
+    def begin(service: FakeUpstream, *, route: dict[str, object] | None = None, **options: object) -> RunningGateway:
+        return gateway(
+            {
+                "services": [{"name": "service", "url": service.url, **options}],
+                "routes": [{"name": "all", "paths": ["/"], "service": "service", "strip_path": False, **(route or {})}],
+            }
+        )
+
+    return begin

@@ -1,0 +1,23 @@
+"""What tests stand on: a real gateway on a real socket, a service that can misbehave, and bytes to send by hand.
+
+gateway    starts gateways and asks them           upstream   a service that does what a script says
+raw        bytes out, bytes in, with a deadline     poll       waits for a condition, never for a time
+"""
+
+from tests.harness.gateway import Answer, RunningGateway, start
+from tests.harness.poll import DEADLINE, eventually
+from tests.harness.raw import Raw
+from tests.harness.upstream import Connection, FakeUpstream, Recorded, Script
+
+__all__ = [
+    "DEADLINE",
+    "Answer",
+    "Connection",
+    "FakeUpstream",
+    "Raw",
+    "Recorded",
+    "RunningGateway",
+    "Script",
+    "eventually",
+    "start",
+]
