@@ -1,8 +1,9 @@
 """Says which route takes a request, and what its service would get.
 
-It tells why that route does, and why the near ones do not. The URL may be whole (`https://shop.example.com/orders?page=2`)
-or a path, which is then asked of the host given by `-H host:...` or of `localhost`. Nothing is sent anywhere. The exit code
-is 1 when no route takes the request.
+It tells why that route does, and why the near ones do not. The URL may be whole, such as
+`https://shop.example.com/orders?page=2`, or a path, which is then asked of the host given by `-H host:...` or of
+`localhost`.
+Nothing is sent anywhere. The exit code is 1 when no route takes the request.
 """
 
 from __future__ import annotations
