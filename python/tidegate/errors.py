@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,7 +31,9 @@ class ConfigError(TidegateError):
     `str()` is the report for people, one problem a line with hints below.
     """
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
+    def __init__(self, problems: Iterable[Problem], files: Iterable[Path] = ()) -> None:
+        """`files`: what was read or looked for on the way; a watcher watches these until the problems are mended."""
+        self.files = tuple(files)
         self.problems: tuple[Problem, ...] = tuple(sorted(problems, key=lambda problem: problem.order()))
         super().__init__("\n".join(str(problem) for problem in self.problems))
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from tidegate.cli import engine, report
 from tidegate.config import Problem, load
+from tidegate.config.precedence import unreachable
 from tidegate.config.problem import count
 from tidegate.errors import ConfigError
 
@@ -69,4 +70,4 @@ def _check(file: Path) -> _Outcome:
     found = engine.compile_problems(loaded, file)
     if found:
         return _Outcome(file, found, [], {})
-    return _Outcome(file, [], engine.warnings(loaded), json.loads(loaded.plan))
+    return _Outcome(file, [], unreachable(loaded), json.loads(loaded.plan))

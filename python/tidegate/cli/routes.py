@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tidegate.cli import engine, report
 from tidegate.config import load
+from tidegate.config.precedence import Line, table, unreachable
 from tidegate.errors import ConfigError
 
 _KINDS = {"same": "same paths as", "within": "within", "contains": "contains", "partial": "overlaps"}
@@ -29,18 +30,18 @@ def main(arguments: argparse.Namespace) -> int:
     loaded = load(file)
     if found := engine.compile_problems(loaded, file):
         raise ConfigError(found)
-    lines = engine.table(loaded)
+    lines = table(loaded)
     actions = engine.actions(loaded)
     if arguments.json:
         report.data_json([{**line, "action": actions[line["route"]]} for line in lines])
         return 0
     head = ("", "ROUTE", "HOST", "PATH", "METHODS", "CONDITIONS", "ANSWERS", "NOTES")
     report.data(report.table(head, [_row(number, line, actions) for number, line in enumerate(lines, 1)]))
-    report.problems(engine.warnings(loaded), warning=True)
+    report.problems(unreachable(loaded), warning=True)
     return 0
 
 
-def _row(number: int, line: engine.Line, actions: list[str]) -> tuple[str, ...]:
+def _row(number: int, line: Line, actions: list[str]) -> tuple[str, ...]:
     return (
         str(number),
         line["name"],
@@ -53,7 +54,7 @@ def _row(number: int, line: engine.Line, actions: list[str]) -> tuple[str, ...]:
     )
 
 
-def _notes(line: engine.Line) -> str:
+def _notes(line: Line) -> str:
     if line["shadowed_by"]:
         return f"SHADOWED by {', '.join(line['shadowed_by'])}"
     return "; ".join(

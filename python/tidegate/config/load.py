@@ -60,7 +60,7 @@ class Loader:
         resolution = Resolution(self._scopes)
         files, problem = _discover(path)
         if problem is not None:
-            raise ConfigError([problem])
+            raise ConfigError([problem], [path])
         if files != [path]:
             resolution.watched.append(path)
         for file in files:

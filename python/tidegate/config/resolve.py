@@ -175,7 +175,7 @@ class Resolution:
         services, scopes, base = self._services(gateway_policies)
         routes = self._routes(scopes, base)
         if self.problems:
-            raise ConfigError(problem.without(self.secrets) for problem in self.problems)
+            raise ConfigError((problem.without(self.secrets) for problem in self.problems), self.files)
         log = settings.access_log
         if isinstance(log, dict):
             log = {"file": str(self.folders.get("access_log", self.folder) / log["file"])}

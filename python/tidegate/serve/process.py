@@ -15,6 +15,7 @@ from typing import Literal
 
 from tidegate.admin import AdminServer
 from tidegate.config import Loaded
+from tidegate.config.precedence import unreachable
 from tidegate.errors import ConfigError, ListenError, TidegateError
 from tidegate.extend.runner import Runner
 from tidegate.serve.banner import banner
@@ -78,6 +79,8 @@ class Process:
             self._start_admin(loaded)
             undo.pop_all()
         print(banner(self.server, self._admin, time.perf_counter() - started), file=sys.stderr, flush=True)
+        for problem in unreachable(loaded):
+            print(f"warning: {problem}", file=sys.stderr, flush=True)
 
     def run(self, *, watch: bool) -> int:
         """Carries out orders until one of them ends the process."""
@@ -142,6 +145,10 @@ class Process:
             loaded = self._documents.load()
             self.server.reload(loaded)
         except (ConfigError, ListenError) as error:
+            if self._watcher is not None and isinstance(error, ConfigError):
+                # What would mend it may be a file the running document does not know.
+                files = dict.fromkeys((*self.server.loaded.files, *error.files))
+                self._watcher.watch(files, self._documents.folders())
             self.server.refused = str(error)
             LOG.error("reload refused reason=%s\n%s\nthe running configuration was not changed", _value(why), error)
             return

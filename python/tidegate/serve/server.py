@@ -31,7 +31,7 @@ class Server:
         try:
             self._engine = Engine(loaded.plan, workers=count, bridge=runner.bridge, handlers=numbers)
         except CompileError as error:
-            raise ConfigError(_problems(loaded, error)) from None
+            raise ConfigError(_problems(loaded, error), loaded.files) from None
         self.workers = count
 
     def reload(self, loaded: Loaded) -> None:
@@ -43,7 +43,7 @@ class Server:
             try:
                 self._engine.reload(loaded.plan, self.runner.handlers.numbers(loaded.handlers))
             except CompileError as error:
-                raise ConfigError(_problems(loaded, error)) from None
+                raise ConfigError(_problems(loaded, error), loaded.files) from None
             self.loaded = loaded
             self.refused = None
 
