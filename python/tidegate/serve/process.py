@@ -62,7 +62,7 @@ class Process:
     """A gateway, its app loop and its admin listener, with the orders that signals and the watcher give."""
 
     def __init__(self, source: Source, workers: int | None = None) -> None:
-        started = time.perf_counter()
+        self._started = time.perf_counter()
         self._orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
         self._documents = Documents(source)
         loaded = self._documents.load()
@@ -78,15 +78,14 @@ class Process:
             undo.callback(self.server.stop)
             self._start_admin(loaded)
             undo.pop_all()
-        print(banner(self.server, self._admin, time.perf_counter() - started), file=sys.stderr, flush=True)
-        for problem in unreachable(loaded):
-            print(f"warning: {problem}", file=sys.stderr, flush=True)
+        self._ready = time.perf_counter()
 
     def run(self, *, watch: bool) -> int:
         """Carries out orders until one of them ends the process."""
         with self._signals():
             if watch:
                 self._watch()
+            self._announce()
             while True:
                 match self._orders.get():
                     case "reload":
@@ -100,6 +99,12 @@ class Process:
                         self._drain()
                     case "drained":
                         return 0
+
+    def _announce(self) -> None:
+        """Says that it is up, once signals find their handlers and changes their watcher."""
+        print(banner(self.server, self._admin, self._ready - self._started), file=sys.stderr, flush=True)
+        for problem in unreachable(self.server.loaded):
+            print(f"warning: {problem}", file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """Ends everything that still runs."""
