@@ -92,6 +92,7 @@ async def fails(_: Request) -> str:
 
 async def fails_late(_: Request) -> AsyncIterator[str]:
     yield "first;"
+    await asyncio.to_thread(event("gate").wait, 20)
     raise ValueError("a secret of ours")
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from tidegate.admin.pages import Pages
 from tidegate.config import Gateway, Listener, Route
-from tidegate.extend.runner import Runner
 from tidegate.extend.loop_thread import LoopThread
+from tidegate.extend.runner import Runner
 
 if TYPE_CHECKING:
     from tidegate.serve.server import Server

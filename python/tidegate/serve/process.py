@@ -17,10 +17,10 @@ from tidegate.admin import AdminServer
 from tidegate.config import Loaded
 from tidegate.config.precedence import unreachable
 from tidegate.errors import ConfigError, ListenError, TidegateError
+from tidegate.extend.loop_thread import LoopThread
 from tidegate.extend.runner import Runner
 from tidegate.serve.banner import banner
 from tidegate.serve.log import log_to_stderr
-from tidegate.extend.loop_thread import LoopThread
 from tidegate.serve.server import Server
 from tidegate.serve.source import Documents, Source
 from tidegate.serve.watch import Watcher
