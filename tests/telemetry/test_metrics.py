@@ -173,7 +173,8 @@ def test_a_scraper_that_asks_for_open_metrics_gets_it(start: Start) -> None:
     content_type, text = gateway.metrics(OPEN_METRICS)
     assert content_type.startswith("application/openmetrics-text; version=1.0.0")
     assert text.endswith("# EOF\n")
-    assert {family.name for family in read_open_metrics(text)} == set(families(gateway))
+    read = read_open_metrics(text)  # type: ignore[no-untyped-call]
+    assert {family.name for family in read} == set(families(gateway))
 
 
 def test_the_page_lists_every_metric(start: Start) -> None:
