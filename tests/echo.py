@@ -90,8 +90,8 @@ class Running:
     def advance(self, seconds: int) -> None:
         self._engine.advance(seconds * 1000)
 
-    def stop(self) -> None:
-        self._engine.drain(5000)
+    def stop(self, patience: float = 5) -> None:
+        self._engine.drain(round(patience * 1000))
         self._engine.stop()
 
 
@@ -132,6 +132,7 @@ class EchoService:
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port = self._socket.getsockname()[1]
         self._connections: list[socket.socket] = []
+        self.hanging = threading.Event()
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
@@ -173,6 +174,9 @@ class EchoService:
         body = json.dumps(echo.__dict__).encode()
         head = [f"{name}: {value}" for name, value in ANSWERS.get(line[1].split("?")[0], [])]
         head.append(f"Content-Length: {len(body)}")
+        if line[1].endswith("/hang"):
+            self.hanging.set()
+            return bool(stream.read(1))
         status = re.search(r"[?&]status=(\d+)", line[1])
         start_line = f"HTTP/1.1 {status[1] if status else 200} As Asked"
         connection.sendall("\r\n".join([start_line, *head]).encode() + b"\r\n\r\n" + body)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.echo import Running, Start, ask, eventually
+from tests.echo import EchoService, Running, Start, ask, eventually
 
 Logged = Callable[..., Running]
 
@@ -125,6 +125,36 @@ def test_the_client_is_whom_a_trusted_proxy_names(logged: Logged, log: Path) -> 
     assert lines(log)[0]["client"] == "1.2.3.4"
 
 
+def test_a_client_that_leaves_is_logged_as_499(logged: Logged, log: Path, echo_service: EchoService) -> None:
+    gateway = logged()
+    echo_service.hanging.clear()
+    with socket.create_connection(gateway.address(), timeout=10) as client:
+        client.sendall(b"GET /a/hang HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert echo_service.hanging.wait(5)
+    eventually(lambda: log.stat().st_size > 0)
+    gateway.stop()
+    (line,) = lines(log)
+    assert (line["status"], line["reason"], line["attempts"]) == (499, "client_gone", 1)
+
+
+def test_what_a_stop_cuts_off_has_a_line(logged: Logged, log: Path, echo_service: EchoService) -> None:
+    gateway = logged()
+    echo_service.hanging.clear()
+    with socket.create_connection(gateway.address(), timeout=10) as client:
+        client.sendall(b"GET /a/hang HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert echo_service.hanging.wait(5)
+        gateway.stop(patience=0)
+    (line,) = lines(log)
+    assert line["reason"] == "stopped"
+
+
+def test_the_log_goes_to_stdout_unless_told_otherwise(start: Start, capfd: pytest.CaptureFixture[str]) -> None:
+    gateway = start({}, access_log="stdout")
+    ask(gateway)
+    gateway.stop()
+    assert json.loads(capfd.readouterr().out)["status"] == 200
+
+
 def test_no_line_is_lost_when_the_gateway_stops(logged: Logged, log: Path) -> None:
     gateway = logged()
     for _ in range(200):
@@ -146,6 +176,7 @@ def test_a_log_that_was_renamed_is_let_go_on_a_reload(logged: Logged, log: Path)
     ask(gateway, target="/a/1")
     log.rename(old := log.with_suffix(".1"))
     ask(gateway, target="/a/2")
+    eventually(lambda: len(lines(old)) == 2)
     gateway.reload({}, access_log={"file": str(log)})
     ask(gateway, target="/a/3")
     gateway.stop()
@@ -156,8 +187,10 @@ def test_a_log_that_was_renamed_is_let_go_on_a_reload(logged: Logged, log: Path)
 def test_the_log_can_be_switched_on_and_off(start: Start, log: Path) -> None:
     gateway = start({})
     ask(gateway, target="/a/1")
+    eventually(lambda: "\ntidegate_requests_in_flight 0\n" in gateway.metrics()[1])
     gateway.reload({}, access_log={"file": str(log)})
     ask(gateway, target="/a/2")
+    eventually(lambda: len(lines(log)) == 1)
     gateway.reload({}, access_log="off")
     ask(gateway, target="/a/3")
     gateway.stop()

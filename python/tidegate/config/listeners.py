@@ -107,8 +107,8 @@ class Listener(Model):
         "connections without it.",
     )
     half_close: Truth = Field(
-        True,
-        description="Answer a client that has closed its sending side. With `false` such a client counts as "
-        "gone, and its upstream request is cancelled.",
+        False,
+        description="Answer a client that has closed its sending side. Without it such a client counts as "
+        "gone, and its upstream request is cancelled: TCP tells the two apart no other way.",
     )
     limits: Limits = Field(default_factory=Limits, description="Bounds on what clients may ask.")
