@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tidegate import ConfigError
+from tidegate import ConfigError, _native
 from tidegate.config import Gateway, Listener, Loaded, Problem, Route, Service, load
 from tidegate.config.load import Loader
 
@@ -95,7 +95,8 @@ def problems_or_plan(loader: Loader, file: Path) -> tuple[Problem, ...] | bytes:
         loaded = loader.load(file, {"A": "s3cret"})
     except ConfigError as error:
         return error.problems
-    json.loads(loaded.plan)
+    for problem in loaded.problems(_native.compile_plan(loaded.plan)):
+        assert problem.code
     json.dumps(loaded.written())
     return loaded.plan
 

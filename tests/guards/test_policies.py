@@ -41,6 +41,14 @@ def test_the_plan_of_the_engine_has_it(name: str) -> None:
     assert f"    {''.join(word.title() for word in name.split('_'))}(" in variants[1]
 
 
+def test_the_engine_has_a_file_of_its_name(name: str) -> None:
+    assert (ROOT / "crates" / "engine" / "src" / "policies" / f"{name}.rs").exists()
+
+
+def test_it_is_tested_through_the_front_door(name: str) -> None:
+    assert (ROOT / "tests" / "policies" / f"test_{name}.py").exists()
+
+
 def test_its_page_has_the_usual_headings(name: str) -> None:
     text = (ROOT / "docs" / "policies" / f"{name}.md").read_text()
     assert text.startswith(f"# `{name}`\n")
