@@ -23,7 +23,7 @@ pub(super) enum Flavour {
 
 pub(super) struct Regex {
     matcher: meta::Regex,
-    /// What every match begins with.
+    /// What every match begins with; `matcher` knows only what follows.
     pub(super) literal: Box<[u8]>,
     /// Named groups with their numbers.
     pub(super) groups: Box<[(Box<str>, usize)]>,
@@ -39,10 +39,7 @@ impl Regex {
             .parse(pattern)
             .map_err(|error| explain_syntax(&error))?;
         let (hir, literal) = match flavour {
-            Flavour::Path => {
-                let literal = leading_literal(&parsed);
-                (parsed, literal)
-            }
+            Flavour::Path => split_literal(parsed),
             Flavour::Value => {
                 (Hir::concat(vec![Hir::look(Look::Start), parsed, Hir::look(Look::End)]), Box::default())
             }
@@ -51,8 +48,10 @@ impl Regex {
             .utf8_empty(false)
             .nfa_size_limit(Some(REGEX_BYTES))
             .onepass_size_limit(Some(REGEX_BYTES))
+            // Matches are anchored and texts short: the one-pass engine and the backtracker are at their best there, and a
+            // lazy DFA would cost many kilobytes for each expression and worker.
             .dfa(false)
-            .hybrid_cache_capacity(REGEX_BYTES);
+            .hybrid(false);
         let matcher = meta::Builder::new().configure(config).build_from_hir(&hir).map_err(|error| {
             match error.size_limit() {
                 Some(_) => format!("the pattern needs more than {} KiB compiled", REGEX_BYTES / 1024),
@@ -69,15 +68,18 @@ impl Regex {
 
     #[inline]
     pub(super) fn is_match(&self, text: &[u8]) -> bool {
-        text.starts_with(&self.literal) && self.matcher.is_match(Input::new(text).anchored(Anchored::Yes))
+        text.starts_with(&self.literal) && self.matcher.is_match(self.input(text))
+    }
+
+    fn input<'t>(&self, text: &'t [u8]) -> Input<'t> {
+        Input::new(text).range(self.literal.len()..).anchored(Anchored::Yes)
     }
 
     pub(super) fn capture(&self, path: &[u8], captures: &mut Captures) {
         let groups = 1 + self.groups.last().map_or(0, |(_, number)| *number);
         captures.slots.clear();
         captures.slots.resize(2 * groups, None);
-        let input = Input::new(path).anchored(Anchored::Yes);
-        self.matcher.search_slots(&input, &mut captures.slots);
+        self.matcher.search_slots(&self.input(path), &mut captures.slots);
         let span = |number: usize| {
             let (start, end) = (captures.slots[2 * number]?, captures.slots[2 * number + 1]?);
             Some((start.get() as u32, end.get() as u32))
@@ -87,16 +89,20 @@ impl Regex {
     }
 }
 
-/// The literal that stands before the first metacharacter, perhaps after `^`.
-fn leading_literal(hir: &Hir) -> Box<[u8]> {
-    let parts = match hir.kind() {
-        HirKind::Concat(parts) => parts.as_slice(),
-        _ => std::slice::from_ref(hir),
+/// Takes the literal before the first metacharacter off, perhaps after `^`: it is compared as bytes, and the rest compiles
+/// to a fraction.
+fn split_literal(hir: Hir) -> (Hir, Box<[u8]>) {
+    let mut parts = match hir.kind() {
+        HirKind::Concat(parts) => parts.clone(),
+        _ => vec![hir.clone()],
     };
-    let first = parts.iter().find(|part| !matches!(part.kind(), HirKind::Look(Look::Start)));
-    match first.map(Hir::kind) {
-        Some(HirKind::Literal(literal)) => literal.0.clone(),
-        _ => Box::default(),
+    let anchors = parts.iter().take_while(|part| matches!(part.kind(), HirKind::Look(Look::Start))).count();
+    match parts.get(anchors).map(Hir::kind) {
+        Some(HirKind::Literal(literal)) => {
+            let literal = literal.0.clone();
+            (Hir::concat(parts.split_off(anchors + 1)), literal)
+        }
+        _ => (hir, Box::default()),
     }
 }
 
