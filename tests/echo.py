@@ -1,60 +1,58 @@
-"""A gateway before a service that echoes what it got, byte for byte, and a client that sends what no library would."""
+"""A gateway before a service that echoes what it got, and a client that sends what no library would."""
 
 from __future__ import annotations
 
 import json
 import re
 import socket
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from http.client import HTTPResponse
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
-from tidegate import load
-from tidegate._native import Engine
+
+from tests.harness import DEADLINE, Connection, FakeUpstream, RunningGateway
 
 Fields = Sequence[tuple[str, str]]
 
 
-@dataclass
-class Echo:
-    """A request as the service got it."""
+class Headed:
+    """What has header fields, in order, names in lower case."""
 
-    method: str
-    target: str
-    fields: list[list[str]]
-    trailers: list[list[str]] = field(default_factory=list)
+    fields: Sequence[Sequence[str]]
 
     def all(self, name: str) -> list[str]:
-        return [value for known, value in self.fields if known.lower() == name.lower()]
+        return [value for known, value in self.fields if known == name.lower()]
 
     def one(self, name: str) -> str:
         (value,) = self.all(name)
         return value
 
     def names(self) -> list[str]:
-        return [name.lower() for name, _ in self.fields]
+        return [name for name, _ in self.fields]
 
     def values(self) -> list[str]:
         return [value for _, value in self.fields]
 
 
 @dataclass
-class Answer:
+class Echo(Headed):
+    """A request as the service got it, without its framing."""
+
+    method: str
+    target: str
+    fields: list[list[str]]
+    trailers: list[str]
+    """Their names."""
+
+
+@dataclass
+class Answer(Headed):
     status: int
     fields: list[tuple[str, str]]
     body: bytes
-
-    def all(self, name: str) -> list[str]:
-        return [value for known, value in self.fields if known.lower() == name.lower()]
-
-    def one(self, name: str) -> str:
-        (value,) = self.all(name)
-        return value
 
     def json(self) -> Any:
         return json.loads(self.body)
@@ -64,42 +62,8 @@ class Answer:
         return Echo(**self.json())
 
 
-class Running:
-    """A gateway before the echo service."""
-
-    def __init__(self, document: Callable[..., dict[str, Any]], folder: Path, policies: dict[str, Any], **changes: Any):
-        self._document = document
-        self._file = folder / f"{id(self)}.json"
-        self._engine = Engine(self._plan(policies, **changes), workers=changes.get("workers", 2))
-
-    def _plan(self, policies: dict[str, Any], **changes: Any) -> bytes:
-        self._file.write_text(json.dumps(self._document(policies, **changes)))
-        return load(self._file).plan
-
-    def address(self) -> tuple[str, int]:
-        ((_, _, _, bound),) = self._engine.listeners()
-        assert bound is not None
-        return bound
-
-    def reload(self, policies: dict[str, Any], **changes: Any) -> None:
-        self._engine.reload(self._plan(policies, **changes))
-
-    def metrics(self, accept: str = "") -> tuple[str, str]:
-        return self._engine.metrics(accept)
-
-    def advance(self, seconds: int) -> None:
-        self._engine.advance(seconds * 1000)
-
-    def stop(self, patience: float = 5) -> None:
-        self._engine.drain(round(patience * 1000))
-        self._engine.stop()
-
-
-Start = Callable[..., Running]
-
-
 def ask(
-    gateway: Running,
+    gateway: EchoGateway,
     method: str = "GET",
     target: str = "/",
     headers: Fields = (),
@@ -111,128 +75,106 @@ def ask(
     if not any(name.lower() == "host" for name, _ in headers):
         lines.append("Host: gateway.example")
     lines += [f"{name}: {value}" for name, value in headers]
-    with socket.create_connection(gateway.address(), timeout=10) as client:
+    with socket.create_connection(gateway.address(), timeout=DEADLINE) as client:
         client.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
         response = HTTPResponse(client, method=method)
         response.begin()
-        return Answer(response.status, response.getheaders(), response.read())
+        fields = [(name.lower(), value) for name, value in response.getheaders()]
+        return Answer(response.status, fields, response.read())
 
 
-ANSWERS: dict[str, list[tuple[str, str]]] = {
-    "/via": [("Via", "1.1 upstream")],
-    "/request-id": [("X-Request-Id", "of-the-service")],
-    "/fields": [("Server", "echo"), ("Cache-Control", "public"), ("Cache-Control", "max-age=9"), ("Vary", "accept")],
+EXTRA = {
+    "/via": "Via: 1.1 upstream\r\n",
+    "/request-id": "X-Request-Id: of-the-service\r\n",
+    "/fields": "Server: echo\r\nCache-Control: public\r\nCache-Control: max-age=9\r\nVary: accept\r\n",
 }
+"""Fields of the answer, by path."""
+FRAMING = {"content-length", "transfer-encoding", "te"}
 
 
-class EchoService:
-    """HTTP/1.1 by hand, so that nothing between the socket and the test changes a header."""
-
-    def __init__(self) -> None:
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.port = self._socket.getsockname()[1]
-        self._connections: list[socket.socket] = []
-        self.hanging = threading.Event()
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def close(self) -> None:
-        self._socket.close()
-        for connection in self._connections:
-            connection.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._socket.accept()
-            except OSError:
-                return
-            self._connections.append(connection)
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
-
-    def _serve(self, connection: socket.socket) -> None:
-        try:
-            with connection, connection.makefile("rb") as stream:
-                while self._answer(connection, stream):
-                    pass
-        except OSError:
-            return
-
-    def _answer(self, connection: socket.socket, stream: Any) -> bool:
-        line = stream.readline().decode().split()
-        if len(line) != 3:
-            return False
-        fields, trailers = _read_fields(stream), []
-        lower = {name.lower(): value for name, value in fields}
-        if lower.get("transfer-encoding") == "chunked":
-            while size := int(stream.readline(), 16):
-                stream.read(size + 2)
-            trailers = _read_fields(stream)
-        else:
-            stream.read(int(lower.get("content-length", 0)))
-        framing = {"content-length", "transfer-encoding", "te"}
-        echo = Echo(line[0], line[1], [entry for entry in fields if entry[0].lower() not in framing], trailers)
-        body = json.dumps(echo.__dict__).encode()
-        head = [f"{name}: {value}" for name, value in ANSWERS.get(line[1].split("?")[0], [])]
-        head.append(f"Content-Length: {len(body)}")
-        if line[1].endswith("/hang"):
-            self.hanging.set()
-            return bool(stream.read(1))
-        status = re.search(r"[?&]status=(\d+)", line[1])
-        start_line = f"HTTP/1.1 {status[1] if status else 200} As Asked"
-        connection.sendall("\r\n".join([start_line, *head]).encode() + b"\r\n\r\n" + body)
-        return True
+def echo_all(connection: Connection) -> None:
+    """Answers every request with itself; `/hang` never, and with the status of `?status=`."""
+    while (request := connection.request()) is not None:
+        path = request.target.partition("?")[0]
+        if path.endswith("/hang"):
+            return connection.hang()
+        status = re.search(r"[?&]status=(\d+)", request.target)
+        fields = [[name, value] for name, value in request.fields if name not in FRAMING]
+        _, _, trailer_section = request.raw.partition(b"\r\n0\r\n")
+        trailers = [line.partition(b":")[0].decode().lower() for line in trailer_section.splitlines() if line]
+        body = json.dumps(asdict(Echo(request.method, request.target, fields, trailers)))
+        head = (
+            f"HTTP/1.1 {status[1] if status else 200} As Asked\r\n{EXTRA.get(path, '')}Content-Length: {len(body)}\r\n"
+        )
+        connection.send(f"{head}\r\n{body}")
+    return None
 
 
-def _read_fields(stream: Any) -> list[list[str]]:
-    fields = []
-    while line := stream.readline().decode("latin-1").rstrip("\r\n"):
-        name, _, value = line.partition(":")
-        fields.append([name, value.strip()])
-    return fields
+class EchoGateway:
+    """A gateway before the echo service; `/nowhere-at-all` matches no route, `/down` goes to nobody."""
+
+    def __init__(self, service: FakeUpstream, folder: Path, policies: dict[str, Any], workers: int, **changes: Any):
+        with socket.create_server(("127.0.0.1", 0)) as closed:
+            self._nobody = closed.getsockname()[1]
+        self._service = service
+        self._running = RunningGateway(self._document(policies, **changes), folder, workers)
+
+    def _document(
+        self, policies: dict[str, Any], *, routes: Sequence[Any] = (), address: str = "127.0.0.1:0", **keys: Any
+    ) -> dict[str, Any]:
+        services = [
+            {"name": "echo", "url": self._service.url},
+            {"name": "down", "url": f"http://127.0.0.1:{self._nobody}", "retries": 1},
+        ]
+        paths = ["=/", "/a", *EXTRA]
+        echo = {"name": "echo", "paths": paths, "service": "echo", "strip_path": False}
+        down = {"name": "down", "paths": ["/down"], "service": "down"}
+        fixed = {"listeners": [{"address": address}], "services": services, "routes": [*routes, echo, down]}
+        return {**fixed, "policies": policies, **keys}
+
+    def address(self) -> tuple[str, int]:
+        return self._running.address()
+
+    def reload(self, policies: dict[str, Any], **changes: Any) -> None:
+        self._running.reload(self._document(policies, **changes))
+
+    def metrics(self, accept: str = "") -> tuple[str, str]:
+        """Content type and text."""
+        return self._running.server.metrics(accept)
+
+    def advance(self, seconds: float) -> None:
+        self._running.advance(seconds)
+
+    def stop(self, patience_ms: int = 5000) -> None:
+        self._running.drain(patience_ms)
+        self._running.stop()
 
 
-@pytest.fixture(scope="session")
-def echo_service() -> Iterator[EchoService]:
-    service = EchoService()
-    yield service
-    service.close()
+class Start(Protocol):
+    """The `start` fixture."""
+
+    def __call__(self, policies: dict[str, Any], *, workers: int = 2, **changes: Any) -> EchoGateway:
+        """Starts a gateway with these policies; further keys go into the document."""
+        ...
 
 
 @pytest.fixture
-def start(echo_service: EchoService, tmp_path: Path) -> Iterator[Start]:
-    """Starts a gateway with these policies before the echo service.
+def echo_service() -> Iterator[FakeUpstream]:
+    service = FakeUpstream().script(echo_all)
+    yield service
+    service.stop()
 
-    `/nowhere-at-all` matches nothing, `/down` fails.
-    """
-    running: list[Running] = []
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        nobody = closed.getsockname()[1]
 
-    def document(
-        policies: dict[str, Any], *, routes: Sequence[Any] = (), address: str = "127.0.0.1:0", **keys: Any
-    ) -> Any:
-        services = [
-            {"name": "echo", "url": f"http://127.0.0.1:{echo_service.port}"},
-            {"name": "down", "url": f"http://127.0.0.1:{nobody}", "retries": 1},
-        ]
-        echo_paths = ["=/", "/a", "/via", "/request-id", "/fields"]
-        echo = {"name": "echo", "paths": echo_paths, "service": "echo", "strip_path": False}
-        down = {"name": "down", "paths": ["/down"], "service": "down"}
-        fixed = {"listeners": [{"address": address}], "services": services, "routes": [*routes, echo, down]}
-        return {**fixed, "access_log": "off", "policies": policies, **keys}
+@pytest.fixture
+def start(echo_service: FakeUpstream, tmp_path: Path) -> Iterator[Start]:
+    running: list[EchoGateway] = []
 
-    def start(policies: dict[str, Any], **changes: Any) -> Running:
-        running.append(Running(document, tmp_path, policies, **changes))
+    def begin(policies: dict[str, Any], *, workers: int = 2, **changes: Any) -> EchoGateway:
+        folder = tmp_path / f"gateway-{len(running)}"
+        folder.mkdir()
+        running.append(EchoGateway(echo_service, folder, policies, workers, **changes))
         return running[-1]
 
-    yield start
+    yield begin
     for gateway in running:
         gateway.stop()
-
-
-def eventually(holds: Callable[[], bool], seconds: float = 5) -> None:
-    """Waits for what another thread is about to do."""
-    until = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < until, "it never came true"
-        time.sleep(0.005)

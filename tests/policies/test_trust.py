@@ -74,4 +74,4 @@ def test_forwarding_headers_do_not_come_in_as_trailers(start: Start) -> None:
     gateway = start({})
     body = b"2\r\nhi\r\n0\r\nX-Forwarded-For: 6.6.6.6\r\nX_Forwarded_Proto: https\r\nX-Sum: 1\r\n\r\n"
     got = ask(gateway, "POST", headers=[("Transfer-Encoding", "chunked"), ("TE", "trailers")], body=body).echo
-    assert [name.lower() for name, _ in got.trailers] == ["x-sum"]
+    assert got.trailers == ["x-sum"]

@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from tests.echo import EchoService, Running, Start, ask, eventually
+from tests.echo import EchoGateway, Start, ask
+from tests.harness import FakeUpstream, eventually
 
-Logged = Callable[..., Running]
+Logged = Callable[..., EchoGateway]
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def log(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def logged(start: Start, log: Path) -> Logged:
-    def logged(policies: dict[str, Any] | None = None, **document: Any) -> Running:
+    def logged(policies: dict[str, Any] | None = None, **document: Any) -> EchoGateway:
         return start(policies or {}, access_log={"file": str(log)}, **document)
 
     return logged
@@ -125,25 +126,23 @@ def test_the_client_is_whom_a_trusted_proxy_names(logged: Logged, log: Path) -> 
     assert lines(log)[0]["client"] == "1.2.3.4"
 
 
-def test_a_client_that_leaves_is_logged_as_499(logged: Logged, log: Path, echo_service: EchoService) -> None:
+def test_a_client_that_leaves_is_logged_as_499(logged: Logged, log: Path, echo_service: FakeUpstream) -> None:
     gateway = logged()
-    echo_service.hanging.clear()
     with socket.create_connection(gateway.address(), timeout=10) as client:
         client.sendall(b"GET /a/hang HTTP/1.1\r\nHost: a\r\n\r\n")
-        assert echo_service.hanging.wait(5)
+        echo_service.wait_for_requests()
     eventually(lambda: log.stat().st_size > 0)
     gateway.stop()
     (line,) = lines(log)
     assert (line["status"], line["reason"], line["attempts"]) == (499, "client_gone", 1)
 
 
-def test_what_a_stop_cuts_off_has_a_line(logged: Logged, log: Path, echo_service: EchoService) -> None:
+def test_what_a_stop_cuts_off_has_a_line(logged: Logged, log: Path, echo_service: FakeUpstream) -> None:
     gateway = logged()
-    echo_service.hanging.clear()
     with socket.create_connection(gateway.address(), timeout=10) as client:
         client.sendall(b"GET /a/hang HTTP/1.1\r\nHost: a\r\n\r\n")
-        assert echo_service.hanging.wait(5)
-        gateway.stop(patience=0)
+        echo_service.wait_for_requests()
+        gateway.stop(patience_ms=0)
     (line,) = lines(log)
     assert line["reason"] == "stopped"
 

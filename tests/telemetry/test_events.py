@@ -13,14 +13,13 @@ import pytest
 SCRIPT = """
 import sys
 from pathlib import Path
-from tests.echo import Running, ask
+from tests.harness import start
 
 service = {"name": "down", "url": "http://127.0.0.1:9", "retries": 0}
 route = {"name": "down", "paths": ["/"], "service": "down"}
-document = {"listeners": [{"address": "127.0.0.1:0"}], "services": [service], "routes": [route], "access_log": "off"}
-gateway = Running(lambda _: document, Path(sys.argv[1]), {})
+gateway = start({"services": [service], "routes": [route]}, Path(sys.argv[1]))
 for _ in range(50):
-    assert ask(gateway).status == 502
+    assert gateway.get("/").status == 502
 gateway.stop()
 """
 LINE = re.compile(

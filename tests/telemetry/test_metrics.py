@@ -11,23 +11,24 @@ from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_open_metrics
 from prometheus_client.parser import text_string_to_metric_families as read_prometheus
 
-from tests.echo import Running, Start, ask, eventually
+from tests.echo import EchoGateway, Start, ask
+from tests.harness import eventually
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "metrics.md"
 OPEN_METRICS = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
 
 
-def families(gateway: Running) -> dict[str, Metric]:
+def families(gateway: EchoGateway) -> dict[str, Metric]:
     return {family.name: family for family in read_prometheus(gateway.metrics()[1])}
 
 
-def value(gateway: Running, name: str, **labels: str) -> float:
+def value(gateway: EchoGateway, name: str, **labels: str) -> float:
     """The sum of the samples of that name that have these labels."""
     samples = (sample for family in families(gateway).values() for sample in family.samples)
     return sum(s.value for s in samples if s.name == name and labels.items() <= s.labels.items())
 
 
-def shows(expected: float, gateway: Running, name: str, **labels: str) -> None:
+def shows(expected: float, gateway: EchoGateway, name: str, **labels: str) -> None:
     """The client may have its answer a moment before it is counted."""
     eventually(lambda: value(gateway, name, **labels) == expected)
 
