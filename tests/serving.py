@@ -6,15 +6,15 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from tidegate import Gateway
+from tidegate.serve import Running
 
 
 class Served:
     """A running gateway whose calls may be made from the test's own thread."""
 
-    def __init__(self, running: Any, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, running: Running, loop: asyncio.AbstractEventLoop) -> None:
         self._running = running
         self._loop = loop
 
@@ -45,11 +45,11 @@ class Served:
 
 @contextmanager
 def serving(gateway: Gateway, *, workers: int = 1) -> Iterator[Served]:
-    """Serves while the block runs."""
+    """Serves while the block runs, without an access log."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    served = gateway.serve(workers=workers)
+    served = gateway.model_copy(update={"access_log": "off"}).serve(workers=workers)
     try:
         running = asyncio.run_coroutine_threadsafe(served.__aenter__(), loop).result(30)
         try:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import select
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from types import TracebackType
 
 import hpack
@@ -19,7 +21,7 @@ from hyperframe.frame import (
 )
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-Fields = Iterable[tuple[str, str]]
+Pseudo = dict[str, str | None]
 
 
 class Raw:
@@ -36,20 +38,23 @@ class Raw:
     def __enter__(self) -> Raw:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.socket.close()
 
     def send(self, *frames: Frame | bytes) -> None:
         """Sends frames; a connection that the gateway has closed takes them silently."""
         data = b"".join(frame if isinstance(frame, bytes) else frame.serialize() for frame in frames)
-        try:
+        with suppress(OSError):
             self.socket.sendall(data)
-        except OSError:
-            pass
 
-    def head(self, stream: int, *more: tuple[str, str], end: bool = True, whole: bool = True, **pseudo: str | None) -> HeadersFrame:
-        """A HEADERS frame of a GET; `method=`, `path=`, `scheme=`, `authority=` change it, `None` leaves one out."""
-        base = {"method": "GET", "path": "/", "scheme": "http", "authority": "gateway.test"} | pseudo
+    def head(
+        self, stream: int, *more: tuple[str, str], end: bool = True, whole: bool = True, pseudo: Pseudo | None = None
+    ) -> HeadersFrame:
+        """A HEADERS frame of a GET; `pseudo` changes its method, path, scheme or authority, `None` leaves one out."""
+        base: Pseudo = {"method": "GET", "path": "/", "scheme": "http", "authority": "gateway.test"}
+        base |= pseudo or {}
         fields = [(f":{name}", value) for name, value in base.items() if value is not None]
         frame = HeadersFrame(stream, self._encoder.encode([*fields, *more], huffman=False))
         if whole:
@@ -75,7 +80,9 @@ class Raw:
                     case PingFrame() if "ACK" not in frame.flags:
                         self.send(PingFrame(0, frame.opaque_data, flags=["ACK"]))
                     case DataFrame() if frame.data:
-                        self.send(*(WindowUpdateFrame(at, window_increment=len(frame.data)) for at in (0, frame.stream_id)))
+                        self.send(
+                            *(WindowUpdateFrame(at, window_increment=len(frame.data)) for at in (0, frame.stream_id))
+                        )
                     case _:
                         pass
                 yield frame
@@ -101,13 +108,22 @@ class Raw:
         """The next frame of one of these kinds; `None` when the gateway closes before."""
         return next((frame for frame in self.frames() if isinstance(frame, kinds)), None)
 
+    def greet(self) -> None:
+        """Takes the gateway's SETTINGS and its acknowledgement of ours, so that only answers are left to come."""
+        self.until(SettingsFrame)
+        self.until(SettingsFrame)
+
+    def readable(self, seconds: float) -> bool:
+        """Whether the gateway says something within that time."""
+        return bool(self._buffer or select.select([self.socket], [], [], seconds)[0])
+
     def ends_with(self) -> int | None:
         """Reads to the end of the connection; the error code of the last GOAWAY."""
         codes = [frame.error_code for frame in self.frames() if isinstance(frame, GoAwayFrame)]
         return codes[-1] if codes else None
 
     def answer(self, stream: int) -> tuple[dict[str, str], bytes] | int | None:
-        """Fields and body of the final answer on a stream, or the error code it was reset with; `None` when the connection ends."""
+        """Fields and body of the final answer of a stream, or the code of its reset; `None` when all ends."""
         fields: dict[str, str] | None = None
         body = b""
         for frame in self.frames():

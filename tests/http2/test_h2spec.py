@@ -11,14 +11,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from tidegate import Gateway, Listener, Route, Service
 
 from tests.serving import Served, serving
 from tests.tls.certificates import Authority
-from tidegate import Gateway, Listener, Route, Service
 
 H2SPEC = shutil.which("h2spec") or shutil.which("h2spec", path=os.path.expanduser("~/go/bin"))
 
-pytestmark = pytest.mark.skipif(H2SPEC is None, reason="h2spec is absent: go install github.com/summerwind/h2spec/cmd/h2spec@latest")
+pytestmark = pytest.mark.skipif(
+    H2SPEC is None, reason="h2spec is absent: go install github.com/summerwind/h2spec/cmd/h2spec@latest"
+)
 
 
 class Reader(BaseHTTPRequestHandler):
@@ -34,13 +36,13 @@ class Reader(BaseHTTPRequestHandler):
         else:
             self.rfile.read(int(self.headers.get("content-length", 0)))
         self.send_response(200)
-        self.send_header("content-length", "2")
+        self.send_header("content-length", "200")
         self.end_headers()
-        self.wfile.write(b"ok")
+        self.wfile.write(b"x" * 200)
 
     do_GET = do_POST = answer  # noqa: N815
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         pass
 
 
@@ -73,6 +75,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def test_the_whole_of_h2spec_passes(served: Served, listener: str) -> None:
     host, port = served.address(listener)
     command = [str(H2SPEC), "--host", host, "--port", str(port), "--timeout", "5"]
-    done = subprocess.run(command + (["--tls", "--insecure"] if listener == "tls" else []), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command + (["--tls", "--insecure"] if listener == "tls" else []), capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout[-4000:]
     assert " 0 skipped, 0 failed" in done.stdout

@@ -6,24 +6,26 @@ import json
 from collections.abc import Iterator
 
 import pytest
-
-from tests.http2.raw import Raw
-from tests.serving import Served, serving
 from tidegate import Gateway, Respond, Route
+
+from tests.http2.raw import Pseudo, Raw
+from tests.serving import Served, serving
 
 PROTOCOL_ERROR = 1
 
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[Served]:
-    with serving(Gateway(routes=[Route(name="hello", paths=["/"], respond=Respond(body="{request.path} {request.host}"))])) as served:
+    with serving(
+        Gateway(routes=[Route(name="hello", paths=["/"], respond=Respond(body="{request.path} {request.host}"))])
+    ) as served:
         yield served
 
 
-def ask(served: Served, *more: tuple[str, str], end: bool = True, **pseudo: str | None) -> tuple[int, str] | int | None:
+def ask(served: Served, *more: tuple[str, str], end: bool = True, pseudo: Pseudo) -> tuple[int, str] | int | None:
     """Status and code (or body) of the answer, or the error code of the reset; `None` when the connection ended."""
     with Raw(served.address()) as raw:
-        raw.send(raw.head(1, *more, end=end, **pseudo))
+        raw.send(raw.head(1, *more, end=end, pseudo=pseudo))
         answer = raw.answer(1)
     if not isinstance(answer, tuple):
         return answer
@@ -44,8 +46,8 @@ def ask(served: Served, *more: tuple[str, str], end: bool = True, **pseudo: str 
         ([], {"scheme": "https"}, "/ gateway.test"),
     ],
 )
-def test_a_request_is_answered(served: Served, more: list[tuple[str, str]], pseudo: dict[str, str | None], text: str) -> None:
-    assert ask(served, *more, **pseudo) == (200, text)
+def test_a_request_is_answered(served: Served, more: list[tuple[str, str]], pseudo: Pseudo, text: str) -> None:
+    assert ask(served, *more, pseudo=pseudo) == (200, text)
 
 
 @pytest.mark.parametrize(
@@ -67,11 +69,17 @@ def test_a_request_is_answered(served: Served, more: list[tuple[str, str]], pseu
         ([("expect", "something")], {}, (417, "expectation_failed")),
         ([], {"method": "CONNECT", "path": None, "scheme": None}, (405, "connect_refused")),
         ([(f"x-{index}", "a") for index in range(101)], {}, (431, "too_many_fields")),
-        ([(f"x-{index}", "a" * 120) for index in range(99)], {"path": "/" + "a" * 3000}, (200, "/" + "a" * 3000 + " gateway.test")),
+        (
+            [(f"x-{index}", "a" * 120) for index in range(99)],
+            {"path": "/" + "a" * 3000},
+            (200, "/" + "a" * 3000 + " gateway.test"),
+        ),
     ],
 )
-def test_a_refusal_says_why(served: Served, more: list[tuple[str, str]], pseudo: dict[str, str | None], answer: tuple[int, str]) -> None:
-    assert ask(served, *more, **pseudo) == answer
+def test_a_refusal_says_why(
+    served: Served, more: list[tuple[str, str]], pseudo: Pseudo, answer: tuple[int, str]
+) -> None:
+    assert ask(served, *more, pseudo=pseudo) == answer
 
 
 @pytest.mark.parametrize(
@@ -93,16 +101,18 @@ def test_a_refusal_says_why(served: Served, more: list[tuple[str, str]], pseudo:
         ([("x", "y"), (":path", "/late")], {"path": None}),
     ],
 )
-def test_what_is_no_request_is_reset(served: Served, more: list[tuple[str, str]], pseudo: dict[str, str | None]) -> None:
-    assert ask(served, *more, **pseudo) == PROTOCOL_ERROR
+def test_what_is_no_request_is_reset(served: Served, more: list[tuple[str, str]], pseudo: Pseudo) -> None:
+    assert ask(served, *more, pseudo=pseudo) == PROTOCOL_ERROR
 
 
 @pytest.mark.parametrize("field", [("x-split", "a\r\nb: c"), ("x-nul", "a\0"), ("X-Upper", "a"), ("x space", "a")])
 def test_a_field_that_cannot_be_one_never_becomes_a_request(served: Served, field: tuple[str, str]) -> None:
-    assert ask(served, field) in (None, PROTOCOL_ERROR)
+    assert ask(served, field, pseudo={}) in (None, PROTOCOL_ERROR)
 
 
 def test_a_body_that_is_not_as_long_as_it_says_is_refused(served: Served) -> None:
     with Raw(served.address()) as raw:
-        raw.send(raw.head(1, ("content-length", "5"), end=False, method="POST"), raw.data(1, b"123456", end=True))
+        raw.send(
+            raw.head(1, ("content-length", "5"), end=False, pseudo={"method": "POST"}), raw.data(1, b"123456", end=True)
+        )
         assert raw.answer(1) == PROTOCOL_ERROR

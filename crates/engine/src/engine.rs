@@ -99,6 +99,7 @@ impl Retired {
 /// A listener that is open on every worker.
 struct Open {
     plan: plan::Listener,
+    tls: Option<ServerTls>,
     bound: Option<SocketAddr>,
     census: Arc<Census>,
 }
@@ -106,6 +107,7 @@ struct Open {
 /// A listener of the next document, not yet with the workers.
 struct Prepared {
     plan: plan::Listener,
+    tls: Option<ServerTls>,
     bound: Option<SocketAddr>,
     census: Arc<Census>,
     openings: Vec<Opening>,
@@ -116,7 +118,7 @@ pub fn check(plan: Plan) -> Result<(), Vec<Problem>> {
     let clock = Clock::default();
     let telemetry = Telemetry::start(1, clock).map_err(|error| vec![Problem::new("", "engine.io", error.to_string())])?;
     let log = AccessLog::check(&plan.access_log);
-    let checked = match (compile(plan, None, &telemetry), log) {
+    let checked = match (compile(plan, None, &telemetry, &[]), log) {
         (Ok(_), Ok(())) => Ok(()),
         (Ok(_), Err(problem)) => Err(vec![problem]),
         (Err(problems), log) => Err(problems.into_iter().chain(log.err()).collect()),
@@ -125,11 +127,16 @@ pub fn check(plan: Plan) -> Result<(), Vec<Problem>> {
     checked
 }
 
-fn compile(plan: Plan, previous: Option<&Snapshot>, telemetry: &Telemetry) -> Result<(Snapshot, Vec<Option<ServerTls>>), Vec<Problem>> {
+fn compile(
+    plan: Plan,
+    previous: Option<&Snapshot>,
+    telemetry: &Telemetry,
+    open: &[Open],
+) -> Result<(Snapshot, Vec<Option<ServerTls>>), Vec<Problem>> {
     let mut problems = Vec::new();
     let mut settings = Vec::with_capacity(plan.listeners.len());
     for (index, listener) in plan.listeners.iter().enumerate() {
-        match listener.tls.as_ref().map(|tls| ServerTls::compile(tls, listener.http2)).transpose() {
+        match compile_tls(listener, index, open) {
             Ok(tls) => settings.push(tls),
             Err(problem) => {
                 problems.push(Problem { path: format!("listeners[{index}].tls.{}", problem.path), ..problem });
@@ -152,7 +159,7 @@ impl Engine {
         let clock = Clock::default();
         let workers = options.workers.max(1);
         let telemetry = Telemetry::start(workers, clock.clone()).map_err(StartError::Io)?;
-        let (snapshot, tls) = compile(plan, None, &telemetry).map_err(StartError::Problems)?;
+        let (snapshot, tls) = compile(plan, None, &telemetry, &[]).map_err(StartError::Problems)?;
         let snapshot = Arc::new(snapshot);
         let log = open_log(&snapshot.plan)?;
         let prepared = prepare(&snapshot.plan, tls, &[], workers)?;
@@ -197,7 +204,7 @@ impl Engine {
     fn try_reload(&self, plan: Plan) -> Result<(), StartError> {
         let mut state = self.state();
         let previous = self.current.load_full();
-        let (snapshot, tls) = compile(plan, Some(&previous), &self.telemetry).map_err(StartError::Problems)?;
+        let (snapshot, tls) = compile(plan, Some(&previous), &self.telemetry, &state.listeners).map_err(StartError::Problems)?;
         let snapshot = Arc::new(snapshot);
         let log = open_log(&snapshot.plan)?;
         let prepared = prepare(&snapshot.plan, tls, &state.listeners, self.workers.len())?;
@@ -213,11 +220,11 @@ impl Engine {
         let mut openings: Vec<Vec<Opening>> = self.workers.iter().map(|_| Vec::new()).collect();
         state.listeners.clear();
         for listener in prepared {
-            let Prepared { plan, bound, census, openings: of_workers } = listener;
+            let Prepared { plan, tls, bound, census, openings: of_workers } = listener;
             for (worker, opening) in of_workers.into_iter().enumerate() {
                 openings[worker].push(opening);
             }
-            state.listeners.push(Open { plan, bound, census });
+            state.listeners.push(Open { plan, tls, bound, census });
         }
         self.current.store(snapshot.clone());
         let (taken, all_taken) = mpsc::channel();
@@ -305,6 +312,23 @@ impl Engine {
     }
 }
 
+/// A listener whose TLS is what it was keeps it, and with it the sessions of its clients.
+fn compile_tls(listener: &plan::Listener, index: usize, open: &[Open]) -> Result<Option<ServerTls>, Problem> {
+    let Some(plan) = &listener.tls else { return Ok(None) };
+    let is_same = |open: &&Open| {
+        open.plan.name == listener.name && open.plan.http2 == listener.http2 && open.plan.tls.as_ref() == Some(plan)
+    };
+    if let Some(known) = open.iter().find(is_same) {
+        return Ok(known.tls.clone());
+    }
+    let tls = ServerTls::compile(plan, listener.http2)?;
+    for warning in &tls.warnings {
+        let path = format!("listeners[{index}].tls.{}", warning.path);
+        tracing::warn!(path, problem = warning.message, "certificate out of its time");
+    }
+    Ok(Some(tls))
+}
+
 fn open_log(plan: &Plan) -> Result<access_log::Prepared, StartError> {
     AccessLog::prepare(&plan.access_log).map_err(|problem| StartError::Problems(vec![problem]))
 }
@@ -333,7 +357,7 @@ fn prepare(plan: &Plan, tls: Vec<Option<ServerTls>>, open: &[Open], workers: usi
         for opening in &mut openings {
             opening.census = census.clone();
         }
-        prepared.push(Prepared { plan: listener.clone(), bound, census, openings });
+        prepared.push(Prepared { plan: listener.clone(), tls, bound, census, openings });
     }
     Ok(prepared)
 }
