@@ -69,13 +69,14 @@ def ask(
     headers: Fields = (),
     body: bytes = b"",
     version: str = "HTTP/1.1",
+    unix: Path | None = None,
 ) -> Answer:
     """One request on a connection of its own; names and values go out as they are."""
     lines = [f"{method} {target} {version}"]
     if not any(name.lower() == "host" for name, _ in headers):
         lines.append("Host: gateway.example")
     lines += [f"{name}: {value}" for name, value in headers]
-    with socket.create_connection(gateway.address(), timeout=DEADLINE) as client:
+    with gateway.connect(unix) as client:
         client.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
         response = HTTPResponse(client, method=method)
         response.begin()
@@ -134,6 +135,14 @@ class EchoGateway:
 
     def address(self) -> tuple[str, int]:
         return self._running.address()
+
+    def connect(self, unix: Path | None = None) -> socket.socket:
+        if unix is None:
+            return socket.create_connection(self.address(), timeout=DEADLINE)
+        client = socket.socket(socket.AF_UNIX)
+        client.settimeout(DEADLINE)
+        client.connect(str(unix))
+        return client
 
     def reload(self, policies: dict[str, Any], **changes: Any) -> None:
         self._running.reload(self._document(policies, **changes))

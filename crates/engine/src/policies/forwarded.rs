@@ -11,6 +11,7 @@ use crate::exchange::{Exchange, Protocol};
 use crate::head::Head;
 use crate::network::write_address;
 use crate::plan;
+use crate::worker::NO_ADDRESS;
 
 pub struct Forwarded {
     x_forwarded: bool,
@@ -52,7 +53,9 @@ fn via(received: Protocol) -> &'static [u8] {
 }
 
 fn write_x_forwarded(exchange: &mut Exchange) {
-    append(exchange, Known::XForwardedFor, |out, exchange| write_address(out, peer(exchange)));
+    if has_address(exchange) {
+        append(exchange, Known::XForwardedFor, |out, exchange| write_address(out, peer(exchange)));
+    }
     let tls = exchange.connection.tls;
     let (continues, scratch) = (exchange.trusted, &mut exchange.scratch);
     let request = &mut exchange.request;
@@ -75,7 +78,9 @@ fn write_forwarded(exchange: &mut Exchange) {
     append(exchange, Known::Forwarded, |out, exchange| {
         let peer = peer(exchange);
         out.extend_from_slice(b"for=");
-        if peer.is_ipv6() {
+        if !has_address(exchange) {
+            out.extend_from_slice(b"unknown");
+        } else if peer.is_ipv6() {
             out.extend_from_slice(b"\"[");
             write_address(out, peer);
             out.extend_from_slice(b"]\"");
@@ -111,6 +116,11 @@ fn append(exchange: &mut Exchange, known: Known, write: impl Fn(&mut Vec<u8>, &E
 
 fn peer(exchange: &Exchange) -> IpAddr {
     exchange.connection.peer.ip().to_canonical()
+}
+
+/// A peer on a UNIX socket has none.
+fn has_address(exchange: &Exchange) -> bool {
+    exchange.connection.peer.ip() != NO_ADDRESS
 }
 
 fn scheme(tls: bool) -> &'static [u8] {

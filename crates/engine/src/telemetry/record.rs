@@ -7,6 +7,7 @@ use crate::respond::Code;
 use crate::telemetry::escape::write_escaped;
 use crate::telemetry::metrics::Sample;
 use crate::telemetry::timestamp::write_timestamp;
+use crate::worker::NO_ADDRESS;
 
 /// An exchange that is over, and what was measured of it. Fields without a value are left out.
 pub(super) struct Record<'a> {
@@ -53,7 +54,10 @@ fn write_begin(out: &mut Vec<u8>, epoch_micros: u64, client: std::net::IpAddr) {
     out.extend_from_slice(b"{\"time\":\"");
     write_timestamp(out, epoch_micros / 1000);
     out.extend_from_slice(b"\",\"client\":\"");
-    write_address(out, client);
+    match client {
+        NO_ADDRESS => out.extend_from_slice(b"unix"),
+        client => write_address(out, client),
+    }
     out.push(b'"');
 }
 
