@@ -146,3 +146,27 @@ def test_a_mistake_in_python_is_told_in_our_words() -> None:
         "Service('s').read_timout: unknown key `read_timout`  [config.unknown_key]\n"
         "  hint: did you mean `read_timeout`?"
     )
+
+
+def test_what_the_engine_finds_inside_of_an_action_or_a_policy_gets_the_name_it_has_in_the_document(
+    tmp_path: Path,
+) -> None:
+    file = write(
+        tmp_path,
+        "trusted_proxies:\n  - 10.0.0.0/8\nservices: [{name: s, url: 'http://a'}]\n"
+        "routes:\n  - name: one\n    service: s\n    rewrite: /x\n    policies:\n      request_id: {}\n      request_headers:\n        set: {x-a: b}\n",
+    )
+    found = [
+        ("routes[0].action.rewrite", "a.b", "one"),
+        ("routes[0].policies[2].set[0].value", "a.b", "two"),
+        ("routes[0].action", "a.b", "three"),
+        ("trusted_proxies[0]", "a.b", "four"),
+        ("", "a.b", "five"),
+    ]
+    assert [str(problem) for problem in load(file).problems(found)] == [
+        "five  [a.b]",
+        f"{file}:2  trusted_proxies[0]: four  [a.b]",
+        f"{file}:5  routes[0]: three  [a.b]",
+        f"{file}:7  routes[0].rewrite: one  [a.b]",
+        f"{file}:11  routes[0].policies.request_headers.set: two  [a.b]",
+    ]

@@ -33,7 +33,7 @@ class Redirect(Model):
         return {
             "redirect": {
                 "status": self.status,
-                "location": check.template(self.location, (*path, "location"), header=True),
+                "location": check.template(self.location, (*path, "location"), target=True),
                 "keep_query": self.keep_query,
             }
         }

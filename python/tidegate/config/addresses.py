@@ -7,6 +7,7 @@ import ipaddress
 import re
 from typing import NamedTuple
 
+from tidegate.config import paths
 from tidegate.config.check import Check
 from tidegate.config.problem import Path, quote
 
@@ -80,16 +81,17 @@ def host_port(text: str, default: int | None, check: Check, path: Path) -> tuple
 
 def base_path(text: str, check: Check, path: Path) -> str:
     """The path before every path of a service, without a slash at its end."""
-    trimmed = text.rstrip("/")
-    if trimmed and not trimmed.startswith("/"):
-        check.problem(
-            path, "bad_path", f"expected a path that starts with `/`, got {quote(text)}", f"write `/{trimmed}`"
-        )
-    if re.search(r"[\x00-\x20\x7f\\?#]|%(?![0-9A-Fa-f]{2})", trimmed) or not trimmed.isascii():
-        check.problem(path, "bad_path", f"{quote(text)} is not a path", "write other characters percent-encoded: `%20`")
-    if any(segment in (".", "..") for segment in trimmed.split("/")):
-        check.problem(path, "bad_path", f"a path of a service has no `.` and `..`, got {quote(text)}")
-    return trimmed
+    if text and not text.startswith("/"):
+        check.problem(path, "bad_path", f"expected a path that starts with `/`, got {quote(text)}", f"write `/{text}`")
+    problems: list[tuple[str, str | None]] = []
+    segments = [paths.normal(segment, problems) for segment in text.split("/") if segment]
+    if "?" in text or "#" in text:
+        problems.append((f"a path of a service has no `?` and no `#`, got {quote(text)}", None))
+    if any(segment.startswith((".;", "..;", ".%3B", "..%3B")) or segment in (".", "..") for segment in segments):
+        problems.append((f"a path of a service has no `.` and `..`, got {quote(text)}", None))
+    for message, hint in problems:
+        check.problem(path, "bad_path", message, hint)
+    return "".join(f"/{segment}" for segment in segments)
 
 
 def listener_address(text: str, check: Check, path: Path) -> str:

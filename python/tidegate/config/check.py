@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from urllib.parse import quote_plus
 
 from tidegate.config import references
 from tidegate.config.problem import Finding, Interpolated, Path, did_you_mean, quote
@@ -49,7 +50,10 @@ class Check:
     def template(self, text: str, path: Path, *, header: bool = False, target: bool = False) -> list[references.Part]:
         """The parts of a text with references."""
         secret = isinstance(text, Interpolated)
-        parsed = references.parse(text.escaped if isinstance(text, Interpolated) else text)
+        source = text.escaped if isinstance(text, Interpolated) else text
+        if target and not source.isascii():  # as clients write it
+            source = "".join(sign if sign.isascii() else quote_plus(sign) for sign in source)
+        parsed = references.parse(source)
         for message, hint in parsed.problems:
             shown = f"{quote(text)} does not make a text with references" if secret else message
             self.problem(path, "bad_reference", shown, None if secret else hint)

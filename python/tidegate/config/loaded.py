@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -12,8 +13,15 @@ from tidegate.config.problem import Path, Problem
 
 _PLAN_PATH = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
 
-Place = Callable[[str, int, Path], tuple[str, str | None, int | None]]
-"""Kind, index in the plan and path below it, to path in the document, file and line."""
+Place = Callable[[Path], tuple[str, str | None, int | None]]
+"""A path in the plan, with the names the document has below an entry, to path in the document, file and line."""
+
+_ACTION_PARTS: dict[str | int, Path] = {
+    "rewrite": ("rewrite",),
+    "location": ("redirect", "location"),
+    "body": ("respond", "body"),
+    "headers": ("respond", "headers"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +59,19 @@ class Loaded:
 
     def problem(self, plan_path: str, code: str, message: str, hint: str | None = None) -> Problem:
         """A problem the engine found, with its place in the document. `plan_path` is such as `routes[3].paths[0]`."""
-        parts: list[str | int] = [int(index) if index else name for index, name in _PLAN_PATH.findall(plan_path)]
-        if len(parts) >= 2 and isinstance(parts[0], str) and isinstance(parts[1], int):
-            path, file, line = self.place(parts[0], parts[1], tuple(parts[2:]))
-            return Problem(code, message, path, file, line, hint).without(self.secrets)
-        return Problem(code, message, plan_path, hint=hint).without(self.secrets)
+        parts: Path = tuple(int(index) if index else name for index, name in _PLAN_PATH.findall(plan_path))
+        path, file, line = self.place(self._written_path(parts))
+        return Problem(code, message, path, file, line, hint).without(self.secrets)
+
+    def _written_path(self, parts: Path) -> Path:
+        """The path as the document has it: it names policies and has no `action`."""
+        head, rest = parts[:2], parts[2:]
+        if rest[:1] == ("action",):
+            return head + _ACTION_PARTS.get(rest[1] if len(rest) > 1 else "", ())
+        if rest[:1] == ("policies",) and len(rest) > 1:
+            name, *_ = json.loads(self.plan)[head[0]][head[1]]["policies"][rest[1]]
+            return (*head, "policies", name, *rest[2:3])
+        return parts
 
     def problems(self, found: Iterable[tuple[str, str, str]]) -> list[Problem]:
         """The problems that `compile_plan` found: plan path, code and message of each."""

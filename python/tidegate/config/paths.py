@@ -64,8 +64,8 @@ def _segments(path: str, problems: list[tuple[str, str | None]]) -> tuple[list[d
         if "{" in part or "}" in part:
             _capture(part, last, out, captures, problems)
             continue
-        literal = part if _PLAIN.fullmatch(part) else _normal(part, problems)
-        if literal.startswith((".;", "..;")) or literal[:4] in (".%3B", "..%3"):
+        literal = part if _PLAIN.fullmatch(part) else normal(part, problems)
+        if literal.startswith((".;", "..;")) or literal.startswith((".%3B", "..%3B")):
             problems.append((f"a dot segment with a parameter, {quote(part)}", None))
         if literal in (".", ".."):
             if literal == ".." and not out:
@@ -98,7 +98,7 @@ def _capture(
     out.append({"rest" if rest else "capture": name})
 
 
-def _normal(part: str, problems: list[tuple[str, str | None]]) -> str:
+def normal(part: str, problems: list[tuple[str, str | None]]) -> str:
     """The normal form of one literal segment."""
     out: list[str] = []
     at = 0

@@ -334,8 +334,15 @@ class Resolution:
         path, file, line = self._where(run, index, finding.path)
         self.problems.append(Problem(finding.code, finding.message, path, file, line, finding.hint))
 
-    def _place(self, kind: str, number: int, path: Path) -> tuple[str, str | None, int | None]:
+    def _place(self, path: Path) -> tuple[str, str | None, int | None]:
         """The place of a part of the plan."""
+        kind = str(path[0]) if path else ""
+        if kind in self.settings:
+            shown, section = self.settings[kind].sections[0]
+            return render_path(path), shown, section.offset + section.tree.line(section.prefix + path[1:])
+        if len(path) < 2 or not isinstance(path[1], int):
+            return render_path(path), None, None
+        number, path = path[1], path[2:]
         for run in self.runs.get(kind, ()):
             for index, entry in enumerate(run.entries):
                 if entry.enabled and entry.service not in self.disabled:

@@ -87,7 +87,9 @@ class Route(Model):
         "(`=/orders`), with captures (`/orders/{id}`, "
         "`/files/{rest...}`), or a regular expression (`~/orders/\\d+$`). Without any, every path.",
     )
-    methods: Texts = Field(default_factory=list, description="Methods. Without any, every method.")
+    methods: Texts = Field(
+        default_factory=list, description="Methods, in any case. Without any, every method; GET takes HEAD along."
+    )
     headers: dict[str, Condition] = Field(
         default_factory=dict,
         description="Conditions on request headers: a value, a list of values, `~` and a regular expression for "
