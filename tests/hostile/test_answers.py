@@ -1,4 +1,4 @@
-"""Answers that two readers could take for two things: the client gets 502, and the connection to the service is done with."""
+"""Answers that two readers could take for two things: the client gets 502, and the service's connection is done with."""
 
 from __future__ import annotations
 
@@ -35,7 +35,6 @@ ANSWERS = {
     "no HTTP at all": "hello, who is there?\r\n\r\n",
     "HTTP/0.9": "<html>hello</html>",
     "a switch that nobody asked for": "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n",
-    "interim answers without an end": "HTTP/1.1 103 Early Hints\r\n\r\n" * 40,
 }
 
 
@@ -57,6 +56,17 @@ def test_the_client_gets_502_and_the_connection_is_not_used_again(
     service.wait_for_closed(1)
     assert gateway.get("/after").text == "ok"
     assert service.connections == 2
+
+
+def test_interim_answers_without_an_end_are_cut(proxy: Proxy, upstream: StartUpstream) -> None:
+    service = upstream().answer("HTTP/1.1 103 Early Hints\r\n\r\n" * 40)
+    with proxy(service).raw() as client:
+        client.send("GET /x HTTP/1.1\r\nHost: a\r\n\r\n")
+        interims = 0
+        while (status := client.read_answer()[0]) == 103:
+            interims += 1
+        assert status == 502
+        assert 0 < interims < 40
 
 
 def test_a_head_that_does_not_end_is_cut(proxy: Proxy, upstream: StartUpstream) -> None:

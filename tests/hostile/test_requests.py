@@ -169,11 +169,14 @@ def test_it_is_refused_when_it_comes_byte_by_byte_too(stage: Stage, table: dict[
 @pytest.mark.parametrize(
     ("message", "status", "code"),
     [
-        pytest.param(get(HOST, "a:443", "CONNECT"), 405, "connect_refused", id="CONNECT"),
+        pytest.param(get("Host: a:443\r\n", "a:443", "CONNECT"), 405, "connect_refused", id="CONNECT"),
         pytest.param(get(HOST, version="HTTP/2.0"), 505, "unsupported_version", id="HTTP/2.0 by hand"),
         pytest.param(get(HOST, version="HTTP/1.2"), 505, "unsupported_version", id="HTTP/1.2"),
         pytest.param(
-            post("Expect: the moon\r\nContent-Length: 2\r\n", "ab"), 417, "expectation_failed", id="an unknown expectation"
+            post("Expect: the moon\r\nContent-Length: 2\r\n", "ab"),
+            417,
+            "expectation_failed",
+            id="an unknown expectation",
         ),
     ],
 )

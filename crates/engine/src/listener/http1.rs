@@ -244,9 +244,7 @@ impl Http1 {
         self.parser.parse(data).map_err(|error| {
             let code = match error {
                 // A broken preface of HTTP/2, or no HTTP at all: there is no language to answer in (RFC 9113 section 3.4).
-                Error::BadVersion if self.prior_knowledge && !data.windows(5).any(|word| word == b"HTTP/") => {
-                    return Quiet::Leave;
-                }
+                Error::BadVersion if self.prior_knowledge && !is_like_http1(data) => return Quiet::Leave,
                 Error::HeadTooLarge => Code::HeadTooLarge,
                 Error::TooManyFields => Code::TooManyFields,
                 Error::TargetTooLong => Code::TargetTooLong,
@@ -350,6 +348,11 @@ impl Http1 {
         self.aborted = true;
         Failure::with(Code::ClientGone, error)
     }
+}
+
+/// A request line that is wrong, but one: it names a path, or HTTP.
+fn is_like_http1(data: &[u8]) -> bool {
+    data.windows(2).any(|word| word == b" /") || data.windows(5).any(|word| word == b"HTTP/")
 }
 
 fn framing_failure(error: FramingError) -> Failure {
