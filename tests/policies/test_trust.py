@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from tests.echo import Start, ask
+from tests.echo import Echo, Start, ask
+from tests.http2.raw import Raw
 
 FORWARDING = [
     "X-Forwarded-For",
@@ -68,6 +71,19 @@ def test_the_client_is_the_nearest_address_that_is_no_proxy_of_ours(start: Start
 def test_an_untrusted_client_is_its_own_address(start: Start) -> None:
     gateway = start({"request_headers": {"set": {"x-client": "{client.ip}"}}}, trusted_proxies=["10.0.0.0/8"])
     assert ask(gateway, headers=[("X-Forwarded-For", "1.2.3.4")]).echo.one("x-client") == "127.0.0.1"
+
+
+def test_http2_is_no_way_around(start: Start) -> None:
+    gateway = start({"request_id": {}}, trusted_proxies=["10.0.0.0/8"])
+    names = [*FORWARDING, *ALIASES, "X-Request-Id", "Via"]
+    with Raw(gateway.address()) as raw:
+        raw.send(raw.head(1, *((name.lower(), "6.6.6.6") for name in names)))
+        answer = raw.answer(1)
+    assert isinstance(answer, tuple)
+    got = Echo(**json.loads(answer[1]))
+    assert got.all("via") == ["6.6.6.6", "2 tidegate"]
+    assert got.values().count("6.6.6.6") == 1
+    assert got.one("x-forwarded-host") == "gateway.test"
 
 
 def test_forwarding_headers_do_not_come_in_as_trailers(start: Start) -> None:
