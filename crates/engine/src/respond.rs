@@ -66,7 +66,6 @@ codes! {
     UpstreamHeadTooLarge = "upstream_head_too_large", 502, Upstream, "The head of the service's answer is too large";
     UpstreamTimeout = "upstream_timeout", 504, Upstream, "The service took too long";
     UpstreamWriteTimeout = "upstream_write_timeout", 504, Upstream, "The service took too long to take the request";
-    UpstreamUnavailable = "upstream_unavailable", 503, Upstream, "No target of the service is available";
 }
 
 /// Why an exchange cannot go on. `detail` is for the log only: it may name internal addresses.

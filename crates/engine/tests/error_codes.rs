@@ -41,7 +41,7 @@ fn explanation(code: Code) -> (&'static str, &'static str) {
         ),
         Code::BadPath => (
             "The path or query has no normal form (a broken `%` escape, NUL, a backslash, control characters), or a `rewrite` cannot be made of it.",
-            "Encode the path in the client. The rules are on the page on [path normal form](../concepts/paths.md).",
+            "Encode the path in the client. The rules are on the page on [path normal form](../concepts/path-normal-form.md).",
         ),
         Code::BadHost => (
             "`Host` is missing, repeated, no valid host, or not the one of an absolute target.",
@@ -162,10 +162,6 @@ fn explanation(code: Code) -> (&'static str, &'static str) {
         Code::UpstreamWriteTimeout => (
             "The service took no byte of the request for longer than `write_timeout`.",
             "The service accepts connections but does not read from them; look for one that is stuck.",
-        ),
-        Code::UpstreamUnavailable => (
-            "No target of the service may be called at the moment.",
-            "Look at the health of the targets.",
         ),
     }
 }
