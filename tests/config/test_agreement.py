@@ -11,8 +11,8 @@ from tidegate import ConfigError, Gateway, Redirect, Respond, Route, Service, Ta
 
 PIECES = st.sampled_from([
     "/", "//", ".", "..", "a", "B", "~", "%7e", "%2f", "%5C", "%41", "%c3%a9", "é", "%", "%zz", "%00", "%1f", "\\", "|",
-    '"', "<", "[", "]", "^", "`", "{", "}", "{id}", "{rest...}", ";", "..;", "%3b", ":", "@", "!", "=", "?", "#", " ", "*",
-    "{path.id}", "{query.q}", "{request.path}", "{{", "}}", "+", "xn--", "-", "_", "1", "\t", "\x7f",
+    '"', "<", "[", "]", "^", "`", "{", "}", "{id}", "{rest...}", ";", "..;", "%3b", ":", "@", "!", "=", "?", "#", " ",
+    "*", "{path.id}", "{query.q}", "{request.path}", "{{", "}}", "+", "xn--", "-", "_", "1", "\t", "\x7f",
 ])  # fmt: skip
 TEXTS = st.lists(PIECES, max_size=6).map("".join)
 SERVICE = Service(name="s", url="http://127.0.0.1:1")

@@ -154,7 +154,8 @@ def test_what_the_engine_finds_inside_of_an_action_or_a_policy_gets_the_name_it_
     file = write(
         tmp_path,
         "trusted_proxies:\n  - 10.0.0.0/8\nservices: [{name: s, url: 'http://a'}]\n"
-        "routes:\n  - name: one\n    service: s\n    rewrite: /x\n    policies:\n      request_id: {}\n      request_headers:\n        set: {x-a: b}\n",
+        "routes:\n  - name: one\n    service: s\n    rewrite: /x\n    policies:\n"
+        "      request_id: {}\n      request_headers:\n        set: {x-a: b}\n",
     )
     found = [
         ("routes[0].action.rewrite", "a.b", "one"),
