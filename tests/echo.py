@@ -131,7 +131,9 @@ class EchoGateway:
         echo = {"name": "echo", "paths": paths, "service": "echo", "strip_path": False}
         down = {"name": "down", "paths": ["/down"], "service": "down"}
         fixed = {"listeners": [{"address": address}], "services": services, "routes": [*routes, echo, down]}
-        return {**fixed, "policies": policies, **keys}
+        # Each test looks at what it names: what is on by default besides would be in every list of headers.
+        named = {"request_id": "off", "trace_context": "off", **policies}
+        return {**fixed, "policies": named, **keys}
 
     def address(self) -> tuple[str, int]:
         return self._running.address()

@@ -45,9 +45,9 @@ class Scope:
 
 
 def default_policies() -> PlannedPolicies:
-    """What holds before any level has spoken: `forwarded` is on."""
+    """What holds before any level has spoken: requests have an id, belong to a trace and say who the client is."""
     check = Check()
-    return Policies.model_validate({"forwarded": {}}).plan(check, ())
+    return Policies.model_validate({"request_id": {}, "trace_context": {}, "forwarded": {}}).plan(check, ())
 
 
 def plan_listener(listener: Listener, check: Check, files: Files) -> dict[str, Any]:

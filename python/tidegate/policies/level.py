@@ -33,9 +33,12 @@ _SWITCHED = (
 class Policies(Model):
     """Policies by name. `{}` takes the defaults, `off` switches one off that a wider level has switched on."""
 
-    request_id: Annotated[RequestId | None, *_SWITCHED] = Field(None, description="Gives every request an id.")
+    request_id: Annotated[RequestId | None, *_SWITCHED] = Field(
+        None, description="Gives every request an id. On by default, at every level, until it is `off`."
+    )
     trace_context: Annotated[TraceContext | None, *_SWITCHED] = Field(
-        None, description="Passes W3C `traceparent` on, or begins a trace."
+        None,
+        description="Passes W3C `traceparent` on, or begins a trace. On by default, at every level, until it is `off`.",
     )
     forwarded: Annotated[Forwarded | None, *_SWITCHED] = Field(
         None, description="Tells the service who the client is. On by default, at every level, until it is `off`."
