@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from urllib.parse import quote_plus
 
-from tidegate.config import references
+from tidegate.config import paths, references
 from tidegate.config.problem import Finding, Interpolated, Path, did_you_mean, quote
 
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -52,7 +51,7 @@ class Check:
         secret = isinstance(text, Interpolated)
         source = text.escaped if isinstance(text, Interpolated) else text
         if target and not source.isascii():  # as clients write it
-            source = "".join(sign if sign.isascii() else quote_plus(sign) for sign in source)
+            source = "".join(sign if sign.isascii() else paths.escaped(sign) for sign in source)
         parsed = references.parse(source)
         for message, hint in parsed.problems:
             shown = f"{quote(text)} does not make a text with references" if secret else message

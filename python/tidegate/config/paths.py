@@ -127,9 +127,9 @@ def _raw(text: str, problems: list[tuple[str, str | None]]) -> str:
         )
     if _PLAIN.fullmatch(text):
         return text
-    return "".join(
-        character
-        if _PLAIN.fullmatch(character)
-        else "".join(f"%{byte:02X}" for byte in character.encode("utf-8", "replace"))
-        for character in text
-    )
+    return "".join(sign if _PLAIN.fullmatch(sign) else escaped(sign) for sign in text)
+
+
+def escaped(sign: str) -> str:
+    """A character as escapes of its UTF-8 bytes."""
+    return "".join(f"%{byte:02X}" for byte in sign.encode("utf-8", "replace"))
