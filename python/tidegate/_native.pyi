@@ -30,6 +30,8 @@ class Engine:
         """Builds everything anew and swaps it as one; an error means that nothing has changed."""
     def listeners(self) -> list[tuple[str, str, bool, tuple[str, int] | None]]:
         """Name, address as the plan has it, whether it speaks TLS, and the bound host and port (UNIX sockets: none)."""
+    def refused(self) -> None:
+        """Counts a document that did not come as far as `reload`."""
     def drain(self, timeout_ms: int) -> bool:
         """Stops accepting and waits for what is open; true when all of it finished in time."""
     def stop(self) -> None:

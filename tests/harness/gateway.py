@@ -142,7 +142,7 @@ class RunningGateway:
 
     def reload(self, document: Document) -> None:
         """Puts another document in place; raises `ConfigError` when it has problems."""
-        self.server.reload(self._documents(document).load())
+        self.server.reload_from(self._documents(document))
 
     def advance(self, seconds: float) -> None:
         """Moves the gateway's clock forward."""

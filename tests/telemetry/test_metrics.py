@@ -10,6 +10,7 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_open_metrics
 from prometheus_client.parser import text_string_to_metric_families as read_prometheus
+from tidegate import ConfigError
 
 from tests.echo import EchoGateway, Start, ask
 from tests.harness import eventually
@@ -122,11 +123,12 @@ def test_counts_go_on_over_a_reload(start: Start) -> None:
     shows(2, gateway, "tidegate_reloads_total", result="applied")
 
 
-def test_a_refused_document_is_counted_and_changes_nothing(start: Start) -> None:
+@pytest.mark.parametrize("bad", [{"access_log": {"file": "/nowhere/at/all.log"}}, {"acess_log": "off"}])
+def test_a_refused_document_is_counted_and_changes_nothing(start: Start, bad: dict[str, object]) -> None:
     gateway = start({})
     applied = value(gateway, "tidegate_last_reload_success_timestamp_seconds")
-    with pytest.raises(Exception, match="access_log"):
-        gateway.reload({}, access_log={"file": "/nowhere/at/all.log"})
+    with pytest.raises(ConfigError, match=r"access_log|acess_log"):
+        gateway.reload({}, **bad)
     shows(1, gateway, "tidegate_reloads_total", result="refused")
     shows(applied, gateway, "tidegate_last_reload_success_timestamp_seconds")
     assert ask(gateway).status == 200

@@ -287,6 +287,11 @@ impl Engine {
         let _ = self.slow.send(());
     }
 
+    /// Counts a document that did not come as far as [`Engine::reload`].
+    pub fn refused(&self) {
+        self.telemetry.registry.refused_document();
+    }
+
     pub fn telemetry(&self) -> &Telemetry {
         &self.telemetry
     }

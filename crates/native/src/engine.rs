@@ -58,6 +58,10 @@ impl Engine {
         py.detach(|| self.0.drain(Duration::from_millis(timeout_ms)))
     }
 
+    fn refused(&self) {
+        self.0.refused();
+    }
+
     fn stop(&self, py: Python<'_>) {
         py.detach(|| self.0.stop());
     }

@@ -147,14 +147,12 @@ class Process:
     def _reload(self, why: str) -> None:
         started = time.perf_counter()
         try:
-            loaded = self._documents.load()
-            self.server.reload(loaded)
+            loaded = self.server.reload_from(self._documents)
         except (ConfigError, ListenError) as error:
             if self._watcher is not None and isinstance(error, ConfigError):
                 # What would mend it may be a file the running document does not know.
                 files = dict.fromkeys((*self.server.loaded.files, *error.files))
                 self._watcher.watch(files, self._documents.folders())
-            self.server.refused = str(error)
             LOG.error("reload refused reason=%s\n%s\nthe running configuration was not changed", _value(why), error)
             return
         if self._watcher is not None:

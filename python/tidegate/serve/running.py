@@ -7,8 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from tidegate.admin import AdminServer
-from tidegate.config import Loaded
-from tidegate.errors import ConfigError, UsageError
+from tidegate.errors import UsageError
 from tidegate.extend.runner import Runner
 from tidegate.serve.server import Server
 from tidegate.serve.source import Documents, Source
@@ -51,7 +50,7 @@ class Running:
         Everything is built first and swapped as one. `ConfigError` and `ListenError` mean that nothing has changed.
         """
         documents = self._documents if source is None else Documents(source, any_port=True)
-        await asyncio.to_thread(lambda: self._server.reload(_load(documents, self._server)))
+        await asyncio.to_thread(lambda: self._server.reload_from(documents))
         self._documents = documents
 
     def metrics(self) -> str:
@@ -66,14 +65,6 @@ class Running:
     async def advance(self, seconds: float) -> None:
         """Moves the gateway's clock forward, so that a test of a timeout need not wait for it."""
         await asyncio.to_thread(self._server.advance, seconds)
-
-
-def _load(documents: Documents, server: Server) -> Loaded:
-    try:
-        return documents.load()
-    except ConfigError as error:
-        server.refused = str(error)
-        raise
 
 
 @asynccontextmanager

@@ -7,8 +7,9 @@ import threading
 
 from tidegate._native import Engine
 from tidegate.config import Loaded, Problem
-from tidegate.errors import CompileError, ConfigError
+from tidegate.errors import CompileError, ConfigError, ListenError
 from tidegate.extend.runner import Runner
+from tidegate.serve.source import Documents
 
 
 class Server:
@@ -46,6 +47,20 @@ class Server:
                 raise ConfigError(_problems(loaded, error), loaded.files) from None
             self.loaded = loaded
             self.refused = None
+
+    def reload_from(self, documents: Documents) -> Loaded:
+        """Reads a document and puts it in place; a refusal is counted, and its reason kept in `refused`."""
+        try:
+            try:
+                loaded = documents.load()
+            except ConfigError:
+                self._engine.refused()
+                raise
+            self.reload(loaded)
+        except (ConfigError, ListenError) as error:
+            self.refused = str(error)
+            raise
+        return loaded
 
     def addresses(self) -> dict[str, tuple[str, int] | None]:
         """Host and port of each listener, by name; `None` for UNIX sockets."""
