@@ -13,7 +13,7 @@ import grpc
 import pytest
 from tidegate import Gateway, Listener, Route, Service
 
-from tests.serving import serving
+from tests.harness import serving
 from tests.tls.certificates import Authority
 
 SECONDS = 10

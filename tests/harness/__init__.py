@@ -4,7 +4,7 @@ gateway    starts gateways and asks them           upstream   a service that doe
 raw        bytes out, bytes in, with a deadline     poll       waits for a condition, never for a time
 """
 
-from tests.harness.gateway import Answer, RunningGateway, start
+from tests.harness.gateway import Answer, RunningGateway, serving, start
 from tests.harness.poll import DEADLINE, eventually
 from tests.harness.raw import Raw
 from tests.harness.upstream import Connection, FakeUpstream, Recorded, Script
@@ -19,5 +19,6 @@ __all__ = [
     "RunningGateway",
     "Script",
     "eventually",
+    "serving",
     "start",
 ]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -176,3 +177,13 @@ def start(document: Document, folder: Path, workers: int = 1) -> RunningGateway:
     Without `listeners` it gets a port from the system; without `access_log`, none is written.
     """
     return RunningGateway(document, folder, workers)
+
+
+@contextmanager
+def serving(gateway: Gateway) -> Iterator[RunningGateway]:
+    """A gateway while the block runs, for fixtures that several tests share."""
+    running = start(gateway.model_copy(update={"access_log": "off"}), Path())
+    try:
+        yield running
+    finally:
+        running.stop()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tidegate import Gateway, Listener, Route, Service
 
-from tests.serving import Served, serving
+from tests.harness import RunningGateway, serving
 from tests.tls.certificates import Authority
 
 H2SPEC = shutil.which("h2spec") or shutil.which("h2spec", path=os.path.expanduser("~/go/bin"))
@@ -52,7 +52,7 @@ class Quiet(ThreadingHTTPServer):
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     server = Quiet(("127.0.0.1", 0), Reader)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     issued = Authority(Path(tmp_path_factory.mktemp("h2spec"))).issue("localhost", "127.0.0.1")
@@ -72,7 +72,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 @pytest.mark.parametrize("listener", ["h2c", "tls"])
-def test_the_whole_of_h2spec_passes(served: Served, listener: str) -> None:
+def test_the_whole_of_h2spec_passes(served: RunningGateway, listener: str) -> None:
     host, port = served.address(listener)
     command = [str(H2SPEC), "--host", host, "--port", str(port), "--timeout", "5"]
     done = subprocess.run(

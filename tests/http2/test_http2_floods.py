@@ -17,8 +17,8 @@ from hyperframe.frame import (
 )
 from tidegate import Gateway, Listener, Respond, Route
 
+from tests.harness import RunningGateway, serving
 from tests.http2.raw import PREFACE, Raw
-from tests.serving import Served, serving
 
 ENHANCE_YOUR_CALM = 11
 NO_ERROR = 0
@@ -26,7 +26,7 @@ LIMITS = {"http2": {"resets": 50, "control_frames": 100}, "head_timeout": "10s",
 
 
 @pytest.fixture(scope="module")
-def served() -> Iterator[Served]:
+def served() -> Iterator[RunningGateway]:
     listener = Listener.model_validate({"address": "127.0.0.1:0", "limits": LIMITS})
     route = Route(name="hello", paths=["/"], respond=Respond(body="hello"))
     with serving(Gateway(listeners=[listener], routes=[route])) as served:
@@ -59,14 +59,14 @@ FLOODS: dict[str, Callable[[Raw, int], Frame | bytes]] = {
 
 
 @pytest.mark.parametrize("flood", FLOODS)
-def test_a_flood_ends_in_goaway(served: Served, flood: str) -> None:
+def test_a_flood_ends_in_goaway(served: RunningGateway, flood: str) -> None:
     with Raw(served.address()) as raw:
         for start in range(0, 2000, 50):
             raw.send(*(FLOODS[flood](raw, start + index) for index in range(50)))
         assert raw.ends_with() == ENHANCE_YOUR_CALM
 
 
-def test_requests_pay_for_control_frames(served: Served) -> None:
+def test_requests_pay_for_control_frames(served: RunningGateway) -> None:
     with Raw(served.address()) as raw:
         for index in range(300):
             stream = 1 + 2 * index
@@ -76,7 +76,7 @@ def test_requests_pay_for_control_frames(served: Served) -> None:
             assert answer[1] == b"hello"
 
 
-def test_a_slow_head_ends_in_goaway(served: Served) -> None:
+def test_a_slow_head_ends_in_goaway(served: RunningGateway) -> None:
     with Raw(served.address()) as raw:
         raw.greet()
         raw.send(raw.head(1, whole=False))
@@ -86,7 +86,7 @@ def test_a_slow_head_ends_in_goaway(served: Served) -> None:
         assert raw.ends_with() == ENHANCE_YOUR_CALM
 
 
-def test_a_slow_preface_is_not_waited_for(served: Served) -> None:
+def test_a_slow_preface_is_not_waited_for(served: RunningGateway) -> None:
     with socket.create_connection(served.address()) as client:
         client.settimeout(10)
         client.sendall(PREFACE[:10])
@@ -94,7 +94,7 @@ def test_a_slow_preface_is_not_waited_for(served: Served) -> None:
         assert b" 408 " in client.recv(4096).split(b"\r\n")[0]
 
 
-def test_an_idle_connection_is_told_goodbye(served: Served) -> None:
+def test_an_idle_connection_is_told_goodbye(served: RunningGateway) -> None:
     with Raw(served.address()) as raw:
         raw.send(raw.head(1))
         assert isinstance(raw.answer(1), tuple)
@@ -102,7 +102,7 @@ def test_an_idle_connection_is_told_goodbye(served: Served) -> None:
         assert raw.ends_with() == NO_ERROR
 
 
-def test_a_broken_preface_ends_the_connection(served: Served) -> None:
+def test_a_broken_preface_ends_the_connection(served: RunningGateway) -> None:
     with socket.create_connection(served.address()) as client:
         client.settimeout(10)
         client.sendall(b"INVALID CONNECTION PREFACE\r\n\r\n")

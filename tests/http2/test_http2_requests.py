@@ -8,21 +8,23 @@ from collections.abc import Iterator
 import pytest
 from tidegate import Gateway, Respond, Route
 
+from tests.harness import RunningGateway, serving
 from tests.http2.raw import Pseudo, Raw
-from tests.serving import Served, serving
 
 PROTOCOL_ERROR = 1
 
 
 @pytest.fixture(scope="module")
-def served() -> Iterator[Served]:
+def served() -> Iterator[RunningGateway]:
     with serving(
         Gateway(routes=[Route(name="hello", paths=["/"], respond=Respond(body="{request.path} {request.host}"))])
     ) as served:
         yield served
 
 
-def ask(served: Served, *more: tuple[str, str], end: bool = True, pseudo: Pseudo) -> tuple[int, str] | int | None:
+def ask(
+    served: RunningGateway, *more: tuple[str, str], end: bool = True, pseudo: Pseudo
+) -> tuple[int, str] | int | None:
     """Status and code (or body) of the answer, or the error code of the reset; `None` when the connection ended."""
     with Raw(served.address()) as raw:
         raw.send(raw.head(1, *more, end=end, pseudo=pseudo))
@@ -46,7 +48,7 @@ def ask(served: Served, *more: tuple[str, str], end: bool = True, pseudo: Pseudo
         ([], {"scheme": "https"}, "/ gateway.test"),
     ],
 )
-def test_a_request_is_answered(served: Served, more: list[tuple[str, str]], pseudo: Pseudo, text: str) -> None:
+def test_a_request_is_answered(served: RunningGateway, more: list[tuple[str, str]], pseudo: Pseudo, text: str) -> None:
     assert ask(served, *more, pseudo=pseudo) == (200, text)
 
 
@@ -77,7 +79,7 @@ def test_a_request_is_answered(served: Served, more: list[tuple[str, str]], pseu
     ],
 )
 def test_a_refusal_says_why(
-    served: Served, more: list[tuple[str, str]], pseudo: Pseudo, answer: tuple[int, str]
+    served: RunningGateway, more: list[tuple[str, str]], pseudo: Pseudo, answer: tuple[int, str]
 ) -> None:
     assert ask(served, *more, pseudo=pseudo) == answer
 
@@ -101,16 +103,16 @@ def test_a_refusal_says_why(
         ([("x", "y"), (":path", "/late")], {"path": None}),
     ],
 )
-def test_what_is_no_request_is_reset(served: Served, more: list[tuple[str, str]], pseudo: Pseudo) -> None:
+def test_what_is_no_request_is_reset(served: RunningGateway, more: list[tuple[str, str]], pseudo: Pseudo) -> None:
     assert ask(served, *more, pseudo=pseudo) == PROTOCOL_ERROR
 
 
 @pytest.mark.parametrize("field", [("x-split", "a\r\nb: c"), ("x-nul", "a\0"), ("X-Upper", "a"), ("x space", "a")])
-def test_a_field_that_cannot_be_one_never_becomes_a_request(served: Served, field: tuple[str, str]) -> None:
+def test_a_field_that_cannot_be_one_never_becomes_a_request(served: RunningGateway, field: tuple[str, str]) -> None:
     assert ask(served, field, pseudo={}) in (None, PROTOCOL_ERROR)
 
 
-def test_a_body_that_is_not_as_long_as_it_says_is_refused(served: Served) -> None:
+def test_a_body_that_is_not_as_long_as_it_says_is_refused(served: RunningGateway) -> None:
     with Raw(served.address()) as raw:
         raw.send(
             raw.head(1, ("content-length", "5"), end=False, pseudo={"method": "POST"}), raw.data(1, b"123456", end=True)

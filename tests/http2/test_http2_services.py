@@ -15,12 +15,12 @@ from h2.errors import ErrorCodes
 from tidegate import Gateway, Route
 from tidegate import Service as ServiceOptions
 
+from tests.harness import RunningGateway, serving
 from tests.http2.service import Asked, Script, Service, service
-from tests.serving import Served, serving
 
 
 @contextmanager
-def gateway_to(script: Script, *, streams: int = 100, **options: object) -> Iterator[tuple[Served, Service]]:
+def gateway_to(script: Script, *, streams: int = 100, **options: object) -> Iterator[tuple[RunningGateway, Service]]:
     with service(script, streams=streams) as behind:
         url = f"http://127.0.0.1:{behind.port}"
         settings = ServiceOptions.model_validate(
@@ -31,7 +31,7 @@ def gateway_to(script: Script, *, streams: int = 100, **options: object) -> Iter
 
 
 def ask(
-    served: Served, method: str = "GET", path: str = "/", body: bytes | None = None, **headers: str
+    served: RunningGateway, method: str = "GET", path: str = "/", body: bytes | None = None, **headers: str
 ) -> tuple[int, bytes]:
     client = http.client.HTTPConnection(*served.address(), timeout=10)
     try:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tidegate import ConfigError, Gateway, Listener, Respond, Route
 
-from tests.serving import Served, serving
+from tests.harness import RunningGateway, serving
 from tests.tls.certificates import Authority, Issued
 
 
@@ -26,7 +26,7 @@ def gateway(*listeners: Listener) -> Gateway:
 
 
 @pytest.fixture(scope="module")
-def served(authority: Authority, localhost: Issued) -> Iterator[Served]:
+def served(authority: Authority, localhost: Issued) -> Iterator[RunningGateway]:
     alpha, wild = authority.issue("alpha.test"), authority.issue("*.wild.test")
     client_ca = str(authority.file)
     with serving(
@@ -88,7 +88,9 @@ def common_name(secured: ssl.SSLSocket) -> str:
         (None, "localhost"),
     ],
 )
-def test_the_certificate_is_chosen_by_name(served: Served, authority: Authority, name: str | None, shown: str) -> None:
+def test_the_certificate_is_chosen_by_name(
+    served: RunningGateway, authority: Authority, name: str | None, shown: str
+) -> None:
     with Client(authority).connect(served.address("plain"), name) as secured:
         assert common_name(secured) == shown
         assert get(secured) == "HTTP/1.1 200 OK"
@@ -96,20 +98,20 @@ def test_the_certificate_is_chosen_by_name(served: Served, authority: Authority,
 
 @pytest.mark.parametrize(("offered", "chosen"), [(("h2", "http/1.1"), "h2"), (("http/1.1",), "http/1.1"), ((), None)])
 def test_the_protocol_is_agreed_on(
-    served: Served, authority: Authority, offered: tuple[str, ...], chosen: str | None
+    served: RunningGateway, authority: Authority, offered: tuple[str, ...], chosen: str | None
 ) -> None:
     with Client(authority, alpn=offered).connect(served.address("plain")) as secured:
         assert secured.selected_alpn_protocol() == chosen
 
 
-def test_a_protocol_that_is_not_spoken_is_refused(served: Served, authority: Authority) -> None:
+def test_a_protocol_that_is_not_spoken_is_refused(served: RunningGateway, authority: Authority) -> None:
     with pytest.raises(ssl.SSLError, match=r"(?i)no.application.protocol"):
         Client(authority, alpn=("spdy/3",)).connect(served.address("plain"))
 
 
 @pytest.mark.parametrize(("name", "spoken"), [("plain", True), ("new", False)])
 def test_tls_1_2_is_spoken_unless_it_is_ruled_out(
-    served: Served, authority: Authority, name: str, spoken: bool
+    served: RunningGateway, authority: Authority, name: str, spoken: bool
 ) -> None:
     client = Client(authority)
     client.context.maximum_version = ssl.TLSVersion.TLSv1_2
@@ -122,7 +124,7 @@ def test_tls_1_2_is_spoken_unless_it_is_ruled_out(
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_sessions_are_resumed(served: Served, authority: Authority, version: ssl.TLSVersion) -> None:
+def test_sessions_are_resumed(served: RunningGateway, authority: Authority, version: ssl.TLSVersion) -> None:
     client = Client(authority)
     client.context.minimum_version = client.context.maximum_version = version
     with client.connect(served.address("plain")) as first:
@@ -132,7 +134,7 @@ def test_sessions_are_resumed(served: Served, authority: Authority, version: ssl
         assert again.session_reused
 
 
-def test_a_session_does_not_resume_under_other_rules(served: Served, authority: Authority) -> None:
+def test_a_session_does_not_resume_under_other_rules(served: RunningGateway, authority: Authority) -> None:
     client = Client(authority)
     client.context.maximum_version = ssl.TLSVersion.TLSv1_2
     with client.connect(served.address("plain")) as first:
@@ -145,7 +147,7 @@ def test_a_session_does_not_resume_under_other_rules(served: Served, authority: 
         get(secured)
 
 
-def test_client_certificates_are_asked_for(served: Served, authority: Authority, tmp_path: Path) -> None:
+def test_client_certificates_are_asked_for(served: RunningGateway, authority: Authority, tmp_path: Path) -> None:
     ours, foreign = authority.issue("client.test"), Authority(tmp_path, "other").issue("client.test")
 
     def outcome(name: str, shows: Issued | None) -> str:
@@ -160,7 +162,7 @@ def test_client_certificates_are_asked_for(served: Served, authority: Authority,
     assert [outcome("optional", shows) for shows in (None, ours, foreign)] == [answered, answered, "refused"]
 
 
-def test_a_plain_request_on_a_tls_port_is_closed(served: Served) -> None:
+def test_a_plain_request_on_a_tls_port_is_closed(served: RunningGateway) -> None:
     with socket.create_connection(served.address("plain")) as client:
         client.settimeout(10)
         client.sendall(b"GET / HTTP/1.1\r\nHost: gateway.test\r\n\r\n")

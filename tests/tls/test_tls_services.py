@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from tidegate import Gateway, Route, Service
 
-from tests.serving import serving
+from tests.harness import serving
 from tests.tls.certificates import Authority, Issued
 
 

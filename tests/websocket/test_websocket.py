@@ -20,7 +20,7 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.sync.client import connect
 
-from tests.serving import Served, serving
+from tests.harness import RunningGateway, serving
 
 LARGE = 1 << 20
 
@@ -62,22 +62,22 @@ def gateway(url: str, protocol: str) -> Gateway:
 
 
 @pytest.fixture(scope="module")
-def to_http1(behind: tuple[int, list[dict[str, str]]]) -> Iterator[Served]:
+def to_http1(behind: tuple[int, list[dict[str, str]]]) -> Iterator[RunningGateway]:
     with serving(gateway(f"http://127.0.0.1:{behind[0]}", "http1")) as served:
         yield served
 
 
 @pytest.fixture(scope="module", params=["http1", "h2"])
-def served(request: pytest.FixtureRequest, to_http1: Served) -> Iterator[Served]:
+def served(request: pytest.FixtureRequest, to_http1: RunningGateway) -> Iterator[RunningGateway]:
     """A gateway in front of the server, or in front of a gateway that is, and speaks HTTP/2 to it."""
     if request.param == "http1":
         yield to_http1
         return
-    with serving(gateway(to_http1.url(), "h2")) as served:
+    with serving(gateway(to_http1.url, "h2")) as served:
         yield served
 
 
-def test_messages_pass_for_a_client_of_http1(served: Served) -> None:
+def test_messages_pass_for_a_client_of_http1(served: RunningGateway) -> None:
     host, port = served.address()
     with connect(f"ws://{host}:{port}/chat", max_size=2 * LARGE, subprotocols=["chat"]) as client:  # type: ignore[list-item]
         assert client.subprotocol == "chat"
@@ -86,7 +86,7 @@ def test_messages_pass_for_a_client_of_http1(served: Served) -> None:
             assert client.recv(10) == message
 
 
-def test_an_answer_that_is_no_switch_is_passed_on(served: Served) -> None:
+def test_an_answer_that_is_no_switch_is_passed_on(served: RunningGateway) -> None:
     host, port = served.address()
     with pytest.raises(InvalidStatus) as raised:
         connect(f"ws://{host}:{port}/plain")
@@ -135,7 +135,7 @@ class Http2Client:
         self.h2.send_data(1, Frame(opcode, payload).serialize(mask=True, extensions=[]), end_stream=end)
 
 
-def test_messages_pass_for_a_client_of_http2(served: Served, behind: tuple[int, list[dict[str, str]]]) -> None:
+def test_messages_pass_for_a_client_of_http2(served: RunningGateway, behind: tuple[int, list[dict[str, str]]]) -> None:
     with Http2Client(served.address()) as client:
         assert client.fields[":status"] == "200"
         assert not {"upgrade", "connection", "sec-websocket-accept"} & set(client.fields)
@@ -153,6 +153,6 @@ def test_messages_pass_for_a_client_of_http2(served: Served, behind: tuple[int, 
         assert isinstance(client.until(StreamEnded, StreamReset), StreamEnded)
 
 
-def test_a_success_that_is_no_switch_is_no_success_over_http2(to_http1: Served) -> None:
+def test_a_success_that_is_no_switch_is_no_success_over_http2(to_http1: RunningGateway) -> None:
     with Http2Client(to_http1.address(), "/plain") as client:
         assert client.fields[":status"] == "502"

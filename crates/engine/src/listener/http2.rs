@@ -65,11 +65,14 @@ struct Http2Connection {
     head_alarm: Alarm,
     head_began: bool,
     phase: Phase,
+    watches_drain: bool,
 }
 
 /// What a connection and its streams share.
 struct Streams {
     open: Cell<usize>,
+    /// GOAWAY was sent, and the alarm has another purpose.
+    leaving: Cell<bool>,
     /// Rings when the connection was idle for too long.
     idle: Alarm,
 }
@@ -85,7 +88,7 @@ impl Drop for OpenStream {
     fn drop(&mut self) {
         let open = self.streams.open.get() - 1;
         self.streams.open.set(open);
-        if open == 0 {
+        if open == 0 && !self.streams.leaving.get() {
             self.streams.idle.set(self.worker.now() + self.idle_timeout_ms);
         }
     }
@@ -117,10 +120,11 @@ pub async fn run(
         pinged: false,
         h2,
         seen,
-        streams: Rc::new(Streams { open: Cell::new(0), idle }),
+        streams: Rc::new(Streams { open: Cell::new(0), leaving: Cell::new(false), idle }),
         head_alarm,
         head_began: false,
         phase: Phase::Serving,
+        watches_drain: false,
         connection,
         limits,
         worker: worker.clone(),
@@ -153,7 +157,7 @@ impl Http2Connection {
             tracing::info!(peer = %self.connection.peer, reason = flood.reason(), "http2 client cut off");
             self.end(Reason::ENHANCE_YOUR_CALM);
         }
-        if self.phase == Phase::Serving && drains.poll(cx).is_ready() {
+        if self.phase == Phase::Serving && self.drains(cx, drains) {
             self.leave();
         }
         loop {
@@ -168,6 +172,14 @@ impl Http2Connection {
             cx.waker().wake_by_ref();
         }
         self.poll_idle(cx)
+    }
+
+    /// True once the worker drains. The future is there for the wake only, and asked once.
+    fn drains(&mut self, cx: &mut Context<'_>, drains: Pin<&mut impl Future<Output = ()>>) -> bool {
+        if std::mem::replace(&mut self.watches_drain, true) {
+            return self.worker.drain.has_begun();
+        }
+        drains.poll(cx).is_ready()
     }
 
     /// Starts the exchange of a new stream, or refuses its request.
@@ -196,6 +208,7 @@ impl Http2Connection {
     /// Takes no new streams, finishes those that are open, then closes.
     fn leave(&mut self) {
         self.phase = Phase::Leaving;
+        self.streams.leaving.set(true);
         self.h2.graceful_shutdown();
         self.streams.idle.set(self.worker.now() + self.limits.head_timeout_ms);
     }
@@ -203,6 +216,7 @@ impl Http2Connection {
     /// Closes as soon as the GOAWAY is written.
     fn end(&mut self, reason: Reason) {
         self.phase = Phase::Ending;
+        self.streams.leaving.set(true);
         self.h2.abrupt_shutdown(reason);
         self.streams.idle.set(self.worker.now() + self.limits.head_timeout_ms);
     }
