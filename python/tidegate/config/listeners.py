@@ -108,7 +108,7 @@ class Listener(Model):
     )
     half_close: Truth = Field(
         False,
-        description="Answer a client that has closed its sending side. Without it such a client counts as gone, and its "
-        "upstream request is cancelled at once, as TCP does not tell the two apart.",
+        description="Answer a client that has closed its sending side. Without it such a client counts as gone, and "
+        "its upstream request is cancelled at once, as TCP does not tell the two apart.",
     )
     limits: Limits = Field(default_factory=Limits, description="Bounds on what clients may ask.")
