@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tidegate import ConfigError
 from tidegate.config import Loader, chunks, load
@@ -51,6 +51,8 @@ def whole(file: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(edits=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 12), st.sampled_from(SOUP)), min_size=1, max_size=6))
+@example(edits=[(0.015625, 0, "\x00")])  # a comment before the first key, which no piece brings to the parser
+@example(edits=[(1.0, 0, "  - ")])  # an entry of nothing was taken for one that had been dropped
 def test_cut_apart_or_not_the_outcome_is_the_same(
     edits: list[tuple[float, int, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

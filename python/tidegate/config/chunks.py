@@ -15,6 +15,7 @@ from typing import NamedTuple
 from tidegate.config.entry import MODELS
 
 _BREAKS = re.compile("[\r\x85\u2028\u2029]")
+_UNPRINTABLE = re.compile("[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _TOP = re.compile(r"\n(?=[^\s#-])")
 _HEADER = re.compile(r"([A-Za-z_]\w*):", re.ASCII)
 _EMPTY_LIST_HEADER = re.compile(r"[ ]*(#[^\n]*)?\n")
@@ -44,7 +45,7 @@ def split(text: str) -> list[Part] | None:
         return None
     start = _PREAMBLE.match(text)
     at = start.end() if start else 0
-    if at == len(text) or text.startswith(("%", "\ufeff")):
+    if at == len(text) or text.startswith(("%", "\ufeff")) or _UNPRINTABLE.search(text, 0, at):
         return None
     if text.find("\n---", max(at - 1, 0)) >= 0 or "\n..." in text or "\n%" in text:
         return None
@@ -73,6 +74,8 @@ def _part(section: str, line: int) -> Part | None:
     if rest is None:
         return Part(key, line, text, "", None, 0)
     first = _FIRST_ITEM.match(text, rest.end())
+    if _UNPRINTABLE.search(text, 0, first.end() if first else rest.end()):  # what no piece would bring to the parser
+        return None
     if first is None:
         return Part(key, line, text, "", None, 0)
     items = section[first.end() :].split(f"\n{first[1]}- ")

@@ -51,6 +51,7 @@ class Entry:
         "reads_files",
         "scope",
         "service",
+        "slim",
         "text",
         "tree",
         "used",
@@ -79,6 +80,8 @@ class Entry:
         self.scope: object = None
         self.reads_files = False
         self.children: list[Entry] = []
+        self.slim = False
+        """What `text` can bring again was dropped."""
         self.model: Any = None
         self.pruned = bool(findings)
         self.policies: PlannedPolicies = {}
@@ -103,7 +106,7 @@ class Entry:
         entry = cls.__new__(cls)
         entry.kind, entry.data, entry.tree, entry.prefix, entry.text = kind, model, None, (), None
         entry.findings, entry.plan_findings, entry.fragment, entry.scope = [], [], None, None
-        entry.reads_files, entry.pruned, entry.model = False, False, model
+        entry.reads_files, entry.pruned, entry.slim, entry.model = False, False, False, model
         entry.name = getattr(model, "name", None)
         entry.service = model.service if kind == "routes" else None
         entry.handler = model.handler if kind == "routes" else None
@@ -135,7 +138,8 @@ class Entry:
 
     def _revive(self) -> None:
         """Makes what `_slim` has dropped."""
-        if self.model is None and self.data is None and self.text is not None:
+        if self.slim and self.text is not None:
+            self.slim = False
             self.data = yaml_source.read(self.text).value[0]
             self.model = MODELS[self.kind].model_validate(self.data)
 
@@ -143,6 +147,7 @@ class Entry:
         """Drops what can be made again: thousands of routes would weigh on memory, and on every garbage collection."""
         if self.text is not None and self.kind == "routes" and not self.findings and not self.plan_findings:
             self.data = self.filled = self.model = self.tree = None
+            self.slim = True
 
     def _adopt(self, known: dict[str, Any]) -> None:
         """Takes the routes out of a service that holds them, as Kong writes it."""
