@@ -159,7 +159,7 @@ def test_what_the_engine_finds_inside_of_an_action_or_a_policy_gets_the_name_it_
     )
     found = [
         ("routes[0].action.rewrite", "a.b", "one"),
-        ("routes[0].policies[2].set[0].value", "a.b", "two"),
+        ("routes[0].policies[3].set[0].value", "a.b", "two"),
         ("routes[0].action", "a.b", "three"),
         ("trusted_proxies[0]", "a.b", "four"),
         ("", "a.b", "five"),
