@@ -6,13 +6,13 @@ from typing import Any
 from benchmarks.applications.answer import order
 
 
-def small_json(request: Any) -> dict[str, object]:
+async def small_json(request: Any) -> dict[str, object]:
     """Answers with the small JSON."""
     return order(request.path)
 
 
-async def small_json_async(request: Any) -> dict[str, object]:
-    """Answers with the small JSON, as a coroutine."""
+def plain_small_json(request: Any) -> dict[str, object]:
+    """Answers with the small JSON from a plain function, which runs on a thread."""
     return order(request.path)
 
 

@@ -22,6 +22,7 @@ TLS_HTTP1 = Workload(client=Protocol.TLS_HTTP1)
 TLS_HTTP2 = Workload(client=Protocol.TLS_HTTP2)
 GRPC = Workload(client=Protocol.H2C, upstream=Protocol.H2C)
 SMALL_JSON = Workload(routes=1, handler="benchmarks.applications.handlers:small_json")
+PLAIN_SMALL_JSON = Workload(routes=1, handler="benchmarks.applications.handlers:plain_small_json")
 SPREAD = Load(connections=64)
 MULTIPLEXED = Load(connections=8, streams=8)
 
@@ -98,10 +99,12 @@ CPU_SCENARIOS = (
     Scenario(
         name="python_handler",
         title="Python handler, small JSON",
-        description="A function that makes a small JSON: a handler in the gateway, and raw ASGI under uvicorn.",
+        description="A coroutine that makes a small JSON: a handler in the gateway, and raw ASGI under uvicorn. A plain "
+        "function runs on a thread of its own, so that it may block.",
         contestants=(
             Contestant("tidegate", Tidegate(), SMALL_JSON),
             Contestant("uvicorn", Uvicorn(), SMALL_JSON),
+            Contestant("tidegate, plain function", Tidegate(), PLAIN_SMALL_JSON),
         ),
         figures=COST_FIGURES,
         measure=cost_of(SPREAD),

@@ -18,10 +18,21 @@ pub use queue::{Drained, Queue};
 /// Runs handlers. Called on a worker, so it must neither block nor take the interpreter's lock.
 pub trait Bridge: Send + Sync {
     /// Takes a job in, or gives it back when too many wait already.
-    fn submit(&self, job: Arc<Job>) -> Result<(), Overloaded>;
+    fn submit(&self, job: Arc<Job>) -> Result<Ring, Overloaded>;
 
     /// Tells the handler of a job about something that it waits for.
-    fn notify(&self, job: &Arc<Job>, event: Event);
+    fn notify(&self, job: &Arc<Job>, event: Event) -> Ring;
+
+    /// Wakes the loop that sleeps; after a [`Ring::Later`].
+    fn ring(&self);
+}
+
+/// Whether somebody sleeps who must be woken by [`Bridge::ring`], as soon as the caller has nothing more to add.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Ring {
+    No,
+    Later,
 }
 
 /// As many jobs wait as may.

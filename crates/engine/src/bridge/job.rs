@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
-use crate::bridge::{Bridge, Event, Mailbox, Overloaded};
+use crate::bridge::{Bridge, Event, Mailbox, Overloaded, Ring};
 use crate::head::Head;
 use crate::respond::{Code, Failure};
 use crate::sides::{BodySize, Filled};
@@ -149,13 +149,22 @@ impl Job {
 
     fn tell_handler(self: &Arc<Self>, event: Event) {
         self.changed.notify_all();
-        self.bridge.notify(self, event);
+        let ring = self.bridge.notify(self, event);
+        self.ring(ring);
+    }
+
+    fn ring(&self, ring: Ring) {
+        if ring == Ring::Later {
+            self.mailbox.ring_later(&self.bridge);
+        }
     }
 
     // ---- the worker's side
 
     pub fn submit(self: &Arc<Self>) -> Result<(), Overloaded> {
-        self.bridge.submit(self.clone())
+        let ring = self.bridge.submit(self.clone())?;
+        self.ring(ring);
+        Ok(())
     }
 
     /// Ready when the body may grow. A body that nobody will read is always ready, and thrown away by [`Job::push_body`].

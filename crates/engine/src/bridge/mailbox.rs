@@ -1,13 +1,18 @@
 //! Wakes tasks of one worker from other threads.
 //!
 //! Waking a task of another thread's runtime costs a system call each time. Here only the first of a burst does: it wakes
-//! the worker's own mail task, which then wakes the rest from inside, where that is a push on a local list.
+//! the worker's own mail task, which then wakes the rest from inside, where that is a push on a local list. The app loop
+//! goes further: what it answers between two drains is delivered at the second (or every [`HELD`] answers), so that the
+//! two threads do not take turns for every request when they share a core. The worker does the same the other way round:
+//! the loop is woken when the worker has looked at everything that was ready.
 
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
 use tokio::runtime::Handle;
+
+use crate::bridge::Bridge;
 
 #[derive(Default)]
 pub struct Mailbox(Mutex<Mail>);
@@ -17,11 +22,18 @@ struct Mail {
     wakers: Vec<Waker>,
     /// The mail task, while it waits; `None` while it was called and has not come yet.
     task: Option<Waker>,
+    /// To be woken when the mail task comes: the loop of handlers that were given jobs.
+    bell: Option<Arc<dyn Bridge>>,
     /// A mail task runs. Without one (no runtime, or it has ended) wakers are called directly.
     driven: bool,
 }
 
+/// Answers that wait for the next drain at most.
+const HELD: usize = 16;
+
 thread_local! {
+    /// Mailboxes that the drain of this thread holds back; `None` while nothing is held.
+    static OUTGOING: RefCell<Option<Vec<Arc<Mailbox>>>> = const { RefCell::new(None) };
     static HERE: RefCell<Option<Arc<Mailbox>>> = const { RefCell::new(None) };
 }
 
@@ -44,18 +56,54 @@ impl Mailbox {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    pub fn wake(&self, waker: Waker) {
+    pub fn wake(self: &Arc<Self>, waker: Waker) {
         let mut mail = self.mail();
         if !mail.driven {
             drop(mail);
             return waker.wake();
         }
         mail.wakers.push(waker);
-        let task = mail.task.take();
+        let full = mail.wakers.len() >= HELD;
         drop(mail);
+        if full || !self.hold() {
+            self.call();
+        }
+    }
+
+    /// Leaves the delivery to the next drain of this thread; false when no drain is under way.
+    fn hold(self: &Arc<Self>) -> bool {
+        OUTGOING.with_borrow_mut(|outgoing| {
+            let Some(held) = outgoing else { return false };
+            if !held.iter().any(|mailbox| Arc::ptr_eq(mailbox, self)) {
+                held.push(self.clone());
+            }
+            true
+        })
+    }
+
+    fn call(&self) {
+        let task = self.mail().task.take();
         if let Some(task) = task {
             task.wake();
         }
+    }
+
+    /// Delivers what this thread held back, and holds from now on or no longer.
+    pub fn deliver(hold: bool) {
+        let held = OUTGOING.replace(hold.then(Vec::new));
+        held.iter().flatten().for_each(|mailbox| mailbox.call());
+    }
+
+    /// Rings for the loop of `bridge` when this worker has looked at everything that was ready.
+    pub fn ring_later(&self, bridge: &Arc<dyn Bridge>) {
+        let mut mail = self.mail();
+        if !mail.driven {
+            drop(mail);
+            return bridge.ring();
+        }
+        mail.bell = Some(bridge.clone());
+        drop(mail);
+        self.call();
     }
 }
 
@@ -69,8 +117,12 @@ impl Future for Driver {
         let mut mail = self.0.mail();
         mail.task = Some(cx.waker().clone());
         let wakers = std::mem::take(&mut mail.wakers);
+        let bell = mail.bell.take();
         drop(mail);
         wakers.into_iter().for_each(Waker::wake);
+        if let Some(bridge) = bell {
+            bridge.ring();
+        }
         Poll::Pending
     }
 }

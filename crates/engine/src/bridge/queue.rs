@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use rustc_hash::FxHashSet;
 
-use crate::bridge::{Bridge, Event, Job, Overloaded};
+use crate::bridge::{Bridge, Event, Job, Mailbox, Overloaded, Ring};
 
 pub struct Queue {
     /// Jobs that may wait on each side.
@@ -64,6 +64,12 @@ impl Queue {
     ///
     /// Whoever found something must come again; whoever found nothing may sleep until the pipe is readable.
     pub fn drain(&self, most: usize, woken: bool) -> Drained {
+        let drained = self.take(most, woken);
+        Mailbox::deliver(!drained.jobs.is_empty());
+        drained
+    }
+
+    fn take(&self, most: usize, woken: bool) -> Drained {
         if woken {
             // One byte is in it at most, so this neither blocks nor leaves any; a failure would only cost a wake.
             let _ = (&self.reader).read(&mut [0; 8]);
@@ -104,7 +110,7 @@ impl Queue {
 }
 
 impl Bridge for Queue {
-    fn submit(&self, job: Arc<Job>) -> Result<(), Overloaded> {
+    fn submit(&self, job: Arc<Job>) -> Result<Ring, Overloaded> {
         let mut line = self.line();
         let blocking = line.blocking.contains(&job.handler);
         let waiting = if blocking { &mut line.threaded } else { &mut line.looped };
@@ -116,18 +122,18 @@ impl Bridge for Queue {
             drop(line);
             self.ready.notify_one();
         } else if !std::mem::replace(&mut line.awake, true) {
-            drop(line);
-            self.wake();
+            return Ok(Ring::Later);
         }
-        Ok(())
+        Ok(Ring::No)
     }
 
-    fn notify(&self, job: &Arc<Job>, event: Event) {
+    fn notify(&self, job: &Arc<Job>, event: Event) -> Ring {
         let mut line = self.line();
         line.events.push((event, job.number));
-        if !std::mem::replace(&mut line.awake, true) {
-            drop(line);
-            self.wake();
-        }
+        if std::mem::replace(&mut line.awake, true) { Ring::No } else { Ring::Later }
+    }
+
+    fn ring(&self) {
+        self.wake();
     }
 }
