@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -66,7 +65,7 @@ class Stage:
 
 
 @pytest.fixture
-def stage(proxy: Proxy, upstream: StartUpstream) -> Iterator[Stage]:
+def stage(proxy: Proxy, upstream: StartUpstream) -> Stage:
     """One connection to the service is in the pool when the test begins."""
     witness = Witness(upstream())
     stage = Stage(proxy(witness.upstream), witness)

@@ -1,4 +1,4 @@
-"""Answers that two readers could take for two things: the client gets 502, and the service's connection is done with."""
+"""Answers that two readers could take for two things: 502, and the connection to the service is done with."""
 
 from __future__ import annotations
 

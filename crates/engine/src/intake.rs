@@ -3,7 +3,6 @@
 use tidegate_http1::{self as codec, BodyLength, Known, RequestFraming, RequestHead, Target, Version};
 
 use crate::exchange::{Method, Protocol, Request, Upgrade};
-use crate::head::Head;
 use crate::path;
 use crate::respond::{Code, Failure};
 use crate::routing::normalise_host;
@@ -30,22 +29,12 @@ pub fn fill_http1(
         BodyLength::Chunked => BodySize::Unknown,
     };
     request.expect_continue = framing.expect_continue;
-    let upgrade = framing.upgrade && !upgrades_to_http(&request.head);
-    request.upgrade = if upgrade { Upgrade::Http1 } else { Upgrade::None };
+    request.upgrade = if framing.upgrade { Upgrade::Http1 } else { Upgrade::None };
     request.trailers = head.seen.contains(Known::Te) && accepts_trailers(request);
     fill_target(request, framing.target, data)?;
     fill_host(request, framing.host.of(data))?;
     strip(request, head, data);
     Ok(())
-}
-
-/// An upgrade to another HTTP, or to TLS below it, is of this connection only (RFC 9110 section 7.8). Were it passed on, the
-/// requests behind the switch would reach the service past every route and policy.
-fn upgrades_to_http(head: &Head) -> bool {
-    head.get_all(b"upgrade").flat_map(codec::list_elements).any(|protocol| {
-        let name = protocol.split(|byte| *byte == b'/').next().unwrap_or_default();
-        [&b"h2c"[..], b"h2", b"h3", b"http", b"tls"].iter().any(|own| name.eq_ignore_ascii_case(own))
-    })
 }
 
 fn accepts_trailers(request: &Request) -> bool {

@@ -11,7 +11,7 @@
 //! An early answer does not stop the request body; a service that takes no more of it does. The end of the answer ends the
 //! exchange: what is then left of the request is the client connection's business.
 
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use crate::clock::{Clock, Millis, NEVER};
 use crate::head::Head;
@@ -340,23 +340,21 @@ impl<'a> Transfer<'a> {
         if self.moved || self.waits != self.armed {
             self.arm(self.clock.now());
         }
-        while self.alarm.poll(cx).is_ready() {
-            if self.clock.now() >= self.patience.deadline {
-                return Poll::Ready(Code::Timeout.into());
-            }
-            if let Request::Held { .. } = self.request {
-                // The held body may go now: look at everything again.
-                cx.waker().wake_by_ref();
-                self.alarm.set(self.clock.now().saturating_add(self.patience.read).min(self.patience.deadline));
-                return Poll::Pending;
-            }
-            return Poll::Ready(match self.waits {
-                Waits::Client | Waits::Both => Code::BodyTimeout.into(),
-                Waits::UpstreamTakes => Code::UpstreamWriteTimeout.into(),
-                Waits::UpstreamAnswers => Code::UpstreamTimeout.into(),
-            });
+        ready!(self.alarm.poll(cx));
+        if self.clock.now() >= self.patience.deadline {
+            return Poll::Ready(Code::Timeout.into());
         }
-        Poll::Pending
+        if let Request::Held { .. } = self.request {
+            // The held body may go now: look at everything again.
+            cx.waker().wake_by_ref();
+            self.alarm.set(self.clock.now().saturating_add(self.patience.read).min(self.patience.deadline));
+            return Poll::Pending;
+        }
+        Poll::Ready(match self.waits {
+            Waits::Client | Waits::Both => Code::BodyTimeout.into(),
+            Waits::UpstreamTakes => Code::UpstreamWriteTimeout.into(),
+            Waits::UpstreamAnswers => Code::UpstreamTimeout.into(),
+        })
     }
 
     /// The rest of the request body will not be read.

@@ -141,7 +141,13 @@ fn offers_upgrade(head: &RequestHead, buf: &[u8]) -> bool {
         .get_all(Known::Upgrade)
         .flat_map(|field| list_elements(field.value.of(buf)))
         .peekable();
-    protocols.peek().is_some() && protocols.all(|protocol| !protocol.eq_ignore_ascii_case(b"h2c"))
+    protocols.peek().is_some() && !protocols.any(is_of_this_connection)
+}
+
+/// Another HTTP, or TLS below it. A proxy that passed it on would open a way to the server past all that it checks.
+fn is_of_this_connection(protocol: &[u8]) -> bool {
+    let name = protocol.split(|&byte| byte == b'/').next().unwrap_or_default();
+    [&b"h2c"[..], b"h2", b"h3", b"http", b"tls"].iter().any(|own| name.eq_ignore_ascii_case(own))
 }
 
 fn request_host(
