@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,15 @@ def test_requests_are_counted_by_route_service_class_and_code(start: Start) -> N
         for sample in families(gateway)["tidegate_requests"].samples
     }
     assert counted == {("echo", "echo", "2xx", "200"): 3, ("", "", "4xx", "404"): 1, ("down", "down", "5xx", "502"): 1}
+
+
+def test_no_count_is_lost_between_workers(start: Start) -> None:
+    gateway = start({}, workers=3)
+    with ThreadPoolExecutor(8) as clients:
+        list(clients.map(lambda _: ask(gateway), range(400)))
+    shows(400, gateway, "tidegate_requests_total", route="echo")
+    shows(400, gateway, "tidegate_request_duration_seconds_count", route="echo")
+    shows(400, gateway, "tidegate_connections_closed_total")
 
 
 def test_a_histogram_is_cumulative_and_agrees_with_its_count(start: Start) -> None:

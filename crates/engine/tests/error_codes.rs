@@ -2,7 +2,6 @@
 //!
 //! After a change of the codes: `UPDATE_DOCS=1 cargo test -p tidegate-engine --test error_codes`.
 
-use std::fmt::Write;
 use std::path::Path;
 
 use tidegate_engine::respond::{Code, Side};
@@ -169,11 +168,11 @@ fn explanation(code: Code) -> (&'static str, &'static str) {
 fn page() -> String {
     let mut page = HEAD.to_owned();
     for (side, title, text) in SECTIONS {
-        write!(page, "## {title}\n\n{text}\n\n| code | status | what happened | what to do |\n|---|---|---|---|\n").unwrap();
+        page += &format!("## {title}\n\n{text}\n\n| code | status | what happened | what to do |\n|---|---|---|---|\n");
         for code in Code::ALL.iter().filter(|code| code.side() == side) {
             let (happened, advice) = explanation(*code);
             let (word, status) = (code.word(), code.status());
-            writeln!(page, "| <a id=\"{word}\"></a>`{word}` | {status} | {happened} | {advice} |").unwrap();
+            page += &format!("| <a id=\"{word}\"></a>`{word}` | {status} | {happened} | {advice} |\n");
         }
         page.push('\n');
     }
