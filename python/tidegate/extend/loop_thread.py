@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
+from tidegate.extend.eager import new_loop
+
 T = TypeVar("T")
 
 
@@ -17,7 +19,7 @@ class LoopThread:
     def __init__(self, name: str, *, nice: int = 0) -> None:
         """`nice` lowers the priority of the thread, so that busy Python gives way to the workers."""
         self._nice = nice
-        self.loop = _new_loop()
+        self.loop = new_loop()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -51,14 +53,6 @@ class LoopThread:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.loop.shutdown_asyncgens()
         self.loop.stop()
-
-
-def _new_loop() -> asyncio.AbstractEventLoop:
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()
 
 
 def _lower_priority(nice: int) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 import threading
 from collections.abc import Coroutine
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 from tidegate._native import Bridge, Job
 from tidegate.errors import ClientGone
 from tidegate.extend.answer import answer, answer_blocking, stream
+from tidegate.extend.eager import start_at_once
 from tidegate.extend.handlers import Handler, Handlers, Kind
 from tidegate.extend.request import Request
 
@@ -76,10 +76,9 @@ class Runner:
         if job.gone:
             return
         work = self._carry_out(self.handlers.list[job.handler], Request(job, self), job)
-        task = _start(work, self._loop)
+        task = start_at_once(work, self._loop)
         if not task.done():
             self._tasks[job.number] = task
-            task.add_done_callback(lambda _: self._tasks.pop(job.number, None))
 
     async def _carry_out(self, handler: Handler, request: Request, job: Job) -> None:
         try:
@@ -92,10 +91,13 @@ class Runner:
                 job.fail(f"handler {handler.name} was cancelled")
         except BaseException as error:
             failed(handler, request, job, error)
+        finally:
+            self._tasks.pop(job.number, None)
 
     def _happened(self, kind: int, number: int) -> None:
         if kind == GONE:
-            if task := self._tasks.get(number):
+            # A task that never began has no end to take it off the list.
+            if task := self._tasks.pop(number, None):
                 task.cancel()
         elif (future := self._waiting.get((number, kind))) and not future.done():
             future.set_result(None)
@@ -146,17 +148,6 @@ class Runner:
         """Refuses what would block every handler."""
         if threading.get_ident() == self._loop_thread:
             raise RuntimeError(f"a coroutine cannot {what} without blocking all others: use {instead}")
-
-
-if sys.version_info >= (3, 12):
-
-    def _start(work: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop | None) -> asyncio.Task[None]:
-        return asyncio.Task(work, loop=loop, eager_start=True)
-
-else:
-
-    def _start(work: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop | None) -> asyncio.Task[None]:
-        return asyncio.Task(work, loop=loop)
 
 
 def failed(handler: Handler, request: Request, job: Job, error: BaseException) -> None:
