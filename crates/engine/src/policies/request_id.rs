@@ -36,7 +36,12 @@ impl RequestId {
 
     pub fn on_response(&self, exchange: &mut Exchange) {
         if self.answer && !exchange.id.is_empty() {
-            exchange.answer.head.set(&self.header, &exchange.id);
+            let head = &mut exchange.answer.head;
+            match self.known {
+                Known::Other => head.remove(&self.header),
+                known => head.remove_known(known),
+            }
+            head.add_known(self.known, &self.header, &exchange.id);
         }
     }
 
