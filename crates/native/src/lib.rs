@@ -9,6 +9,10 @@ mod job;
 
 use pyo3::prelude::*;
 
+/// For Rust's side only; Python keeps its own. See `docs/decisions/dependencies.md`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
