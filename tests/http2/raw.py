@@ -27,8 +27,12 @@ Pseudo = dict[str, str | None]
 class Raw:
     """One connection. Frames of the gateway that nobody waits for are passed over."""
 
-    def __init__(self, address: tuple[str, int], *, wrap: socket.socket | None = None) -> None:
-        self.socket = wrap or socket.create_connection(address)
+    def __init__(self, address: tuple[str, int], *, credit: bool = True) -> None:
+        """`credit`: give back the window that data takes, at once."""
+        self.socket = socket.create_connection(address)
+        self._credit = credit
+        self._windows = {0: 65535}
+        self._initial_window = 65535
         self.socket.settimeout(10)
         self._encoder = hpack.Encoder()
         self._decoder = hpack.Decoder()
@@ -76,13 +80,18 @@ class Raw:
             while (frame := self._take()) is not None:
                 match frame:
                     case SettingsFrame() if "ACK" not in frame.flags:
+                        self._initial_window = frame.settings.get(
+                            SettingsFrame.INITIAL_WINDOW_SIZE, self._initial_window
+                        )
                         self.send(SettingsFrame(0, flags=["ACK"]))
                     case PingFrame() if "ACK" not in frame.flags:
                         self.send(PingFrame(0, frame.opaque_data, flags=["ACK"]))
-                    case DataFrame() if frame.data:
+                    case DataFrame() if frame.data and self._credit:
                         self.send(
                             *(WindowUpdateFrame(at, window_increment=len(frame.data)) for at in (0, frame.stream_id))
                         )
+                    case WindowUpdateFrame() if frame.stream_id == 0:
+                        self._windows[0] += frame.window_increment
                     case _:
                         pass
                 yield frame
@@ -107,6 +116,31 @@ class Raw:
     def until(self, *kinds: type[Frame]) -> Frame | None:
         """The next frame of one of these kinds; `None` when the gateway closes before."""
         return next((frame for frame in self.frames() if isinstance(frame, kinds)), None)
+
+    def trailers(self, stream: int, *fields: tuple[str, str]) -> HeadersFrame:
+        """A HEADERS frame that ends a body."""
+        frame = HeadersFrame(stream, self._encoder.encode(list(fields), huffman=False))
+        frame.flags.add("END_HEADERS")
+        frame.flags.add("END_STREAM")
+        return frame
+
+    def fields(self, frame: HeadersFrame) -> dict[str, str]:
+        """The fields of a head that came."""
+        return {str(name): str(value) for name, value in self._decoder.decode(frame.data)}
+
+    def window(self, stream: int) -> int:
+        """What the gateway takes on a new stream, or (0) on the connection, before it gives credit. After `greet`."""
+        return self._windows[0] if stream == 0 else self._initial_window
+
+    def waiting(self) -> Iterator[Frame]:
+        """The frames that have come already."""
+        while self.readable(0):
+            if (frame := self._take()) is not None:
+                yield frame
+            elif more := self.socket.recv(65536):
+                self._buffer += more
+            else:
+                return
 
     def greet(self) -> None:
         """Takes the gateway's SETTINGS and its acknowledgement of ours, so that only answers are left to come."""
@@ -134,7 +168,7 @@ class Raw:
             if isinstance(frame, RstStreamFrame):
                 return int(frame.error_code)
             if isinstance(frame, HeadersFrame):
-                found = {str(name): str(value) for name, value in self._decoder.decode(frame.data)}
+                found = self.fields(frame)
                 if fields is None and found.get(":status", "").startswith("1"):
                     continue
                 fields = (fields or {}) | found
