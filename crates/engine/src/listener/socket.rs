@@ -1,6 +1,7 @@
 //! A connection as bytes: plain or within TLS, from a client or to a service.
 
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -98,6 +99,25 @@ impl Socket {
         let mut byte = [0];
         let mut cx = Context::from_waker(Waker::noop());
         Pin::new(self).poll_read(&mut cx, &mut ReadBuf::new(&mut byte)).is_pending()
+    }
+
+    /// Asks the kernel, with a system call, whether the peer has closed: the runtime may not have looked since it did.
+    pub fn has_ended(&self) -> bool {
+        let transport = match self {
+            Self::Plain(transport) => transport,
+            Self::ServerTls(stream) => stream.get_ref().0,
+            Self::ClientTls(stream) => stream.get_ref().0,
+        };
+        let mut byte = [MaybeUninit::uninit()];
+        let peeked = match transport {
+            Transport::Tcp(stream) => socket2::SockRef::from(stream).peek(&mut byte),
+            Transport::Unix(stream) => socket2::SockRef::from(stream).peek(&mut byte),
+        };
+        match peeked {
+            // Bytes that wait within TLS may be session tickets.
+            Ok(count) => count == 0 || !self.is_tls(),
+            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+        }
     }
 
     /// Ends our direction: what is buffered goes out, then the peer sees an end (within TLS, a `close_notify` first).

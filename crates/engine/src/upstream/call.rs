@@ -140,13 +140,14 @@ async fn attempt<'a, C: Client>(
     let service = &snapshot.services[order.service];
     exchange.notes.target = Some((order.service as u32, target as u32));
     let now = worker.now();
+    let once = !exchange.request.method.is_idempotent() || exchange.request.upgrade != Upgrade::None;
     let not_sent = |failure| Failed { failure, stale: false, sent: false };
-    let (mut upstream, began) = match pooled(worker, &snapshot, order.service, target, fresh) {
+    let (mut upstream, began) = match pooled(worker, &snapshot, order.service, target, fresh, once) {
         Some(upstream) => (upstream, now),
         None => {
             let due = now.saturating_add(service.plan.connect_timeout_ms).min(order.deadline);
             let opening = open(worker, &snapshot, order.service, target, due);
-            let opened = unless_gone(client, exchange.request.body, opening).await.map_err(|failure| {
+            let opened = unless_gone(client, opening).await.map_err(|failure| {
                 // The exchange's own time was shorter than the service's.
                 let late = failure.code == Code::UpstreamConnectTimeout && worker.now() >= order.deadline;
                 not_sent(if late { Code::Timeout.into() } else { failure })
@@ -193,26 +194,32 @@ fn begin(request: &Request) -> Begin {
     }
 }
 
-/// Waits for a connection, and stops when the client leaves meanwhile. A client that still sends is not watched.
+/// Waits for a connection, and stops when the client leaves meanwhile. Of what it sends, a bounded part is read ahead.
 async fn unless_gone<C: Client, T>(
     client: &mut C,
-    body: BodySize,
     opening: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
     let mut opening = std::pin::pin!(opening);
     poll_fn(|cx| match opening.as_mut().poll(cx) {
-        Poll::Pending if body == BodySize::Empty => client.poll_gone(cx).map(|()| Err(Code::ClientGone.into())),
+        Poll::Pending => client.poll_gone(cx).map(|()| Err(Code::ClientGone.into())),
         polled => polled,
     })
     .await
 }
 
-fn pooled(worker: &Rc<Worker>, snapshot: &Pinned, service: usize, target: usize, fresh: bool) -> Option<Attempt> {
+fn pooled(
+    worker: &Rc<Worker>,
+    snapshot: &Pinned,
+    service: usize,
+    target: usize,
+    fresh: bool,
+    once: bool,
+) -> Option<Attempt> {
     let plan = &snapshot.services[service];
     if fresh || plan.plan.protocol != UpstreamProtocol::Http1 {
         return None;
     }
-    let wire = worker.pools.take(worker, plan, target)?;
+    let wire = worker.pools.take(worker, plan, target, once)?;
     Some(Attempt::Http1(Http1Upstream::new(worker, snapshot, service, target, wire)))
 }
 

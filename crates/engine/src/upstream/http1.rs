@@ -52,6 +52,11 @@ impl Wire {
     pub fn is_idle(&mut self) -> bool {
         self.socket.is_idle()
     }
+
+    /// As [`Wire::is_idle`], and so sure that a request that must not be sent twice may go out on it.
+    pub fn is_surely_idle(&mut self) -> bool {
+        self.socket.is_idle() && !self.socket.has_ended()
+    }
 }
 
 pub struct Http1Upstream {

@@ -1,7 +1,7 @@
 //! Idle connections to services, per worker and target, the one used last on top.
 //!
-//! A connection that is taken is checked by its readiness, without a system call: one that has something to say while
-//! nobody asked is dead or out of step. A sweep drops those that were idle for too long.
+//! A connection that is taken is checked by its readiness, without a system call unless the request must not be sent twice:
+//! one that has something to say while nobody asked is dead or out of step. A sweep drops those that were idle for too long.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -34,12 +34,12 @@ pub struct Pools {
 }
 
 impl Pools {
-    /// An idle connection that still lives.
-    pub fn take(&self, worker: &Worker, service: &Service, target: usize) -> Option<Box<Wire>> {
+    /// An idle connection that still lives. `once`: the request cannot be sent again, so the kernel is asked too.
+    pub fn take(&self, worker: &Worker, service: &Service, target: usize, once: bool) -> Option<Box<Wire>> {
         let mut slots = self.slots.borrow_mut();
         let idle = slots.get_mut(service.slot)?.targets.get_mut(target)?;
         while let Some(mut candidate) = idle.pop() {
-            let alive = candidate.wire.is_idle();
+            let alive = if once { candidate.wire.is_surely_idle() } else { candidate.wire.is_idle() };
             if alive {
                 service.series.reused(worker.index);
                 return Some(candidate.wire);

@@ -9,3 +9,4 @@ mod sides;
 mod silence;
 mod tunnels;
 mod wheel;
+mod wire;
