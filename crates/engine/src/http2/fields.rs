@@ -50,7 +50,9 @@ pub fn to_map(head: &Head, more: usize) -> Result<HeaderMap, BadField> {
             Known::Other => HeaderName::from_bytes(name.of(head.bytes())).map_err(|_| BadField)?,
             known => names[known as usize].clone(),
         };
-        map.append(name, to_value(&block, head, value)?);
+        let mut value = to_value(&block, head, value)?;
+        value.set_sensitive(is_fleeting(known));
+        map.append(name, value);
     }
     Ok(map)
 }
@@ -61,6 +63,29 @@ fn to_value(block: &Bytes, head: &Head, value: Span) -> Result<HeaderValue, BadF
         false => HeaderValue::from_maybe_shared(block.slice(value.start as usize..value.end())),
     };
     made.map_err(|_| BadField)
+}
+
+/// Fields whose value rarely comes again: sent as they are, and never put into the compressor's table.
+///
+/// There each would push something useful out, and every later one would be compared with all that are in (`h2` looks at the
+/// entries of a name one by one): with a request id in the answer that took a sixteenth of the user time of a small request.
+fn is_fleeting(known: Known) -> bool {
+    use Known::*;
+    matches!(
+        known,
+        Date | Expires
+            | LastModified
+            | ContentRange
+            | Range
+            | XRequestId
+            | Traceparent
+            | Tracestate
+            | XForwardedFor
+            | XRealIp
+            | Forwarded
+            | IdempotencyKey
+            | GrpcTimeout
+    )
 }
 
 /// Fields that make an HTTP/2 message malformed (RFC 9113 section 8.2.2), and framing, which is the stream's.

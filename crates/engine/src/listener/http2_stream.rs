@@ -91,7 +91,9 @@ impl Http2 {
     fn date(&self) -> HeaderValue {
         let mut date = Vec::with_capacity(29);
         self.worker.write_date(&mut date);
-        HeaderValue::from_maybe_shared(Bytes::from(date)).expect("a date is visible ASCII")
+        let mut date = HeaderValue::from_maybe_shared(Bytes::from(date)).expect("a date is visible ASCII");
+        date.set_sensitive(true); // kept out of the compressor's table, see `fields`
+        date
     }
 
     fn sent(&mut self, sent: Result<(), SendError>) -> Result<(), Failure> {
