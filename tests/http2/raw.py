@@ -30,6 +30,7 @@ class Raw:
     def __init__(self, address: tuple[str, int], *, credit: bool = True) -> None:
         """`credit`: give back the window that data takes, at once."""
         self.socket = socket.create_connection(address)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._credit = credit
         self._windows = {0: 65535}
         self._initial_window = 65535
