@@ -269,3 +269,19 @@ def test_a_drain_says_goaway_and_finishes_what_is_open(proxy: Proxy, upstream: S
         said.extend(raw.frames())
         assert any(isinstance(frame, DataFrame) and frame.data == b"ok" for frame in said)
         assert drained.result(10)
+
+
+def test_an_open_connection_sees_the_next_document(gateway: StartGateway) -> None:
+    def document(text: str) -> dict[str, object]:
+        return {"routes": [{"name": "hello", "paths": ["/"], "respond": {"body": text}}]}
+
+    running = gateway(document("before"))
+    with Raw(running.address()) as raw:
+        raw.send(raw.head(1))
+        before = raw.answer(1)
+        running.reload(document("after"))
+        raw.send(raw.head(3))
+        after = raw.answer(3)
+    assert isinstance(before, tuple)
+    assert isinstance(after, tuple)
+    assert (before[1], after[1]) == (b"before", b"after")

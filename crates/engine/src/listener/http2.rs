@@ -235,13 +235,13 @@ impl Http2Connection {
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.streams.idle.poll(cx).is_ready() {
             let heard = self.seen.heard.replace(false);
-            let open = self.streams.open.get() > 0;
+            // The last of an answer may wait in `h2`, and its client be fetching it.
+            let busy = self.streams.open.get() > 0 || heard && self.h2.has_streams();
             let patience = self.limits.idle_timeout_ms;
             match self.phase {
                 Phase::Ending => return Poll::Ready(()),
-                Phase::Leaving if !open && !(heard && self.h2.has_streams()) => return Poll::Ready(()),
-                // Answers that the client is still fetching.
-                Phase::Serving if !open && !(heard && self.h2.has_streams()) => {
+                Phase::Leaving if !busy => return Poll::Ready(()),
+                Phase::Serving if !busy => {
                     self.leave();
                     cx.waker().wake_by_ref();
                     continue;

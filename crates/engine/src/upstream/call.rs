@@ -50,7 +50,7 @@ pub struct Outgoing<'a> {
 /// One attempt at a service, over either protocol.
 pub enum Attempt {
     Http1(Http1Upstream),
-    Http2(Http2Upstream),
+    Http2(Box<Http2Upstream>),
 }
 
 /// An answer has begun: its head is in the exchange, its body is to be transferred.

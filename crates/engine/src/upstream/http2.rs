@@ -66,9 +66,9 @@ pub async fn open(
     service: usize,
     target: usize,
     due: Millis,
-) -> Result<Http2Upstream, Failure> {
+) -> Result<Box<Http2Upstream>, Failure> {
     let place = Links::take(worker, &snapshot.services[service], target, due).await?;
-    Ok(Http2Upstream {
+    Ok(Box::new(Http2Upstream {
         snapshot: snapshot.clone(),
         service,
         target,
@@ -83,7 +83,7 @@ pub async fn open(
         unseen: false,
         failed: false,
         failure: None,
-    })
+    }))
 }
 
 impl Http2Upstream {
