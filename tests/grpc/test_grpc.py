@@ -31,7 +31,9 @@ class Echo(grpc.GenericRpcHandler):  # type: ignore[misc]
         self.cancelled = threading.Event()
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes] | None:
-        method = getattr(self, details.method.rsplit("/", 1)[1], None)
+        service, method_name = details.method.removeprefix("/").split("/")
+        assert service == "echo.Echo"
+        method = getattr(self, method_name, None)
         return None if method is None else method()
 
     def unary(self) -> Any:
@@ -95,7 +97,7 @@ def channel(
     gateway = Gateway(
         listeners=[Listener.model_validate({"address": "127.0.0.1:0", "tls": tls})],
         services=[Service(name="echo", url=f"http://127.0.0.1:{behind[1]}", protocol="h2")],
-        routes=[Route(name="echo", paths=["/echo.Echo"], service="echo", max_body="1GiB")],
+        routes=[Route(name="echo", paths=["/echo.Echo"], service="echo", strip_path=False, max_body="1GiB")],
     )
     with serving(gateway) as served:
         host, port = served.address()
