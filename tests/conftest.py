@@ -9,7 +9,7 @@ from typing import Protocol
 
 import pytest
 
-from tests.harness import FakeUpstream, RunningGateway, start
+from tests.harness import FakeUpstream, GatewayProcess, RunningGateway, start
 from tests.harness.gateway import Document
 
 
@@ -52,6 +52,34 @@ def upstream() -> Iterator[StartUpstream]:
 
     def begin(*, tls: ssl.SSLContext | None = None, unix: Path | None = None) -> FakeUpstream:
         running.append(FakeUpstream(tls=tls, unix=unix))
+        return running[-1]
+
+    yield begin
+    for one in running:
+        one.stop()
+
+
+class StartProcess(Protocol):
+    """The `process` fixture."""
+
+    def __call__(self, document: str | Path, *arguments: str) -> GatewayProcess:
+        """Starts `tidegate run` with a document, as text or as a file; it is ended when the test ends."""
+        ...
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[StartProcess]:
+    """Starts gateways in processes of their own: `process("routes: ...", "--watch")`."""
+    running: list[GatewayProcess] = []
+
+    def begin(document: str | Path, *arguments: str) -> GatewayProcess:
+        if isinstance(document, str):
+            folder = tmp_path / f"process-{len(running)}"
+            folder.mkdir()
+            path = folder / "gateway.yaml"
+            path.write_text(document)
+            document = path
+        running.append(GatewayProcess(document, *arguments))
         return running[-1]
 
     yield begin

@@ -113,19 +113,7 @@ class RunningGateway:
         tls: ssl.SSLContext | None = None,
     ) -> Answer:
         """One request on a connection of its own, and the whole answer."""
-        host, port = self.address(listener)
-        connection = (
-            http.client.HTTPConnection(host, port, timeout=DEADLINE)
-            if tls is None
-            else http.client.HTTPSConnection(host, port, timeout=DEADLINE, context=tls)
-        )
-        try:
-            connection.request(method, path, body=body, headers=dict(headers or {}))
-            answer = connection.getresponse()
-            fields = [(name.lower(), value) for name, value in answer.getheaders()]
-            return Answer(answer.status, fields, answer.read())
-        finally:
-            connection.close()
+        return ask(self.address(listener), method, path, headers=headers, body=body, tls=tls)
 
     def get(self, path: str, **options: Any) -> Answer:
         """A GET."""
@@ -187,3 +175,28 @@ def serving(gateway: Gateway) -> Iterator[RunningGateway]:
         yield running
     finally:
         running.stop()
+
+
+def ask(
+    address: tuple[str, int],
+    method: str,
+    path: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    body: bytes | str | None = None,
+    tls: ssl.SSLContext | None = None,
+) -> Answer:
+    """One request on a connection of its own, and the whole answer."""
+    host, port = address
+    connection = (
+        http.client.HTTPConnection(host, port, timeout=DEADLINE)
+        if tls is None
+        else http.client.HTTPSConnection(host, port, timeout=DEADLINE, context=tls)
+    )
+    try:
+        connection.request(method, path, body=body, headers=dict(headers or {}))
+        answer = connection.getresponse()
+        fields = [(name.lower(), value) for name, value in answer.getheaders()]
+        return Answer(answer.status, fields, answer.read())
+    finally:
+        connection.close()

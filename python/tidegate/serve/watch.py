@@ -42,14 +42,14 @@ class Watcher:
     def watch(self, files: Iterable[Path], folders: Iterable[Path] = ()) -> None:
         """Watches these from now on. In `folders` new documents count as a change too."""
         self._files, self._folders = tuple(files), tuple(folders)
-        if self._inotify is not None:
-            self._inotify.watch(_places(self._files, self._folders))
+        self._place_watches()
         self._signature = _signature(self._files, self._folders)
 
     def wait(self) -> bool:
         """True after a change, false once the watcher is closed."""
         while self._event():
             self._settle()
+            self._place_watches()
             signature = _signature(self._files, self._folders)
             if signature != self._signature:
                 self._signature = signature
@@ -59,6 +59,11 @@ class Watcher:
     def close(self) -> None:
         """Ends a wait, from any thread."""
         os.write(self._stop, b".")
+
+    def _place_watches(self) -> None:
+        """Watches the folders as they are now: one may have been replaced by another of its name."""
+        if self._inotify is not None:
+            self._inotify.watch(_places(self._files, self._folders))
 
     def _event(self) -> bool:
         watched = [self._stopped] if self._inotify is None else [self._stopped, self._inotify.descriptor]
@@ -109,7 +114,7 @@ class _Inotify:
 
 def _places(files: tuple[Path, ...], folders: tuple[Path, ...]) -> set[Path]:
     """The folders whose events can mean a change, those behind links included."""
-    places = {folder.absolute() for folder in folders}
+    places = {place for folder in folders for place in (folder.absolute(), folder.absolute().parent)}
     for file in files:
         path = file.absolute()
         places.add(path.parent)

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 
@@ -152,19 +152,14 @@ pub async fn accept_tcp(worker: Rc<Worker>, listener: Rc<Listener>, socket: std:
             () = listener.closing.notified() => {}
         }
     }
-    // What the kernel has queued on this socket would be reset when it closes.
-    while let Some(accepted) = accept_queued(&socket).await {
-        took_tcp(&worker, &listener, Ok(accepted)).await;
+    // What the kernel has queued on this socket would be reset when it closes. The runtime may not have heard of it yet, so
+    // the socket itself is asked.
+    let socket = socket.into_std()?;
+    while let Ok((stream, peer)) = socket.accept() {
+        stream.set_nonblocking(true)?;
+        took_tcp(&worker, &listener, TcpStream::from_std(stream).map(|stream| (stream, peer))).await;
     }
     Ok(())
-}
-
-async fn accept_queued(socket: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
-    std::future::poll_fn(|cx| match socket.poll_accept(cx) {
-        std::task::Poll::Ready(accepted) => std::task::Poll::Ready(accepted.ok()),
-        std::task::Poll::Pending => std::task::Poll::Ready(None),
-    })
-    .await
 }
 
 async fn took_tcp(worker: &Rc<Worker>, listener: &Rc<Listener>, accepted: io::Result<(TcpStream, SocketAddr)>) {
@@ -195,6 +190,11 @@ pub async fn accept_unix(
             },
             () = listener.closing.notified() => {}
         }
+    }
+    let socket = socket.into_std()?;
+    while let Ok((stream, _)) = socket.accept() {
+        stream.set_nonblocking(true)?;
+        spawn(&worker, &listener, Transport::Unix(UnixStream::from_std(stream)?), nowhere, nowhere);
     }
     Ok(())
 }

@@ -1,0 +1,97 @@
+"""The listener for operators."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from tidegate import ConfigError
+
+from tests.conftest import StartGateway
+from tests.harness import Answer, RunningGateway
+from tests.harness.gateway import ask
+
+DOCUMENT = """
+admin: {address: "127.0.0.1:0"}
+services:
+  - {name: s, url: "http://127.0.0.1:9", retries: 0}
+routes:
+  - name: hello
+    paths: [/hello]
+    respond: {status: 200, body: hello}
+  - name: dead
+    paths: [/dead]
+    service: s
+    policies:
+      request_headers: {set: {authorization: "Bearer hush", x-plain: seen}}
+"""
+
+
+def admin(running: RunningGateway, path: str, method: str = "GET") -> Answer:
+    assert running.admin is not None
+    host, port = running.admin.url.removeprefix("http://").split(":")
+    return ask((host, int(port)), method, path)
+
+
+def test_livez_and_readyz_answer(gateway: StartGateway) -> None:
+    running = gateway(DOCUMENT)
+    assert (admin(running, "/livez").status, admin(running, "/livez").text) == (200, "live\n")
+    ready = admin(running, "/readyz")
+    assert (ready.status, ready.json()["ready"]) == (200, True)
+
+
+def test_a_gateway_that_drains_is_not_ready_but_alive(gateway: StartGateway) -> None:
+    running = gateway(DOCUMENT)
+    running.drain(0)
+    assert (admin(running, "/readyz").status, admin(running, "/readyz").json()["reason"]) == (503, "draining")
+    assert admin(running, "/livez").status == 200
+
+
+def test_a_refused_reload_is_told(gateway: StartGateway) -> None:
+    running = gateway(DOCUMENT)
+    with pytest.raises(ConfigError):
+        running.reload("routes: 7\n")
+    state = admin(running, "/readyz")
+    assert state.status == 200
+    assert "expected a list" in json.dumps(state.json()["reload_refused"])
+    running.reload(DOCUMENT)
+    assert "reload_refused" not in admin(running, "/readyz").json()
+
+
+def test_metrics_count_requests_in_prometheus_text(gateway: StartGateway) -> None:
+    running = gateway(DOCUMENT)
+    running.get("/hello")
+    running.get("/dead")
+    answer = admin(running, "/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert 'tidegate_requests_total{route="hello"' in answer.text
+    assert "127.0.0.1:9" not in answer.text
+
+
+def test_config_shows_the_document_without_secrets(gateway: StartGateway) -> None:
+    answer = admin(gateway(DOCUMENT), "/config")
+    document = answer.json()
+    assert [route["name"] for route in document["routes"]] == ["hello", "dead"]
+    assert document["routes"][1]["policies"]["request_headers"]["set"]["x-plain"] == "seen"
+    assert "hush" not in answer.text
+
+
+def test_config_follows_a_reload(gateway: StartGateway) -> None:
+    running = gateway(DOCUMENT)
+    running.reload(DOCUMENT.replace("name: hello", "name: hi"))
+    assert admin(running, "/config").json()["routes"][0]["name"] == "hi"
+
+
+def test_the_index_names_every_page(gateway: StartGateway) -> None:
+    text = admin(gateway(DOCUMENT), "/").text
+    assert [line.split()[0] for line in text.splitlines()[2:]] == ["/livez", "/readyz", "/metrics", "/config"]
+
+
+def test_nothing_can_be_changed(gateway: StartGateway) -> None:
+    running = gateway(DOCUMENT)
+    assert admin(running, "/config", "PUT").code == "method_not_allowed"
+    assert admin(running, "/absent").code == "no_route"
+
+
+def test_admin_pages_are_not_on_the_traffic_listener(gateway: StartGateway) -> None:
+    assert gateway(DOCUMENT).get("/metrics").status == 404

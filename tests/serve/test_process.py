@@ -1,0 +1,193 @@
+"""The process: start, signals, drain, exit codes."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from tests.conftest import StartProcess, StartUpstream
+from tests.harness import Connection, Raw, eventually
+from tests.harness.upstream import hang_before_head
+
+PORTS = "listeners: [{address: '127.0.0.1:0'}]\nadmin: {address: '127.0.0.1:0'}\naccess_log: off\n"
+HELLO = PORTS + "routes: [{name: a, paths: [/], respond: {status: 200, body: hello}}]\n"
+
+
+def refused(address: tuple[str, int]) -> bool:
+    try:
+        Raw(address).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def slow(service_url: str) -> str:
+    return PORTS + (
+        f"services: [{{name: s, url: '{service_url}'}}]\n"
+        "routes:\n  - {name: s, paths: [/slow], service: s}\n"
+        "  - {name: a, paths: [/], respond: {status: 200, body: hello}}\n"
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_first_signal_drains_and_ends_with_0(
+    process: StartProcess, upstream: StartUpstream, number: signal.Signals
+) -> None:
+    service = upstream()
+    go = threading.Event()
+
+    def play(connection: Connection) -> None:
+        connection.request()
+        assert go.wait(20)
+        connection.send(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone")
+
+    service.script(play)
+    running = process(slow(service.url))
+    address = running.address()
+    with running.raw() as busy, running.raw() as idle:
+        idle.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert idle.read_answer()[2] == b"hello"
+        busy.send("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+        service.wait_for_requests()
+        running.signal(number)
+        running.wait_for_log("draining")
+        eventually(lambda: refused(address), "the end of accepting")
+        assert idle.is_closed()
+        assert running.process.poll() is None
+        go.set()
+        status, headers, body = busy.read_answer()
+        assert (status, headers["connection"], body) == (200, "close", b"done")
+    assert running.wait() == 0
+
+
+def test_the_second_signal_stops_at_once(process: StartProcess, upstream: StartUpstream) -> None:
+    service = upstream()
+    service.script(hang_before_head)
+    running = process(slow(service.url))
+    with running.raw() as raw:
+        raw.send("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+        service.wait_for_requests()
+        running.signal(signal.SIGTERM)
+        running.wait_for_log("draining")
+        running.signal(signal.SIGTERM)
+        assert running.wait() == 0
+    assert "stopping at once" in running.log
+
+
+def test_a_drain_ends_when_its_time_is_over(process: StartProcess, upstream: StartUpstream) -> None:
+    service = upstream()
+    service.script(hang_before_head)
+    running = process(slow(service.url) + "drain_timeout: 50ms\n")
+    with running.raw() as raw:
+        raw.send("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+        service.wait_for_requests()
+        running.signal(signal.SIGTERM)
+        assert running.wait() == 0
+        raw.read_all()
+    assert "drain timed out" in running.log
+
+
+def test_the_block_at_the_start_says_where_it_listens(process: StartProcess) -> None:
+    running = process(HELLO, "--workers", "1")
+    host, port = running.address()
+    first, second, third, *_ = running.log.splitlines()
+    assert first.startswith("tidegate 0.1.0  1 worker  ready in ")
+    assert second.startswith(f"  http://{host}:{port}")
+    assert third.endswith("  admin")
+
+
+def test_a_port_in_use_is_one_line_with_a_hint(process: StartProcess, upstream: StartUpstream) -> None:
+    host, port = upstream().address
+    running = process(HELLO.replace("127.0.0.1:0", f"{host}:{port}", 1))
+    assert running.wait() == 1
+    line, hint = running.log.splitlines()
+    assert line == f"cannot listen on {host}:{port}: address already in use"
+    assert hint.startswith("  hint: another process has this port")
+
+
+def test_a_bad_document_ends_with_every_problem_and_1(process: StartProcess) -> None:
+    running = process("routes:\n  - {name: a, paths: [/], service: b}\n  - {name: a, paths: [/x], service: b}\n")
+    assert running.wait() == 1
+    assert running.log.count("[config.") == 3
+    assert "nothing was started" in running.log
+
+
+def test_an_admin_port_in_use_starts_nothing(process: StartProcess, upstream: StartUpstream) -> None:
+    host, port = upstream().address
+    text = HELLO.replace("admin: {address: '127.0.0.1:0'}", f"admin: {{address: '{host}:{port}'}}")
+    running = process(text)
+    assert running.wait() == 1
+    assert running.log.startswith(f"cannot listen on {host}:{port}")
+
+
+def test_handlers_beside_the_document_are_found(process: StartProcess, tmp_path: object) -> None:
+    (tmp_path / "beside.py").write_text(  # type: ignore[operator]
+        "import time\n"
+        "async def hello(request):\n    return {'hello': request.params['name']}\n"
+        "async def spin(request):\n    while True:\n        pass\n"
+    )
+    path = tmp_path / "gateway.yaml"  # type: ignore[operator]
+    path.write_text(
+        PORTS + "routes:\n  - {name: h, paths: ['/h/{name}'], handler: 'beside:hello'}\n"
+        "  - {name: spin, paths: [/spin], handler: 'beside:spin'}\n"
+        "  - {name: native, paths: [/native], respond: {status: 200, body: native}}\n"
+    )
+    running = process(path)
+    assert running.get("/h/ada").json() == {"hello": "ada"}
+
+
+def test_a_handler_that_spins_stops_neither_routes_nor_operators(process: StartProcess, tmp_path: object) -> None:
+    test_handlers_beside_the_document_are_found(process, tmp_path)
+    path = tmp_path / "gateway.yaml"  # type: ignore[operator]
+    running = process(path)
+    with running.raw() as raw:
+        raw.send("GET /spin HTTP/1.1\r\nHost: x\r\n\r\n")
+        for _ in range(20):
+            assert running.get("/native").text == "native"
+        assert running.get("/livez", "admin").status == 200
+        assert running.get("/readyz", "admin").json()["ready"] is True
+        assert b"tidegate_requests_total" in running.get("/metrics", "admin").body
+        running.signal(signal.SIGTERM)
+        running.wait_for_log("draining")
+        running.signal(signal.SIGTERM)
+        assert running.wait() == 0
+
+
+PROGRAM = """
+import asyncio, json, urllib.request
+from tidegate import Gateway, Listener, Respond, Route
+
+async def hello(request):
+    return {"loop": asyncio.get_running_loop() is loop, "task": asyncio.current_task() is not None}
+
+def get(url):
+    with urllib.request.urlopen(url, timeout=20) as answer:
+        return answer.read().decode()
+
+async def main():
+    global loop
+    loop = asyncio.get_running_loop()
+    gateway = Gateway(routes=[Route(name="h", paths=["/h"], handler=hello)], access_log="off")
+    async with gateway.serve() as running:
+        first = json.loads(await asyncio.to_thread(get, running.url + "/h"))
+        await running.reload(Gateway(routes=[Route(name="r", paths=["/"], respond=Respond(status=200, body="new"))]))
+        second = await asyncio.to_thread(get, running.url + "/h")
+        host, port = running.address()
+        drained = await running.drain(5)
+    print(json.dumps([first, second, running.admin_url, drained]))
+
+asyncio.run(main())
+"""
+
+
+def test_serve_runs_handlers_on_the_loop_of_the_program() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", PROGRAM], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == [{"loop": True, "task": True}, "new", None, True]
