@@ -69,11 +69,19 @@ fn exchange(telemetry: &Arc<Telemetry>) -> Exchange {
         drain_timeout_ms: 0,
         policies: vec![],
     };
-    let snapshot = Snapshot::compile(plan, None, &telemetry.registry).unwrap_or_else(|_| panic!("a plan without faults"));
+    let snapshot =
+        Snapshot::compile(plan, None, &telemetry.registry).unwrap_or_else(|_| panic!("a plan without faults"));
     let peer = "203.0.113.7:40000".parse().expect("an address");
     Exchange {
         snapshot: Pinned::new(Arc::new(snapshot)),
-        connection: Rc::new(Connection { peer, local: peer, tls: false, listener: "l".into(), server_name: None, client_certificate: None }),
+        connection: Rc::new(Connection {
+            peer,
+            local: peer,
+            tls: false,
+            listener: "l".into(),
+            server_name: None,
+            client_certificate: None,
+        }),
         request: Default::default(),
         answer: Default::default(),
         route: None,

@@ -19,8 +19,8 @@ use crate::listener::accept::Census;
 use crate::listener::bind::{self, Bound};
 use crate::listener::tls::ServerTls;
 use crate::plan::{self, Plan};
-use crate::run::{self, Control, Opening};
 use crate::problem::Problem;
+use crate::run::{self, Control, Opening};
 use crate::snapshot::Snapshot;
 use crate::telemetry::Telemetry;
 use crate::telemetry::access_log::{self, AccessLog};
@@ -116,7 +116,8 @@ struct Prepared {
 /// Compiles everything and serves nothing.
 pub fn check(plan: Plan) -> Result<(), Vec<Problem>> {
     let clock = Clock::default();
-    let telemetry = Telemetry::start(1, clock).map_err(|error| vec![Problem::new("", "engine.io", error.to_string())])?;
+    let telemetry =
+        Telemetry::start(1, clock).map_err(|error| vec![Problem::new("", "engine.io", error.to_string())])?;
     let log = AccessLog::check(&plan.access_log);
     let checked = match (compile(plan, None, &telemetry, &[]), log) {
         (Ok(_), Ok(())) => Ok(()),
@@ -185,8 +186,15 @@ impl Engine {
         let unused = retired.clone();
         let thread = thread::Builder::new().name("slow".into());
         threads.push(thread.spawn(move || slow_work(&known, &unused, inbox)).map_err(StartError::Io)?);
-        let engine =
-            Self { clock, telemetry, current, workers: controls, slow, retired, state: Mutex::new(State { listeners: Vec::new(), threads }) };
+        let engine = Self {
+            clock,
+            telemetry,
+            current,
+            workers: controls,
+            slow,
+            retired,
+            state: Mutex::new(State { listeners: Vec::new(), threads }),
+        };
         engine.telemetry.access_log.apply(log);
         engine.hand_over(&mut engine.state(), snapshot, prepared);
         Ok(engine)
@@ -204,7 +212,8 @@ impl Engine {
     fn try_reload(&self, plan: Plan) -> Result<(), StartError> {
         let mut state = self.state();
         let previous = self.current.load_full();
-        let (snapshot, tls) = compile(plan, Some(&previous), &self.telemetry, &state.listeners).map_err(StartError::Problems)?;
+        let (snapshot, tls) =
+            compile(plan, Some(&previous), &self.telemetry, &state.listeners).map_err(StartError::Problems)?;
         let snapshot = Arc::new(snapshot);
         let log = open_log(&snapshot.plan)?;
         let prepared = prepare(&snapshot.plan, tls, &state.listeners, self.workers.len())?;
@@ -339,7 +348,12 @@ fn open_log(plan: &Plan) -> Result<access_log::Prepared, StartError> {
 }
 
 /// Binds what is new; listeners that stay keep their sockets and get new settings.
-fn prepare(plan: &Plan, tls: Vec<Option<ServerTls>>, open: &[Open], workers: usize) -> Result<Vec<Prepared>, StartError> {
+fn prepare(
+    plan: &Plan,
+    tls: Vec<Option<ServerTls>>,
+    open: &[Open],
+    workers: usize,
+) -> Result<Vec<Prepared>, StartError> {
     let mut prepared = Vec::with_capacity(plan.listeners.len());
     for (listener, tls) in plan.listeners.iter().zip(tls) {
         let same = |open: &&Open| open.plan.name == listener.name && open.plan.address == listener.address;
@@ -353,7 +367,9 @@ fn prepare(plan: &Plan, tls: Vec<Option<ServerTls>>, open: &[Open], workers: usi
                     error,
                 })?;
                 let (bound, sockets): (_, Vec<run::Socket>) = match bound {
-                    Bound::Tcp(sockets, address) => (Some(address), sockets.into_iter().map(run::Socket::Tcp).collect()),
+                    Bound::Tcp(sockets, address) => {
+                        (Some(address), sockets.into_iter().map(run::Socket::Tcp).collect())
+                    }
                     Bound::Unix(sockets) => (None, sockets.into_iter().map(run::Socket::Unix).collect()),
                 };
                 (bound, Arc::default(), sockets.into_iter().map(|socket| opening(Some(socket))).collect())

@@ -120,12 +120,6 @@ pub struct Request {
     pub trailers: bool,
 }
 
-impl Default for BodySize {
-    fn default() -> Self {
-        Self::Empty
-    }
-}
-
 impl Request {
     pub fn clear(&mut self) {
         self.head.clear();

@@ -107,7 +107,12 @@ impl Asked {
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (false, Some(rest)),
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => (true, Some(rest)),
             _ if question.url.starts_with('/') || question.url == "*" => (false, None),
-            _ => return Err(format!("expected an `http` or `https` URL or a path that begins with `/`, got `{}`", question.url)),
+            _ => {
+                return Err(format!(
+                    "expected an `http` or `https` URL or a path that begins with `/`, got `{}`",
+                    question.url
+                ));
+            }
         };
         let (authority, target) = match rest {
             Some(rest) => rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len())),

@@ -56,10 +56,7 @@ impl Head {
 
     pub fn get_all<'a, 'n>(&'a self, name: &'n [u8]) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
         let known = Known::of(name);
-        self.fields
-            .iter()
-            .filter(move |field| self.is(field, known, name))
-            .map(|field| field.value.of(&self.bytes))
+        self.fields.iter().filter(move |field| self.is(field, known, name)).map(|field| field.value.of(&self.bytes))
     }
 
     /// The first value of a name that the codec knows: compares one byte a field.

@@ -54,7 +54,8 @@ pub struct Pipeline {
 impl Pipeline {
     pub fn compile(policies: &[plan::Policy]) -> Result<Self, Problem> {
         let compile = |(index, policy)| {
-            Policy::compile(policy).map_err(|problem| Problem { path: format!("policies[{index}].{}", problem.path), ..problem })
+            Policy::compile(policy)
+                .map_err(|problem| Problem { path: format!("policies[{index}].{}", problem.path), ..problem })
         };
         let mut policies = policies.iter().enumerate().map(compile).collect::<Result<Vec<_>, _>>()?;
         policies.sort_by_key(Policy::rank);

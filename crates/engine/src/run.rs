@@ -41,10 +41,18 @@ pub enum Socket {
 }
 
 pub enum Control {
-    Swap { snapshot: Arc<Snapshot>, openings: Vec<Opening>, taken: mpsc::Sender<()> },
+    Swap {
+        snapshot: Arc<Snapshot>,
+        openings: Vec<Opening>,
+        taken: mpsc::Sender<()>,
+    },
     /// The clock was moved.
-    Turn { taken: mpsc::Sender<()> },
-    Drain { done: mpsc::Sender<()> },
+    Turn {
+        taken: mpsc::Sender<()>,
+    },
+    Drain {
+        done: mpsc::Sender<()>,
+    },
     Stop,
 }
 

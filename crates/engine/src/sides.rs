@@ -14,9 +14,10 @@ use crate::head::Head;
 use crate::respond::Failure;
 
 /// What is known of a body's length before it comes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum BodySize {
     /// No body at all; the head ends the message.
+    #[default]
     Empty,
     Length(u64),
     /// A stream: chunked, until close, or HTTP/2 without `content-length`.

@@ -84,11 +84,8 @@ fn compile_services(
     registry: &Registry,
     problems: &mut Vec<Problem>,
 ) -> Vec<Arc<Service>> {
-    let known: FxHashMap<&str, &Arc<Service>> = previous
-        .iter()
-        .flat_map(|previous| &previous.services)
-        .map(|service| (&*service.name, service))
-        .collect();
+    let known: FxHashMap<&str, &Arc<Service>> =
+        previous.iter().flat_map(|previous| &previous.services).map(|service| (&*service.name, service)).collect();
     let mut services = Vec::with_capacity(plan.services.len());
     for (index, service) in plan.services.iter().enumerate() {
         if let Some(same) = known.get(service.name.as_str()).filter(|known| known.plan == *service) {
@@ -104,11 +101,7 @@ fn compile_services(
 }
 
 impl Route {
-    fn compile(
-        route: &plan::Route,
-        services: &ServiceIndex<'_>,
-        registry: &Registry,
-    ) -> Result<Self, Problem> {
+    fn compile(route: &plan::Route, services: &ServiceIndex<'_>, registry: &Registry) -> Result<Self, Problem> {
         let action = Action::compile(route, services)?;
         let series = registry.route(&route.name, action.service_name());
         Ok(Self {
@@ -130,12 +123,17 @@ impl Snapshot {
 
     /// Serves nothing; stands for an engine that has stopped.
     pub fn empty(registry: &Registry) -> Self {
-        Self::compile(Plan::empty(), None, registry).unwrap_or_else(|problems| unreachable!("an empty plan: {problems:?}"))
+        Self::compile(Plan::empty(), None, registry)
+            .unwrap_or_else(|problems| unreachable!("an empty plan: {problems:?}"))
     }
 }
 
 /// A snapshot as a worker holds it: cloned per exchange without an atomic operation.
 #[derive(Clone)]
+#[expect(
+    clippy::redundant_allocation,
+    reason = "the outer count is the worker's own, so a clone is no atomic operation"
+)]
 pub struct Pinned(Rc<Arc<Snapshot>>);
 
 impl Pinned {

@@ -38,7 +38,9 @@ pub struct Patience {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Request {
     /// Held back until the service says 100, or the client has waited long enough.
-    Held { until: Millis },
+    Held {
+        until: Millis,
+    },
     Sending,
     /// All was taken by the service's side, and may wait to be flushed.
     Flushing,

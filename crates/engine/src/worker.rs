@@ -41,6 +41,7 @@ pub struct Worker {
     date: RefCell<Date>,
     buffers: RefCell<Vec<Buffer>>,
     outs: RefCell<Vec<Vec<u8>>>,
+    #[expect(clippy::vec_box, reason = "exchanges come and go as boxes; their bytes stay where they are")]
     exchanges: RefCell<Vec<Box<Exchange>>>,
     /// Client connections that are open.
     pub connections: Cell<usize>,

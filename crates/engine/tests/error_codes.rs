@@ -26,9 +26,21 @@ in the log and the metrics only.
 ";
 
 const SECTIONS: [(Side, &str, &str); 3] = [
-    (Side::Client, "The client's side", "The request could not be understood, or is more than the limits allow. Nothing was sent to a service unless a body broke off on its way."),
-    (Side::Gateway, "The gateway's side", "The request was understood, and the gateway's document or the gateway itself decided."),
-    (Side::Upstream, "The service's side", "A service was called and did not answer as it should. Only these count against a target."),
+    (
+        Side::Client,
+        "The client's side",
+        "The request could not be understood, or is more than the limits allow. Nothing was sent to a service unless a body broke off on its way.",
+    ),
+    (
+        Side::Gateway,
+        "The gateway's side",
+        "The request was understood, and the gateway's document or the gateway itself decided.",
+    ),
+    (
+        Side::Upstream,
+        "The service's side",
+        "A service was called and did not answer as it should. Only these count against a target.",
+    ),
 ];
 
 /// What happened, and what whoever sees it can do. A new code does not compile without both.
@@ -70,18 +82,12 @@ fn explanation(code: Code) -> (&'static str, &'static str) {
             "The request target is longer than `limits.target` of the listener.",
             "Put long input into a body, or raise the limit.",
         ),
-        Code::ExpectationFailed => (
-            "`Expect` asks for something other than `100-continue`.",
-            "Leave the field out.",
-        ),
+        Code::ExpectationFailed => ("`Expect` asks for something other than `100-continue`.", "Leave the field out."),
         Code::HeadTooLarge => (
             "The head is larger than `limits.head` of the listener.",
             "Most often a cookie jar that grew; clear it, or raise the limit.",
         ),
-        Code::TooManyFields => (
-            "The head has more than `limits.fields` fields.",
-            "Send fewer, or raise the limit.",
-        ),
+        Code::TooManyFields => ("The head has more than `limits.fields` fields.", "Send fewer, or raise the limit."),
         Code::UnsupportedVersion => (
             "The version is none of HTTP/1.0, 1.1 and 2.",
             "Use one of these. HTTP/2 without TLS works with prior knowledge on listeners that allow it.",
@@ -118,10 +124,9 @@ fn explanation(code: Code) -> (&'static str, &'static str) {
             "The gateway was told to stop, and the answer was not complete when `drain_timeout` was over. Only in the log: the connection was cut.",
             "Raise `drain_timeout` when exchanges that take long must be finished at a stop.",
         ),
-        Code::InternalError => (
-            "A fault of the gateway itself.",
-            "Please report it, with the lines of the event log around it.",
-        ),
+        Code::InternalError => {
+            ("A fault of the gateway itself.", "Please report it, with the lines of the event log around it.")
+        }
         Code::UpstreamUnresolved => (
             "The name of the service's host cannot be resolved.",
             "Check the `url` of the service and the DNS of the gateway's machine.",

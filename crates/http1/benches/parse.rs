@@ -67,11 +67,7 @@ fn request(rounds: usize, name: &str, bytes: &[u8]) {
     let theirs = best(rounds, || {
         let mut fields = [httparse::EMPTY_HEADER; 100];
         let mut request = httparse::Request::new(&mut fields);
-        assert!(
-            request
-                .parse(black_box(bytes))
-                .is_ok_and(|status| status.is_complete())
-        );
+        assert!(request.parse(black_box(bytes)).is_ok_and(|status| status.is_complete()));
         black_box(&request);
     });
     let lean = best(rounds, || {
@@ -99,11 +95,7 @@ fn response(rounds: usize, name: &str, bytes: &[u8]) {
     let theirs = best(rounds, || {
         let mut fields = [httparse::EMPTY_HEADER; 100];
         let mut response = httparse::Response::new(&mut fields);
-        assert!(
-            response
-                .parse(black_box(bytes))
-                .is_ok_and(|status| status.is_complete())
-        );
+        assert!(response.parse(black_box(bytes)).is_ok_and(|status| status.is_complete()));
         black_box(&response);
     });
     let lean = best(rounds, || {
@@ -126,14 +118,7 @@ fn response(rounds: usize, name: &str, bytes: &[u8]) {
     let framed = best(rounds, || {
         parser.clear();
         assert!(parser.parse(black_box(bytes)).is_ok());
-        assert!(
-            black_box(response_framing(
-                parser.head(),
-                bytes,
-                RequestKind::Ordinary
-            ))
-            .is_ok()
-        );
+        assert!(black_box(response_framing(parser.head(), bytes, RequestKind::Ordinary)).is_ok());
     });
     row(name, bytes.len(), [theirs, lean, ours, framed]);
 }
@@ -154,10 +139,7 @@ fn chunks(rounds: usize) {
         }
         assert!(decoder.is_done());
     });
-    println!(
-        "16 chunks of 64 bytes: {time:.0} ns, {:.1} ns a chunk",
-        time / 16.0
-    );
+    println!("16 chunks of 64 bytes: {time:.0} ns, {:.1} ns a chunk", time / 16.0);
 }
 
 fn row(name: &str, bytes: usize, [theirs, lean, ours, framed]: [f64; 4]) {
@@ -166,11 +148,7 @@ fn row(name: &str, bytes: usize, [theirs, lean, ours, framed]: [f64; 4]) {
 
 fn main() {
     // `cargo test --all-targets` runs this too, only to see that it works.
-    let rounds = if std::env::args().any(|argument| argument == "--bench") {
-        300
-    } else {
-        1
-    };
+    let rounds = if std::env::args().any(|argument| argument == "--bench") { 300 } else { 1 };
     println!(
         "{:<10} {:>6} {:>10} {:>16} {:>10} {:>13}",
         "head", "bytes", "httparse", "httparse uninit", "ours", "with framing"

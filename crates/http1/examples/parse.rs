@@ -77,10 +77,7 @@ fn show(kind: Kind) -> io::Result<()> {
     let mut out = BufWriter::new(io::stdout().lock());
     for line in io::stdin().lock().lines() {
         let Some(bytes) = from_hex(line?.trim()) else {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "a line is not hexadecimal",
-            ));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a line is not hexadecimal"));
         };
         writeln!(out, "{}", connection(&bytes, kind))?;
         out.flush()?;
@@ -96,11 +93,7 @@ fn connection(bytes: &[u8], kind: Kind) -> String {
         Some(Outcome::Partial(_) | Outcome::Message(_)) => "partial",
     };
     let messages: Vec<String> = messages.iter().map(json).collect();
-    format!(
-        r#"{{"bytes":"{}","messages":[{}],"ending":"{ending}"}}"#,
-        hex(bytes),
-        messages.join(",")
-    )
+    format!(r#"{{"bytes":"{}","messages":[{}],"ending":"{ending}"}}"#, hex(bytes), messages.join(","))
 }
 
 fn json(message: &Message) -> String {
@@ -118,10 +111,8 @@ fn json(message: &Message) -> String {
 }
 
 fn pairs(fields: &[(Vec<u8>, Vec<u8>)]) -> String {
-    let pairs: Vec<String> = fields
-        .iter()
-        .map(|(name, value)| format!(r#"["{}","{}"]"#, hex(name), hex(value)))
-        .collect();
+    let pairs: Vec<String> =
+        fields.iter().map(|(name, value)| format!(r#"["{}","{}"]"#, hex(name), hex(value))).collect();
     format!("[{}]", pairs.join(","))
 }
 
@@ -133,11 +124,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u8>> = text
-        .chars()
-        .map(|digit| digit.to_digit(16).map(|value| value as u8))
-        .collect();
+    let digits: Option<Vec<u8>> = text.chars().map(|digit| digit.to_digit(16).map(|value| value as u8)).collect();
     let (pairs, rest) = digits.as_deref()?.as_chunks::<2>();
-    rest.is_empty()
-        .then(|| pairs.iter().map(|[high, low]| high << 4 | low).collect())
+    rest.is_empty().then(|| pairs.iter().map(|[high, low]| high << 4 | low).collect())
 }

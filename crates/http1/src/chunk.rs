@@ -42,11 +42,7 @@ pub struct ChunkLimits {
 
 impl Default for ChunkLimits {
     fn default() -> Self {
-        ChunkLimits {
-            extensions: 16 * 1024,
-            trailers: 8 * 1024,
-            trailer_fields: 32,
-        }
+        ChunkLimits { extensions: 16 * 1024, trailers: 8 * 1024, trailer_fields: 32 }
     }
 }
 
@@ -105,10 +101,7 @@ pub struct Trailers {
 impl Trailers {
     /// Names and values of the fields that may be forwarded as trailers.
     pub fn allowed(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let allowed = self
-            .fields
-            .iter()
-            .filter(|field| field.known.is_allowed_in_trailers());
+        let allowed = self.fields.iter().filter(|field| field.known.is_allowed_in_trailers());
         allowed.map(|field| (field.name.of(&self.bytes), field.value.of(&self.bytes)))
     }
 
@@ -130,17 +123,11 @@ impl Trailers {
         let room = limits.trailers.saturating_sub(before);
         let input = &input[..input.len().min(room)];
         self.bytes.extend_from_slice(input);
-        let parse = self.lines.parse(
-            &self.bytes,
-            limits.trailer_fields,
-            &mut self.fields,
-            &mut self.seen,
-        );
+        let parse = self.lines.parse(&self.bytes, limits.trailer_fields, &mut self.fields, &mut self.seen);
         match parse {
             Ok(Parse::Complete) => {
                 let end = self.lines.end();
-                self.bytes
-                    .truncate(if self.fields.is_empty() { 0 } else { end });
+                self.bytes.truncate(if self.fields.is_empty() { 0 } else { end });
                 Ok((end - before, Parse::Complete))
             }
             Ok(Parse::Partial) if input.len() == room => Err(ChunkError::TrailersTooLarge),
@@ -154,10 +141,7 @@ impl Trailers {
 impl ChunkDecoder {
     /// A decoder with these limits.
     pub fn new(limits: ChunkLimits) -> ChunkDecoder {
-        ChunkDecoder {
-            limits,
-            ..ChunkDecoder::default()
-        }
+        ChunkDecoder { limits, ..ChunkDecoder::default() }
     }
 
     /// Makes it ready for the next body and keeps its memory.
@@ -183,11 +167,7 @@ impl ChunkDecoder {
     /// Payload bytes left of the current chunk, a hint for reading.
     #[inline]
     pub fn chunk_left(&self) -> u64 {
-        if self.state == State::Data {
-            self.left
-        } else {
-            0
-        }
+        if self.state == State::Data { self.left } else { 0 }
     }
 
     /// Reads on in `buf`, which begins behind what was consumed before.
@@ -199,9 +179,7 @@ impl ChunkDecoder {
         while at < buf.len() {
             match self.state {
                 State::Data => {
-                    let len = usize::try_from(self.left)
-                        .unwrap_or(usize::MAX)
-                        .min(buf.len() - at);
+                    let len = usize::try_from(self.left).unwrap_or(usize::MAX).min(buf.len() - at);
                     self.left -= len as u64;
                     if self.left == 0 {
                         self.state = State::DataCr;
@@ -221,17 +199,12 @@ impl ChunkDecoder {
                 }
             }
         }
-        Ok(if self.state == State::End {
-            Decoded::End { consumed: at }
-        } else {
-            Decoded::Partial { consumed: at }
-        })
+        Ok(if self.state == State::End { Decoded::End { consumed: at } } else { Decoded::Partial { consumed: at } })
     }
 
     fn trailer_bytes(&mut self, input: &[u8]) -> Result<usize, ChunkError> {
         // Mostly there are none, and the body ends with the empty line.
-        if self.trailers.bytes.is_empty() && input.starts_with(b"\r\n") && self.limits.trailers >= 2
-        {
+        if self.trailers.bytes.is_empty() && input.starts_with(b"\r\n") && self.limits.trailers >= 2 {
             self.state = State::End;
             return Ok(2);
         }

@@ -4,14 +4,8 @@ use crate::head::Field;
 use crate::known::Known;
 
 /// The options of all Connection fields, in order; elements of the list that are empty are skipped (RFC 9110 section 5.6.1.2).
-pub fn connection_options<'a>(
-    fields: &'a [Field],
-    buf: &'a [u8],
-) -> impl Iterator<Item = &'a [u8]> {
-    let values = fields
-        .iter()
-        .filter(|field| field.known == Known::Connection)
-        .map(|field| field.value.of(buf));
+pub fn connection_options<'a>(fields: &'a [Field], buf: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+    let values = fields.iter().filter(|field| field.known == Known::Connection).map(|field| field.value.of(buf));
     values.flat_map(list_elements)
 }
 
@@ -19,10 +13,7 @@ pub fn connection_options<'a>(
 ///
 /// `close` and `keep-alive` are no names. Framing, Host, credentials and what proxies added cannot be nominated away
 /// ([`Known::is_protected`]); such options are passed over.
-pub fn connection_nominated<'a>(
-    fields: &'a [Field],
-    buf: &'a [u8],
-) -> impl Iterator<Item = &'a [u8]> {
+pub fn connection_nominated<'a>(fields: &'a [Field], buf: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
     connection_options(fields, buf).filter(|option| {
         !option.eq_ignore_ascii_case(b"close")
             && !option.eq_ignore_ascii_case(b"keep-alive")
@@ -39,10 +30,7 @@ pub fn connection_nominates(fields: &[Field], buf: &[u8], name: &[u8]) -> bool {
 ///
 /// Only for lists whose elements hold no quoted string.
 pub fn list_elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value
-        .split(|&byte| byte == b',')
-        .map(trim)
-        .filter(|element| !element.is_empty())
+    value.split(|&byte| byte == b',').map(trim).filter(|element| !element.is_empty())
 }
 
 fn trim(mut bytes: &[u8]) -> &[u8] {

@@ -28,11 +28,7 @@ impl FieldLines {
     /// Begins at the first byte behind the start line.
     #[inline]
     pub fn at(start: usize) -> FieldLines {
-        FieldLines {
-            line: start,
-            at: start,
-            ..FieldLines::default()
-        }
+        FieldLines { line: start, at: start, ..FieldLines::default() }
     }
 
     /// The first byte behind the empty line, once complete.
@@ -60,13 +56,7 @@ impl FieldLines {
     }
 
     #[inline(always)]
-    fn run(
-        &mut self,
-        buf: &[u8],
-        limit: usize,
-        fields: &mut Vec<Field>,
-        seen: &mut KnownSet,
-    ) -> Result<Parse, Error> {
+    fn run(&mut self, buf: &[u8], limit: usize, fields: &mut Vec<Field>, seen: &mut KnownSet) -> Result<Parse, Error> {
         loop {
             if self.name_len == 0 && self.name(buf, fields.len() < limit)? {
                 return Ok(Parse::Complete);

@@ -114,8 +114,7 @@ pub fn response_framing(
 ) -> Result<ResponseFraming, FramingError> {
     let facts = Facts::gather::<false>(&head.fields, buf)?;
     let announced = facts.body(head.version)?;
-    let switched =
-        head.status == 101 || (request == RequestKind::Connect && matches!(head.status, 200..=299));
+    let switched = head.status == 101 || (request == RequestKind::Connect && matches!(head.status, 200..=299));
     // RFC 9112 section 6.3, first and second rule. A length of zero is harmless and common with 204.
     let never = switched || matches!(head.status, 100..=199 | 204);
     if never && !matches!(announced, None | Some(BodyLength::Length(0))) {
@@ -137,10 +136,7 @@ pub fn response_framing(
 
 #[inline]
 fn offers_upgrade(head: &RequestHead, buf: &[u8]) -> bool {
-    let mut protocols = head
-        .get_all(Known::Upgrade)
-        .flat_map(|field| list_elements(field.value.of(buf)))
-        .peekable();
+    let mut protocols = head.get_all(Known::Upgrade).flat_map(|field| list_elements(field.value.of(buf))).peekable();
     protocols.peek().is_some() && !protocols.any(is_of_this_connection)
 }
 
@@ -150,12 +146,7 @@ fn is_of_this_connection(protocol: &[u8]) -> bool {
     [&b"h2c"[..], b"h2", b"h3", b"http", b"tls"].iter().any(|own| name.eq_ignore_ascii_case(own))
 }
 
-fn request_host(
-    facts: &Facts,
-    target: Target,
-    head: &RequestHead,
-    buf: &[u8],
-) -> Result<Span, FramingError> {
+fn request_host(facts: &Facts, target: Target, head: &RequestHead, buf: &[u8]) -> Result<Span, FramingError> {
     if let Some(host) = facts.host {
         if !is_authority(host.of(buf)) {
             return Err(FramingError::BadHost);
@@ -169,9 +160,7 @@ fn request_host(
         Target::Origin { .. } | Target::Asterisk => return Ok(facts.host.unwrap_or_default()),
     };
     match facts.host {
-        Some(host) if !host.of(buf).eq_ignore_ascii_case(authority.of(buf)) => {
-            Err(FramingError::TargetNotHost)
-        }
+        Some(host) if !host.of(buf).eq_ignore_ascii_case(authority.of(buf)) => Err(FramingError::TargetNotHost),
         _ => Ok(authority),
     }
 }
@@ -207,11 +196,7 @@ impl Facts {
     }
 
     fn host(&mut self, field: &Field) -> Result<(), FramingError> {
-        if self.host.replace(field.value).is_some() {
-            Err(FramingError::RepeatedHost)
-        } else {
-            Ok(())
-        }
+        if self.host.replace(field.value).is_some() { Err(FramingError::RepeatedHost) } else { Ok(()) }
     }
 
     fn content_length(&mut self, field: &Field, buf: &[u8]) -> Result<(), FramingError> {
@@ -227,13 +212,8 @@ impl Facts {
         if self.chunked {
             return Err(FramingError::RepeatedTransferEncoding);
         }
-        self.chunked =
-            field.value.of(buf).eq_ignore_ascii_case(b"chunked") && has_no_tab(field, buf);
-        if self.chunked {
-            Ok(())
-        } else {
-            Err(FramingError::BadTransferEncoding)
-        }
+        self.chunked = field.value.of(buf).eq_ignore_ascii_case(b"chunked") && has_no_tab(field, buf);
+        if self.chunked { Ok(()) } else { Err(FramingError::BadTransferEncoding) }
     }
 
     fn expect(&mut self, value: &[u8]) -> Result<(), FramingError> {
@@ -275,15 +255,9 @@ impl Facts {
 
 /// Whether the white space around a value is spaces: llhttp takes a tab there for a part of a coding's name.
 fn has_no_tab(field: &Field, buf: &[u8]) -> bool {
-    let before = buf
-        .get(field.name.end()..field.value.start as usize)
-        .unwrap_or_default();
+    let before = buf.get(field.name.end()..field.value.start as usize).unwrap_or_default();
     let behind = buf.get(field.value.end()..).unwrap_or_default();
-    !before.contains(&b'\t')
-        && behind
-            .iter()
-            .find(|&&byte| byte != b' ')
-            .is_none_or(|&byte| byte != b'\t')
+    !before.contains(&b'\t') && behind.iter().find(|&&byte| byte != b' ').is_none_or(|&byte| byte != b'\t')
 }
 
 /// Reads 1 to 19 digits: every such number fits, and no real body needs more.
@@ -291,9 +265,5 @@ fn parse_length(value: &[u8]) -> Option<u64> {
     if !matches!(value.len(), 1..=19) || !value.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    Some(
-        value
-            .iter()
-            .fold(0, |length, digit| length * 10 + u64::from(digit - b'0')),
-    )
+    Some(value.iter().fold(0, |length, digit| length * 10 + u64::from(digit - b'0')))
 }

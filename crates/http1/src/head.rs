@@ -49,11 +49,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits {
-            head: 32 * 1024,
-            fields: 100,
-            target: 8 * 1024,
-        }
+        Limits { head: 32 * 1024, fields: 100, target: 8 * 1024 }
     }
 }
 
@@ -73,11 +69,7 @@ impl Limits {
     /// A head that is not whole within all of its window is too large.
     #[inline]
     pub(crate) fn judge(&self, parse: Parse, window: &[u8]) -> Result<Parse, Error> {
-        if parse == Parse::Partial && window.len() >= self.most() {
-            Err(Error::HeadTooLarge)
-        } else {
-            Ok(parse)
-        }
+        if parse == Parse::Partial && window.len() >= self.most() { Err(Error::HeadTooLarge) } else { Ok(parse) }
     }
 }
 
@@ -137,11 +129,7 @@ macro_rules! lookups {
             /// All fields of a known name in order; none for [`Known::Other`].
             #[inline]
             pub fn get_all(&self, known: Known) -> impl Iterator<Item = &Field> {
-                let fields = if self.seen.contains(known) {
-                    &self.fields[..]
-                } else {
-                    &[]
-                };
+                let fields = if self.seen.contains(known) { &self.fields[..] } else { &[] };
                 fields.iter().filter(move |field| field.known == known)
             }
         }

@@ -111,16 +111,10 @@ impl Key {
     const fn of(name: &[u8]) -> Key {
         let len = name.len() as u8;
         match (name.first_chunk::<8>(), name.last_chunk::<8>()) {
-            (Some(first), Some(last)) => Key {
-                len,
-                first: u64::from_le_bytes(*first) | FOLD,
-                last: u64::from_le_bytes(*last) | FOLD,
-            },
-            _ => Key {
-                len,
-                first: short(name) | FOLD,
-                last: 0,
-            },
+            (Some(first), Some(last)) => {
+                Key { len, first: u64::from_le_bytes(*first) | FOLD, last: u64::from_le_bytes(*last) | FOLD }
+            }
+            _ => Key { len, first: short(name) | FOLD, last: 0 },
         }
     }
 
@@ -136,10 +130,7 @@ impl Key {
 const fn short(name: &[u8]) -> u64 {
     match (name.first_chunk::<4>(), name.last_chunk::<4>()) {
         (Some(first), Some(last)) => {
-            let (first, last) = (
-                u32::from_le_bytes(*first) as u64,
-                u32::from_le_bytes(*last) as u64,
-            );
+            let (first, last) = (u32::from_le_bytes(*first) as u64, u32::from_le_bytes(*last) as u64);
             first | last << (8 * (name.len() - 4))
         }
         _ => match *name {
@@ -152,11 +143,7 @@ const fn short(name: &[u8]) -> u64 {
 }
 
 const KEYS: [Key; NAMES.len()] = {
-    let mut keys = [Key {
-        len: 0,
-        first: 0,
-        last: 0,
-    }; NAMES.len()];
+    let mut keys = [Key { len: 0, first: 0, last: 0 }; NAMES.len()];
     let mut i = 1;
     while i < NAMES.len() {
         assert!(NAMES[i].len() <= LONGEST, "LONGEST is the longest name");
@@ -196,11 +183,7 @@ impl Known {
     #[inline]
     pub fn of(name: &[u8]) -> Known {
         let known = Known::of_token(name);
-        if known.name().as_bytes().eq_ignore_ascii_case(name) {
-            known
-        } else {
-            Known::Other
-        }
+        if known.name().as_bytes().eq_ignore_ascii_case(name) { known } else { Known::Other }
     }
 
     /// Recognises a name that is a token; of other bytes it might say anything.
@@ -351,19 +334,9 @@ mod tests {
                     let same = name[place].eq_ignore_ascii_case(&byte);
                     name[place] = byte;
                     let expected = if same { known } else { Known::Other };
-                    assert_eq!(
-                        Known::of(&name),
-                        expected,
-                        "{:?}",
-                        name.escape_ascii().to_string()
-                    );
+                    assert_eq!(Known::of(&name), expected, "{:?}", name.escape_ascii().to_string());
                     if crate::is_token(&name) {
-                        assert_eq!(
-                            Known::of_token(&name),
-                            expected,
-                            "{:?}",
-                            name.escape_ascii().to_string()
-                        );
+                        assert_eq!(Known::of_token(&name), expected, "{:?}", name.escape_ascii().to_string());
                     }
                 }
             }
@@ -375,10 +348,6 @@ mod tests {
         let mut set = KnownSet::default();
         set.insert(Known::Other);
         set.insert(Known::GrpcStatus);
-        assert!(
-            !set.contains(Known::Other)
-                && set.contains(Known::GrpcStatus)
-                && !set.contains(Known::Host)
-        );
+        assert!(!set.contains(Known::Other) && set.contains(Known::GrpcStatus) && !set.contains(Known::Host));
     }
 }

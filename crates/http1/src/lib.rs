@@ -52,13 +52,9 @@ mod target;
 mod write;
 
 pub use chunk::{ChunkDecoder, ChunkLimits, Decoded, Trailers};
-pub use connection::{
-    connection_nominated, connection_nominates, connection_options, list_elements,
-};
+pub use connection::{connection_nominated, connection_nominates, connection_options, list_elements};
 pub use error::{ChunkError, Error, FramingError};
-pub use framing::{
-    BodyLength, RequestFraming, RequestKind, ResponseFraming, request_framing, response_framing,
-};
+pub use framing::{BodyLength, RequestFraming, RequestKind, ResponseFraming, request_framing, response_framing};
 pub use head::{Field, Limits, Parse, RequestHead, ResponseHead, Version};
 pub use known::{Known, KnownSet};
 pub use request::RequestParser;
@@ -67,7 +63,6 @@ pub use scan::{is_field_value, is_target, is_token};
 pub use span::Span;
 pub use target::{Target, is_authority};
 pub use write::{
-    CHUNK_END, CHUNK_TAIL, HEAD_END, LAST_CHUNK, reason_phrase, write_chunk, write_chunk_head,
-    write_chunked, write_content_length, write_decimal, write_field, write_request_line,
-    write_status_line,
+    CHUNK_END, CHUNK_TAIL, HEAD_END, LAST_CHUNK, reason_phrase, write_chunk, write_chunk_head, write_chunked,
+    write_content_length, write_decimal, write_field, write_request_line, write_status_line,
 };

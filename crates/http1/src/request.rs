@@ -40,10 +40,7 @@ pub struct RequestParser {
 impl RequestParser {
     /// A parser with these limits.
     pub fn new(limits: Limits) -> RequestParser {
-        RequestParser {
-            limits,
-            ..RequestParser::default()
-        }
+        RequestParser { limits, ..RequestParser::default() }
     }
 
     /// The head; filled once `parse` said `Complete`.
@@ -70,10 +67,7 @@ impl RequestParser {
     pub fn clear(&mut self) {
         let mut fields = std::mem::take(&mut self.head.fields);
         fields.clear();
-        self.head = RequestHead {
-            fields,
-            ..RequestHead::default()
-        };
+        self.head = RequestHead { fields, ..RequestHead::default() };
         self.stage = Stage::EmptyLine;
         self.start = 0;
         self.at = 0;
@@ -102,9 +96,7 @@ impl RequestParser {
             return Ok(Parse::Partial);
         }
         let head = &mut self.head;
-        let parse = self
-            .lines
-            .parse(buf, self.limits.fields, &mut head.fields, &mut head.seen)?;
+        let parse = self.lines.parse(buf, self.limits.fields, &mut head.fields, &mut head.seen)?;
         if parse == Parse::Complete {
             head.length = self.lines.end();
             self.stage = Stage::Done;
@@ -165,11 +157,7 @@ impl RequestParser {
 
     #[inline(always)]
     fn target(&mut self, buf: &[u8]) -> Result<bool, Error> {
-        let limit = buf.len().min(
-            self.start
-                .saturating_add(self.limits.target)
-                .saturating_add(1),
-        );
+        let limit = buf.len().min(self.start.saturating_add(self.limits.target).saturating_add(1));
         self.at = target_end(&buf[..limit], self.at);
         if self.at - self.start > self.limits.target {
             return Err(Error::TargetTooLong);
@@ -196,9 +184,7 @@ impl RequestParser {
         match (rest.get(8), rest.get(9)) {
             (None, _) | (Some(b'\r'), None) => Ok(false),
             // RFC 9113 section 3.4: the method of the HTTP/2 preface, which some parsers take for one whatever follows.
-            (Some(b'\r'), Some(b'\n')) if self.head.method.of(buf) == b"PRI" => {
-                Err(Error::BadMethod)
-            }
+            (Some(b'\r'), Some(b'\n')) if self.head.method.of(buf) == b"PRI" => Err(Error::BadMethod),
             (Some(b'\r'), Some(b'\n')) => {
                 self.head.version = version;
                 self.lines = FieldLines::at(self.start + 10);
@@ -233,11 +219,7 @@ fn other_version(buf: &[u8]) -> Result<Option<Version>, Error> {
     if !buf.iter().take(8).enumerate().all(shape) {
         return Err(Error::BadVersion);
     }
-    if buf.len() >= 8 {
-        Err(Error::UnsupportedVersion)
-    } else {
-        Ok(None)
-    }
+    if buf.len() >= 8 { Err(Error::UnsupportedVersion) } else { Ok(None) }
 }
 
 #[cold]

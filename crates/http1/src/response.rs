@@ -34,10 +34,7 @@ pub struct ResponseParser {
 impl ResponseParser {
     /// A parser with these limits; the one of the target is not used.
     pub fn new(limits: Limits) -> ResponseParser {
-        ResponseParser {
-            limits,
-            ..ResponseParser::default()
-        }
+        ResponseParser { limits, ..ResponseParser::default() }
     }
 
     /// The head; filled once `parse` said `Complete`.
@@ -64,10 +61,7 @@ impl ResponseParser {
     pub fn clear(&mut self) {
         let mut fields = std::mem::take(&mut self.head.fields);
         fields.clear();
-        self.head = ResponseHead {
-            fields,
-            ..ResponseHead::default()
-        };
+        self.head = ResponseHead { fields, ..ResponseHead::default() };
         self.stage = Stage::Status;
     }
 
@@ -87,9 +81,7 @@ impl ResponseParser {
             return Ok(Parse::Partial);
         }
         let head = &mut self.head;
-        let parse = self
-            .lines
-            .parse(buf, self.limits.fields, &mut head.fields, &mut head.seen)?;
+        let parse = self.lines.parse(buf, self.limits.fields, &mut head.fields, &mut head.seen)?;
         if parse == Parse::Complete {
             head.length = self.lines.end();
             self.stage = Stage::Done;
@@ -103,21 +95,11 @@ impl ResponseParser {
         let Some(version) = parse_version(buf)? else {
             return Ok(false);
         };
-        let Some(
-            &[
-                b' ',
-                a @ b'1'..=b'5',
-                b @ b'0'..=b'9',
-                c @ b'0'..=b'9',
-                b' ',
-            ],
-        ) = buf.get(8..REASON)
-        else {
+        let Some(&[b' ', a @ b'1'..=b'5', b @ b'0'..=b'9', c @ b'0'..=b'9', b' ']) = buf.get(8..REASON) else {
             return partial_status(&buf[8..]);
         };
         self.head.version = version;
-        self.head.status =
-            u16::from(a - b'0') * 100 + u16::from(b - b'0') * 10 + u16::from(c - b'0');
+        self.head.status = u16::from(a - b'0') * 100 + u16::from(b - b'0') * 10 + u16::from(c - b'0');
         self.at = REASON;
         self.stage = Stage::Reason;
         Ok(true)
@@ -147,11 +129,7 @@ fn partial_status(rest: &[u8]) -> Result<bool, Error> {
         1 => matches!(byte, b'1'..=b'5'),
         _ => byte.is_ascii_digit(),
     };
-    if rest.iter().take(5).enumerate().all(shape) {
-        Ok(false)
-    } else {
-        Err(Error::BadStatusLine)
-    }
+    if rest.iter().take(5).enumerate().all(shape) { Ok(false) } else { Err(Error::BadStatusLine) }
 }
 
 #[cold]

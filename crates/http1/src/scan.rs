@@ -24,20 +24,7 @@ const fn classes() -> [u8; 256] {
         if alnum
             || matches!(
                 b,
-                b'!' | b'#'
-                    | b'$'
-                    | b'%'
-                    | b'&'
-                    | b'\''
-                    | b'*'
-                    | b'+'
-                    | b'-'
-                    | b'.'
-                    | b'^'
-                    | b'_'
-                    | b'`'
-                    | b'|'
-                    | b'~'
+                b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
             )
         {
             table[byte] |= TOKEN;
@@ -83,10 +70,7 @@ pub fn is_target(bytes: &[u8]) -> bool {
 /// Length of the unreserved bytes at the start, which is all a host name holds here.
 #[inline]
 pub(crate) fn host_name_end(bytes: &[u8]) -> usize {
-    bytes
-        .iter()
-        .position(|&b| !is(b, HOST))
-        .unwrap_or(bytes.len())
+    bytes.iter().position(|&b| !is(b, HOST)).unwrap_or(bytes.len())
 }
 
 /// Whether a byte may stand in a token.
@@ -111,10 +95,7 @@ const fn is_target_byte(byte: u8) -> bool {
 #[inline]
 pub(crate) fn token_end(buf: &[u8], at: usize) -> usize {
     let rest = buf.get(at..).unwrap_or_default();
-    at + rest
-        .iter()
-        .position(|&b| !is(b, TOKEN))
-        .unwrap_or(rest.len())
+    at + rest.iter().position(|&b| !is(b, TOKEN)).unwrap_or(rest.len())
 }
 
 /// The first place from `at` on whose byte is not of a field value; the length of `buf` when there is none.
@@ -149,11 +130,7 @@ fn scan(buf: &[u8], at: usize, inside: impl Fn(u8) -> bool, outside: impl Fn(u64
         }
         rest = behind;
     }
-    buf.len() - rest.len()
-        + rest
-            .iter()
-            .position(|&byte| !inside(byte))
-            .unwrap_or(rest.len())
+    buf.len() - rest.len() + rest.iter().position(|&byte| !inside(byte)).unwrap_or(rest.len())
 }
 
 const fn every(byte: u8) -> u64 {
@@ -198,16 +175,8 @@ mod tests {
                 let value = if is(byte, VALUE) { 20 } else { place };
                 let target = if is(byte, TARGET) { 20 } else { place };
                 for at in 0..=place {
-                    assert_eq!(
-                        value_end(&buf, at),
-                        value,
-                        "value {byte:#x} at {place} from {at}"
-                    );
-                    assert_eq!(
-                        target_end(&buf, at),
-                        target,
-                        "target {byte:#x} at {place} from {at}"
-                    );
+                    assert_eq!(value_end(&buf, at), value, "value {byte:#x} at {place} from {at}");
+                    assert_eq!(target_end(&buf, at), target, "target {byte:#x} at {place} from {at}");
                 }
             }
         }
@@ -218,14 +187,9 @@ mod tests {
         for left in 0..=255u8 {
             for right in 0..=255u8 {
                 let word = u64::from_le_bytes([b'a', left, right, b'a', b'a', b'a', b'a', b'a']);
-                let expected =
-                    |class| (!is(left, class) as u64) << 15 | (!is(right, class) as u64) << 23;
+                let expected = |class| (!is(left, class) as u64) << 15 | (!is(right, class) as u64) << 23;
                 assert_eq!(outside_value(word), expected(VALUE), "{left:#x} {right:#x}");
-                assert_eq!(
-                    outside_target(word),
-                    expected(TARGET),
-                    "{left:#x} {right:#x}"
-                );
+                assert_eq!(outside_target(word), expected(TARGET), "{left:#x} {right:#x}");
             }
         }
     }
@@ -234,40 +198,17 @@ mod tests {
     fn tokens_are_those_of_the_rfc() {
         assert!(is_token(b"Content-Type"));
         assert!(is_token(b"!#$%&'*+-.^_`|~09azAZ"));
-        for bad in [
-            &b""[..],
-            b"a b",
-            b"a:",
-            b"a\0",
-            b"\x80",
-            b"a\"",
-            b"(a)",
-            b"a/b",
-            b"a@b",
-            b"a,b",
-            b"a;b",
-            b"{a}",
-            b"a\\",
-        ] {
+        for bad in
+            [&b""[..], b"a b", b"a:", b"a\0", b"\x80", b"a\"", b"(a)", b"a/b", b"a@b", b"a,b", b"a;b", b"{a}", b"a\\"]
+        {
             assert!(!is_token(bad), "{bad:?}");
         }
     }
 
     #[test]
     fn a_field_value_has_no_white_space_around() {
-        assert!(
-            is_field_value(b"") && is_field_value(b"a\tb c") && is_field_value("größe".as_bytes())
-        );
-        for bad in [
-            &b" a"[..],
-            b"a ",
-            b"\ta",
-            b"a\r\nb",
-            b"a\nb",
-            b"a\0",
-            b"\x7f",
-            b"\x1b[0m",
-        ] {
+        assert!(is_field_value(b"") && is_field_value(b"a\tb c") && is_field_value("größe".as_bytes()));
+        for bad in [&b" a"[..], b"a ", b"\ta", b"a\r\nb", b"a\nb", b"a\0", b"\x7f", b"\x1b[0m"] {
             assert!(!is_field_value(bad), "{bad:?}");
         }
     }

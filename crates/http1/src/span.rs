@@ -15,10 +15,7 @@ impl Span {
     /// The span from `start` up to, but not with, `end`.
     #[inline]
     pub const fn new(start: usize, end: usize) -> Span {
-        Span {
-            start: start as u32,
-            len: end.saturating_sub(start) as u32,
-        }
+        Span { start: start as u32, len: end.saturating_sub(start) as u32 }
     }
 
     /// The bytes it stands for; empty when `buf` is too short, so a wrong buffer never panics.

@@ -55,9 +55,7 @@ impl Target {
     #[inline]
     pub fn path_and_query(self) -> Option<(Span, Option<Span>)> {
         match self {
-            Target::Origin { path, query } | Target::Absolute { path, query, .. } => {
-                Some((path, query))
-            }
+            Target::Origin { path, query } | Target::Absolute { path, query, .. } => Some((path, query)),
             Target::Asterisk | Target::Authority => None,
         }
     }
@@ -68,11 +66,7 @@ fn other_form(head: &RequestHead, buf: &[u8], connect: bool) -> Result<Target, F
     let target = head.target.of(buf);
     if connect {
         let with_port = is_authority(target) && !target.ends_with(b"]") && target.contains(&b':');
-        return if with_port {
-            Ok(Target::Authority)
-        } else {
-            Err(FramingError::TargetForm)
-        };
+        return if with_port { Ok(Target::Authority) } else { Err(FramingError::TargetForm) };
     }
     if target == b"*" && head.method.of(buf) == b"OPTIONS" {
         return Ok(Target::Asterisk);
@@ -104,19 +98,14 @@ fn absolute(span: Span, target: &[u8]) -> Option<Target> {
 }
 
 fn starts_with(target: &[u8], prefix: &[u8]) -> bool {
-    target
-        .get(..prefix.len())
-        .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    target.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 
 #[inline]
 fn split_query(span: Span, bytes: &[u8]) -> (Span, Option<Span>) {
     let start = span.start as usize;
     match memchr(b'?', bytes) {
-        Some(mark) => (
-            Span::new(start, start + mark),
-            Some(Span::new(start + mark + 1, span.end())),
-        ),
+        Some(mark) => (Span::new(start, start + mark), Some(Span::new(start + mark + 1, span.end()))),
         None => (span, None),
     }
 }
@@ -149,10 +138,7 @@ fn is_ipv6(bytes: &[u8]) -> bool {
 fn is_port(digits: &[u8]) -> bool {
     matches!(digits.len(), 1..=5)
         && digits.iter().all(u8::is_ascii_digit)
-        && digits
-            .iter()
-            .fold(0, |port, digit| port * 10 + u32::from(digit - b'0'))
-            <= 65535
+        && digits.iter().fold(0, |port, digit| port * 10 + u32::from(digit - b'0')) <= 65535
 }
 
 #[cfg(test)]
@@ -161,17 +147,9 @@ mod tests {
 
     #[test]
     fn a_host_is_a_name_or_an_address_with_a_port_or_without() {
-        for good in [
-            "a",
-            "example.com",
-            "a_b.c-d",
-            "10.0.0.7:8080",
-            "[::1]",
-            "[::1]:0",
-            "[2001:db8::1]:65535",
-            "a.",
-            "x~y",
-        ] {
+        for good in
+            ["a", "example.com", "a_b.c-d", "10.0.0.7:8080", "[::1]", "[::1]:0", "[2001:db8::1]:65535", "a.", "x~y"]
+        {
             assert!(is_authority(good.as_bytes()), "{good}");
         }
     }

@@ -21,10 +21,7 @@ pub const HEAD_END: &[u8] = b"\r\n";
 /// Writes `GET /path HTTP/1.1`.
 #[inline]
 pub fn write_request_line(out: &mut Vec<u8>, method: &[u8], target: &[u8], version: Version) {
-    debug_assert!(
-        is_token(method) && is_target(target),
-        "the caller checked the request line"
-    );
+    debug_assert!(is_token(method) && is_target(target), "the caller checked the request line");
     out.reserve(method.len() + target.len() + 12);
     out.extend_from_slice(method);
     out.push(b' ');
@@ -49,13 +46,7 @@ pub fn write_status_line(out: &mut Vec<u8>, version: Version, status: u16, reaso
     let digit = |value: u16| b'0' + (value % 10) as u8;
     out.reserve(reason.len() + 15);
     out.extend_from_slice(version.as_str().as_bytes());
-    out.extend_from_slice(&[
-        b' ',
-        digit(status / 100),
-        digit(status / 10),
-        digit(status),
-        b' ',
-    ]);
+    out.extend_from_slice(&[b' ', digit(status / 100), digit(status / 10), digit(status), b' ']);
     out.extend_from_slice(reason);
     out.extend_from_slice(b"\r\n");
 }
@@ -63,10 +54,7 @@ pub fn write_status_line(out: &mut Vec<u8>, version: Version, status: u16, reaso
 /// Writes `name: value`.
 #[inline]
 pub fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
-    debug_assert!(
-        is_token(name) && is_field_value(value),
-        "the caller checked the field"
-    );
+    debug_assert!(is_token(name) && is_field_value(value), "the caller checked the field");
     out.reserve(name.len() + value.len() + 4);
     out.extend_from_slice(name);
     out.extend_from_slice(b": ");

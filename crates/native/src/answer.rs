@@ -9,8 +9,15 @@ use tidegate_engine::head::Head;
 pub type Fields<'py> = Vec<(PyBackedStr, PyBackedStr)>;
 
 /// Made anew for the connection the answer leaves by; a handler has no say in them.
-const FRAMING: [&[u8]; 7] =
-    [b"connection", b"content-length", b"keep-alive", b"proxy-connection", b"trailer", b"transfer-encoding", b"upgrade"];
+const FRAMING: [&[u8]; 7] = [
+    b"connection",
+    b"content-length",
+    b"keep-alive",
+    b"proxy-connection",
+    b"trailer",
+    b"transfer-encoding",
+    b"upgrade",
+];
 
 pub fn head(
     status: u16,

@@ -135,9 +135,7 @@ fn found(problem: Problem) -> Found {
 
 fn raised(error: StartError) -> PyErr {
     match error {
-        StartError::Problems(problems) => {
-            CompileError::new_err((problems.into_iter().map(found).collect::<Vec<_>>(),))
-        }
+        StartError::Problems(problems) => CompileError::new_err((problems.into_iter().map(found).collect::<Vec<_>>(),)),
         StartError::Bind { listener, address, error } => {
             ListenError::new_err((listener, address, error.raw_os_error().unwrap_or_default(), error.to_string()))
         }

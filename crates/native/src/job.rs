@@ -118,7 +118,13 @@ impl Job {
         piece(py, read)
     }
 
-    fn answer(&self, status: u16, content_type: Option<&str>, fields: Option<Fields<'_>>, body: &[u8]) -> PyResult<bool> {
+    fn answer(
+        &self,
+        status: u16,
+        content_type: Option<&str>,
+        fields: Option<Fields<'_>>,
+        body: &[u8],
+    ) -> PyResult<bool> {
         let head = head(status, content_type, fields, Some(body.len() as u64))?;
         Ok(self.0.answer(head, Bytes::copy_from_slice(body)))
     }

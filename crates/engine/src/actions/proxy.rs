@@ -87,7 +87,8 @@ impl Proxy {
             host: preserved.as_deref().unwrap_or(&self.host),
             deadline: call::deadline(exchange.started_micros / 1000, timeout),
         };
-        let Begun { mut upstream, mut transfer, answered } = call::call(worker, client, exchange, alarm, &order).await?;
+        let Begun { mut upstream, mut transfer, answered } =
+            call::call(worker, client, exchange, alarm, &order).await?;
         deliver(worker, client, exchange, &mut upstream, &mut transfer, answered).await
     }
 }

@@ -212,7 +212,8 @@ fn spawn(worker: &Rc<Worker>, listener: &Rc<Listener>, transport: Transport, pee
     // Behind a PROXY header the peer is the proxy, and the client's address is not known yet.
     let known = !settings.plan.proxy_protocol;
     let entered = listener.census.enter(&settings.limits);
-    let entered = entered.and_then(|mut place| (!known || place.belongs_to(peer.ip(), &settings.limits)).then_some(place));
+    let entered =
+        entered.and_then(|mut place| (!known || place.belongs_to(peer.ip(), &settings.limits)).then_some(place));
     let Some(mut place) = entered else {
         listener.series.refused(worker.index);
         return;

@@ -74,11 +74,8 @@ pub async fn run(
     half_close: bool,
     prior_knowledge: bool,
 ) -> Option<(Socket, Buffer)> {
-    let parser = RequestParser::new(Limits {
-        head: limits.head_bytes,
-        fields: limits.head_fields,
-        target: limits.target_bytes,
-    });
+    let parser =
+        RequestParser::new(Limits { head: limits.head_bytes, fields: limits.head_fields, target: limits.target_bytes });
     let alarm = worker.wheel.alarm();
     let mut http1 = Http1 {
         worker,
@@ -358,9 +355,10 @@ fn is_like_http1(data: &[u8]) -> bool {
 fn framing_failure(error: FramingError) -> Failure {
     let code = match error {
         FramingError::UnknownExpectation => Code::ExpectationFailed,
-        FramingError::BadHost | FramingError::MissingHost | FramingError::RepeatedHost | FramingError::TargetNotHost => {
-            Code::BadHost
-        }
+        FramingError::BadHost
+        | FramingError::MissingHost
+        | FramingError::RepeatedHost
+        | FramingError::TargetNotHost => Code::BadHost,
         FramingError::TargetForm | FramingError::BadConnection => Code::MalformedRequest,
         _ => Code::BadFraming,
     };

@@ -317,7 +317,9 @@ mod tests {
 
     #[test]
     fn floods_are_seen() {
-        for (kind, flags, length) in [(PING, 0, 8), (SETTINGS, 0, 0), (2, 0, 5), (DATA, 0, 0), (WINDOW_UPDATE, 0, 4), (99, 0, 0)] {
+        for (kind, flags, length) in
+            [(PING, 0, 8), (SETTINGS, 0, 0), (2, 0, 5), (DATA, 0, 0), (WINDOW_UPDATE, 0, 4), (99, 0, 0)]
+        {
             assert_eq!(flood(&[(kind, flags, length); 5]), None, "{kind}");
             assert_eq!(flood(&[(kind, flags, length); 6]), Some(Flood::Control), "{kind}");
         }

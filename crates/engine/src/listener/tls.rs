@@ -202,15 +202,8 @@ fn parse_end_entity<'a>(key: &'a CertifiedKey, path: &str) -> Result<EndEntityCe
 fn check_time(certificate: &EndEntityCert<'_>, path: &str) -> Option<Problem> {
     let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms.all;
     // Without authorities this always fails; the times are looked at first.
-    let checked = certificate.verify_for_usage(
-        algorithms,
-        &[],
-        &[],
-        UnixTime::now(),
-        KeyUsage::server_auth(),
-        None,
-        None,
-    );
+    let checked =
+        certificate.verify_for_usage(algorithms, &[], &[], UnixTime::now(), KeyUsage::server_auth(), None, None);
     let message = match checked.err()? {
         webpki::Error::CertExpired { not_after, .. } => {
             format!("the certificate expired, {} days ago", days_between(not_after, UnixTime::now()))

@@ -58,9 +58,7 @@ impl RequestId {
     }
 
     fn strip(&self, head: &mut Head) {
-        head.retain(|known, name, _| {
-            known != self.known && known != Known::Other || !is_alias(name, &self.header)
-        });
+        head.retain(|known, name, _| known != self.known && known != Known::Other || !is_alias(name, &self.header));
     }
 }
 

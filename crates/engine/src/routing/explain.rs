@@ -91,11 +91,7 @@ pub fn explain(router: &Router, routes: &[plan::Route], request: &impl Lookup) -
 type Nearness = (usize, usize, u128);
 
 /// For each route that came near, its nearest line.
-fn best_lines<'a>(
-    router: &'a Router,
-    routes: &[plan::Route],
-    request: &impl Lookup,
-) -> Vec<(Nearness, &'a Ranked)> {
+fn best_lines<'a>(router: &'a Router, routes: &[plan::Route], request: &impl Lookup) -> Vec<(Nearness, &'a Ranked)> {
     let mut best: Vec<Option<(Nearness, &Ranked)>> = vec![None; routes.len()];
     for line in &router.order {
         let pattern = &router.patterns[line.pattern as usize];
@@ -152,13 +148,7 @@ fn takes_host(line: &Ranked, routes: &[plan::Route], request: &impl Lookup) -> b
     }
 }
 
-fn win(
-    router: &Router,
-    routes: &[plan::Route],
-    request: &impl Lookup,
-    line: &Ranked,
-    captures: &Captures,
-) -> Winner {
+fn win(router: &Router, routes: &[plan::Route], request: &impl Lookup, line: &Ranked, captures: &Captures) -> Winner {
     let route = &routes[line.route as usize];
     let (host, path) = (host_of(line, routes).cloned(), path_of(line, routes));
     let mut because = Vec::new();
@@ -216,10 +206,13 @@ fn lose(
         let all = [&route.headers, &route.query, &route.cookies];
         let condition = all.into_iter().flatten().find(|it| it.name == name);
         let wanted = condition.map(written_condition).unwrap_or_default();
-        add(kind, match present {
-            true => format!("{kind} `{name}` does not match `{wanted}`"),
-            false => format!("{kind} `{name}` is missing"),
-        });
+        add(
+            kind,
+            match present {
+                true => format!("{kind} `{name}` does not match `{wanted}`"),
+                false => format!("{kind} `{name}` is missing"),
+            },
+        );
     });
     if let (true, Some(winner)) = (reasons.is_empty(), winner) {
         let text = lower_precedence(router, routes, winner, line);

@@ -40,9 +40,7 @@ impl Regex {
             .map_err(|error| explain_syntax(&error))?;
         let (hir, literal) = match flavour {
             Flavour::Path => split_literal(parsed),
-            Flavour::Value => {
-                (Hir::concat(vec![Hir::look(Look::Start), parsed, Hir::look(Look::End)]), Box::default())
-            }
+            Flavour::Value => (Hir::concat(vec![Hir::look(Look::Start), parsed, Hir::look(Look::End)]), Box::default()),
         };
         let config = meta::Config::new()
             .utf8_empty(false)
@@ -52,12 +50,11 @@ impl Regex {
             // lazy DFA would cost many kilobytes for each expression and worker.
             .dfa(false)
             .hybrid(false);
-        let matcher = meta::Builder::new().configure(config).build_from_hir(&hir).map_err(|error| {
-            match error.size_limit() {
+        let matcher =
+            meta::Builder::new().configure(config).build_from_hir(&hir).map_err(|error| match error.size_limit() {
                 Some(_) => format!("the pattern needs more than {} KiB compiled", REGEX_BYTES / 1024),
                 None => error.to_string(),
-            }
-        })?;
+            })?;
         let names = matcher.group_info().pattern_names(PatternID::ZERO).enumerate();
         let groups: Box<[_]> = names.filter_map(|(number, name)| Some((name?.into(), number))).collect();
         match groups.len() > MAX_CAPTURES {

@@ -128,9 +128,7 @@ fn mark_shadows(router: &Router, routes: &[plan::Route], lines: &mut [Line]) {
         let groups = groups.entry((ranked.bucket, literal_prefix(pattern))).or_default();
         let route = &routes[ranked.route as usize];
         lines[at].shadowed_by = shadows(routes, &router.order, groups, pattern, route);
-        let same = |group: &&mut Group<'_>| {
-            covers_path(group.pattern, pattern) && covers_path(pattern, group.pattern)
-        };
+        let same = |group: &&mut Group<'_>| covers_path(group.pattern, pattern) && covers_path(pattern, group.pattern);
         let group = match groups.iter_mut().take(COMPARED).find(same) {
             Some(group) => group,
             None => {

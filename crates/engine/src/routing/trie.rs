@@ -38,7 +38,9 @@ pub(super) struct Entry {
 pub(super) enum Capturing {
     Nothing,
     /// From the path and `detail`, without a look at the pattern.
-    Segments { rest: bool },
+    Segments {
+        rest: bool,
+    },
     /// The pattern must be asked.
     Pattern,
 }
@@ -337,9 +339,7 @@ fn hash(parent: u32, segment: &[u8]) -> u64 {
     let tail = chunks.remainder();
     let word = match tail.len() {
         0 => 0,
-        1..=3 => {
-            u64::from(tail[0]) | u64::from(tail[tail.len() / 2]) << 8 | u64::from(tail[tail.len() - 1]) << 16
-        }
+        1..=3 => u64::from(tail[0]) | u64::from(tail[tail.len() / 2]) << 8 | u64::from(tail[tail.len() - 1]) << 16,
         length => {
             let low = u32::from_le_bytes(tail[..4].try_into().expect("four bytes"));
             let high = u32::from_le_bytes(tail[length - 4..].try_into().expect("four bytes"));

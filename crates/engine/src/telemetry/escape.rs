@@ -52,7 +52,9 @@ mod tests {
     #[test]
     fn everything_becomes_a_json_string_and_comes_back() {
         let every_byte: Vec<u8> = (0..=255).collect();
-        for text in [&b"plain"[..], b"", b"a\"b\\c", b"\r\n\t\0\x1b[31m\x7f", "ü🌊\u{2028}\u{85}".as_bytes(), &every_byte] {
+        for text in
+            [&b"plain"[..], b"", b"a\"b\\c", b"\r\n\t\0\x1b[31m\x7f", "ü🌊\u{2028}\u{85}".as_bytes(), &every_byte]
+        {
             let mut out = vec![b'"'];
             write_escaped(&mut out, text);
             out.push(b'"');

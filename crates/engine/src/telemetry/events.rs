@@ -155,7 +155,11 @@ fn word(level: Level) -> &'static [u8] {
 
 /// Control characters must not reach a terminal.
 fn write_text(line: &mut Vec<u8>, text: &str) {
-    if text.contains(char::is_control) { write_escaped(line, text.as_bytes()) } else { line.extend_from_slice(text.as_bytes()) }
+    if text.contains(char::is_control) {
+        write_escaped(line, text.as_bytes())
+    } else {
+        line.extend_from_slice(text.as_bytes())
+    }
 }
 
 #[derive(Default)]
@@ -169,7 +173,9 @@ impl Parts {
         self.fields.push(b' ');
         self.fields.extend_from_slice(name.as_bytes());
         self.fields.push(b'=');
-        let bare = |character: char| !character.is_whitespace() && !character.is_control() && !matches!(character, '"' | '=' | '\\');
+        let bare = |character: char| {
+            !character.is_whitespace() && !character.is_control() && !matches!(character, '"' | '=' | '\\')
+        };
         if !value.is_empty() && value.chars().all(bare) {
             self.fields.extend_from_slice(value.as_bytes());
         } else {
@@ -228,7 +234,10 @@ impl Queue {
             waiting.writing = !lines.is_empty();
             if !waiting.writing {
                 self.changed.notify_all();
-                waiting = self.changed.wait_while(waiting, |waiting| waiting.lines.is_empty()).unwrap_or_else(PoisonError::into_inner);
+                waiting = self
+                    .changed
+                    .wait_while(waiting, |waiting| waiting.lines.is_empty())
+                    .unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
             drop(waiting);

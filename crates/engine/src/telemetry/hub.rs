@@ -53,7 +53,8 @@ impl Telemetry {
         });
         series.observe(worker, &sample);
         if self.access_log.is_on() {
-            let record = Record { exchange, sample: &sample, epoch_micros: self.wall.epoch_micros(exchange.started_micros) };
+            let record =
+                Record { exchange, sample: &sample, epoch_micros: self.wall.epoch_micros(exchange.started_micros) };
             self.access_log.append(worker, |out| record.write(out));
         }
     }

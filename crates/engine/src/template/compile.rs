@@ -105,12 +105,7 @@ fn url_pieces(template: &[plan::Part], begins: Position) -> Result<Box<[Piece]>,
 }
 
 /// Cuts a text where another part of the URL begins. `from` is past the slashes of a scheme.
-fn split_text(
-    text: &[u8],
-    from: usize,
-    position: &mut Position,
-    pieces: &mut Vec<Piece>,
-) -> Result<(), String> {
+fn split_text(text: &[u8], from: usize, position: &mut Position, pieces: &mut Vec<Piece>) -> Result<(), String> {
     let mut start = 0;
     for (at, &byte) in text.iter().enumerate().skip(from) {
         let next = match (byte, *position) {

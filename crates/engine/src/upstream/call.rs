@@ -157,16 +157,18 @@ async fn attempt<'a, C: Client>(
         }
     };
     let request = &exchange.request;
-    upstream.send_head(
-        request,
-        &Outgoing {
-            method: request.method_name(),
-            target: order.target,
-            host: order.host,
-            head: &request.head,
-            body: request.body,
-        },
-    ).map_err(not_sent)?;
+    upstream
+        .send_head(
+            request,
+            &Outgoing {
+                method: request.method_name(),
+                target: order.target,
+                host: order.host,
+                head: &request.head,
+                body: request.body,
+            },
+        )
+        .map_err(not_sent)?;
     let patience = Patience {
         read: service.plan.read_timeout_ms,
         write: service.plan.write_timeout_ms,

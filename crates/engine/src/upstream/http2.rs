@@ -169,9 +169,8 @@ impl Http2Upstream {
 
     fn stream_failure(&mut self, error: &h2::Error) -> Failure {
         // RFC 9113 sections 6.8 and 8.7: the service did not look at such a request.
-        self.unseen |= !self.heard
-            && error.is_remote()
-            && (error.is_go_away() || error.reason() == Some(Reason::REFUSED_STREAM));
+        self.unseen |=
+            !self.heard && error.is_remote() && (error.is_go_away() || error.reason() == Some(Reason::REFUSED_STREAM));
         let code = match error.is_library() {
             true => Code::UpstreamMalformed,
             false if self.heard => Code::UpstreamReset,

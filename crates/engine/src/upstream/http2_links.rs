@@ -232,7 +232,8 @@ async fn establish(
         series: service.series.clone(),
         authority: RefCell::new(None),
     });
-    let driver = Driver { worker: worker.clone(), link: link.clone(), connection, pings, pinged: NEVER, idle_timeout_ms };
+    let driver =
+        Driver { worker: worker.clone(), link: link.clone(), connection, pings, pinged: NEVER, idle_timeout_ms };
     tokio::task::spawn_local(driver.run(key));
     Ok(link)
 }

@@ -14,11 +14,7 @@ use crate::upstream::service::Place;
 pub const REFRESH: Duration = Duration::from_secs(10);
 
 /// Resolves a name, keeps the addresses for all, and returns them.
-pub async fn resolve(
-    host: &str,
-    port: u16,
-    addresses: &ArcSwap<Vec<SocketAddr>>,
-) -> io::Result<Arc<Vec<SocketAddr>>> {
+pub async fn resolve(host: &str, port: u16, addresses: &ArcSwap<Vec<SocketAddr>>) -> io::Result<Arc<Vec<SocketAddr>>> {
     let name = (host.to_owned(), port);
     let found = tokio::task::spawn_blocking(move || name.to_socket_addrs().map(Iterator::collect::<Vec<_>>))
         .await

@@ -40,7 +40,11 @@ pub enum Place {
     Unix(PathBuf),
     Address(SocketAddr),
     /// A name; the resolver keeps `addresses` fresh, empty until it resolved once.
-    Name { host: Box<str>, port: u16, addresses: ArcSwap<Vec<SocketAddr>> },
+    Name {
+        host: Box<str>,
+        port: u16,
+        addresses: ArcSwap<Vec<SocketAddr>>,
+    },
 }
 
 impl Service {
@@ -76,7 +80,8 @@ fn schedule(targets: &[plan::Target]) -> Box<[u16]> {
         for (value, weight) in current.iter_mut().zip(&weights) {
             *value += weight;
         }
-        let Some((chosen, _)) = current.iter().enumerate().max_by_key(|(index, value)| (**value, -(*index as i64))) else {
+        let Some((chosen, _)) = current.iter().enumerate().max_by_key(|(index, value)| (**value, -(*index as i64)))
+        else {
             break;
         };
         current[chosen] -= total;
@@ -99,7 +104,8 @@ impl Target {
         } else if let Ok(address) = address.parse() {
             Place::Address(address)
         } else {
-            let fault = || Problem::new(format!("targets[{index}].address"), "config.bad_address", "expected `host:port`");
+            let fault =
+                || Problem::new(format!("targets[{index}].address"), "config.bad_address", "expected `host:port`");
             let (host, port) = address.rsplit_once(':').ok_or_else(fault)?;
             let port = port.parse().map_err(|_| fault())?;
             Place::Name { host: host.into(), port, addresses: ArcSwap::default() }

@@ -4,16 +4,20 @@ use std::sync::{Arc, OnceLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature,
+};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
+};
 use tokio_rustls::TlsConnector;
 
 use crate::listener::socket::Socket;
 use crate::listener::tls::{key_problem, parse_chain, parse_key, parse_roots};
 use crate::plan::{self, UpstreamProtocol};
-use crate::respond::{Code, Failure};
 use crate::problem::Problem;
+use crate::respond::{Code, Failure};
 
 /// Sessions kept for resumption, per service.
 const SESSIONS: usize = 256;
@@ -77,7 +81,9 @@ impl ClientTls {
     fn failure(&self, service: &str, error: &std::io::Error) -> Failure {
         match error.get_ref().and_then(|cause| cause.downcast_ref::<Error>()) {
             Some(Error::InvalidCertificate(fault)) => self.fail(service, explain(fault)),
-            Some(Error::NoApplicationProtocol) => self.fail(service, "it does not speak the protocol asked for by ALPN"),
+            Some(Error::NoApplicationProtocol) => {
+                self.fail(service, "it does not speak the protocol asked for by ALPN")
+            }
             Some(fault) => self.fail(service, fault),
             None => self.fail(service, format_args!("the handshake broke off: {error}")),
         }

@@ -272,7 +272,8 @@ fn paths_near(pattern: Option<&PathPattern>) -> Vec<String> {
         };
         paths = paths.iter().flat_map(|path| texts.iter().map(move |text| format!("{path}/{text}"))).collect();
     }
-    let ends = ["", "/", "/a", "/b", "/c", "/a/", "/a/b", "/a/c", "/b/c", "/ab/c", "/c/c", "a", "b", "c", "ab/c", "b/c"];
+    let ends =
+        ["", "/", "/a", "/b", "/c", "/a/", "/a/b", "/a/c", "/b/c", "/ab/c", "/c/c", "a", "b", "c", "ab/c", "b/c"];
     paths.iter().flat_map(|path| ends.iter().map(move |end| format!("{path}{end}"))).collect()
 }
 

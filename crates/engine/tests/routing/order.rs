@@ -96,7 +96,10 @@ fn at_equal_length_literal_before_template_before_regex() {
 
 #[test]
 fn among_templates_more_literal_bytes_then_fewer_captures() {
-    takes(&["/a/{x}", "/a/{x}/b", "/a/{x}/{y}"], &[("/a/1/b", "/a/{x}/b"), ("/a/1/c", "/a/{x}/{y}"), ("/a/1", "/a/{x}")]);
+    takes(
+        &["/a/{x}", "/a/{x}/b", "/a/{x}/{y}"],
+        &[("/a/1/b", "/a/{x}/b"), ("/a/1/c", "/a/{x}/{y}"), ("/a/1", "/a/{x}")],
+    );
     takes(&["/a/{x...}", "/a/{x}", "=/a/{x}"], &[("/a/1", "=/a/{x}"), ("/a/1/2", "/a/{x}"), ("/a/", "/a/{x...}")]);
 }
 

@@ -114,7 +114,8 @@ fn every_reference_has_its_value() {
     let values = Routed::new("/o/{id}", request.with("cookie", "s=1; t=\"2\""));
     let written = "{path.id} {query.q} {query.none} {header.x-a} {cookie.t} {client.ip} {route.name} {service.name} \
                    {request.id} {request.method} {request.path} {request.query} {request.host} {request.scheme}";
-    let expected = "a/b x y&z  first \"2\" 10.0.0.7 orders order-service 01J GET /o/a%2Fb q=x+y%26z&q=2 shop.example https";
+    let expected =
+        "a/b x y&z  first \"2\" 10.0.0.7 orders order-service 01J GET /o/a%2Fb q=x+y%26z&q=2 shop.example https";
     assert_eq!(render(written, Destination::Body, &values).as_deref(), Ok(expected));
 }
 
@@ -174,7 +175,8 @@ fn a_rewrite_is_checked_when_it_is_compiled() {
 
 #[test]
 fn a_location_stays_where_the_template_points() {
-    let values = Routed::new(r"~/r(?<tail>/.*)", request("GET shop.example/r/evil.example/x?next=evil.example/&t=acme"));
+    let values =
+        Routed::new(r"~/r(?<tail>/.*)", request("GET shop.example/r/evil.example/x?next=evil.example/&t=acme"));
     let cases = [
         ("https://{request.host}{request.path}", Ok("https://shop.example/r/evil.example/x")),
         ("{request.scheme}://{query.t}.example/a?n={query.next}", Ok("https://acme.example/a?n=evil.example%2F")),

@@ -13,18 +13,10 @@ fn a_request_without_a_body_is_flushed_and_its_answer_passed_on() {
     scene.run().assert_waits();
     scene.service.borrow_mut().answer(ok(BodySize::Unknown));
     scene.run().assert_waits();
-    assert_eq!(
-        scene.seen_by_client(),
-        "[200]",
-        "the head leaves before the body has begun"
-    );
+    assert_eq!(scene.seen_by_client(), "[200]", "the head leaves before the body has begun");
     scene.service.borrow_mut().push(b"hello");
     scene.run().assert_waits();
-    assert_eq!(
-        scene.seen_by_client(),
-        "[200]hello",
-        "a piece is passed on at once"
-    );
+    assert_eq!(scene.seen_by_client(), "[200]hello", "a piece is passed on at once");
     scene.service.borrow_mut().end();
     scene.run().assert_done();
     assert_eq!(scene.seen_by_client(), "[200]hello.");
@@ -36,11 +28,7 @@ fn a_body_goes_first_and_the_answer_comes_after() {
     let mut scene = Scene::new(Begin::Send);
     scene.client.borrow_mut().push(b"question");
     scene.run().assert_waits();
-    assert_eq!(
-        scene.seen_by_service(),
-        "question",
-        "a piece is passed on at once"
-    );
+    assert_eq!(scene.seen_by_service(), "question", "a piece is passed on at once");
     scene.client.borrow_mut().end();
     scene.run().assert_waits();
     assert_eq!(scene.seen_by_service(), "question.");
@@ -58,10 +46,7 @@ fn a_request_body_goes_on_beside_an_early_answer() {
     scene.service.borrow_mut().answer(ok(BodySize::Unknown));
     scene.service.borrow_mut().push(b"early ");
     scene.run().assert_waits();
-    assert_eq!(
-        (scene.seen_by_service(), scene.seen_by_client()),
-        ("one ".into(), "[200]early ".into())
-    );
+    assert_eq!((scene.seen_by_service(), scene.seen_by_client()), ("one ".into(), "[200]early ".into()));
     scene.client.borrow_mut().push(b"two");
     scene.run().assert_waits();
     assert_eq!(scene.seen_by_service(), "one two");
@@ -79,17 +64,10 @@ fn the_end_of_the_answer_ends_the_exchange_while_the_body_still_comes() {
     let mut scene = Scene::new(Begin::Send);
     scene.client.borrow_mut().push(b"much");
     scene.run();
-    scene.service.borrow_mut().answer(Answered::Final {
-        status: 413,
-        size: BodySize::Empty,
-        length: None,
-    });
+    scene.service.borrow_mut().answer(Answered::Final { status: 413, size: BodySize::Empty, length: None });
     scene.run().assert_done();
     assert_eq!(scene.seen_by_client(), "[413]");
-    assert!(
-        !scene.to_client.borrow().closes,
-        "what is left of the body is read off by the connection"
-    );
+    assert!(!scene.to_client.borrow().closes, "what is left of the body is read off by the connection");
 }
 
 #[test]
@@ -100,17 +78,10 @@ fn a_service_that_takes_no_more_may_still_answer() {
     scene.to_service.borrow_mut().break_off();
     scene.client.borrow_mut().push(b"more");
     scene.run().assert_waits();
-    scene.service.borrow_mut().answer(Answered::Final {
-        status: 400,
-        size: BodySize::Empty,
-        length: None,
-    });
+    scene.service.borrow_mut().answer(Answered::Final { status: 400, size: BodySize::Empty, length: None });
     scene.run().assert_done();
     assert_eq!(scene.seen_by_client(), "[400]");
-    assert!(
-        scene.to_client.borrow().closes,
-        "the rest of the body is not read, so the connection ends"
-    );
+    assert!(scene.to_client.borrow().closes, "the rest of the body is not read, so the connection ends");
 }
 
 #[test]
@@ -183,10 +154,7 @@ fn a_slow_client_stops_the_service_and_a_slow_service_the_client() {
     assert_eq!(scene.to_client.borrow().bytes(), [b'd'; 5000]);
     assert_eq!(scene.to_service.borrow().bytes().len(), 5000);
     // The head, and the end, on top of what a sink holds.
-    assert!(
-        scene.to_client.borrow().most_held <= HOLD + 2
-            && scene.to_service.borrow().most_held <= HOLD + 2
-    );
+    assert!(scene.to_client.borrow().most_held <= HOLD + 2 && scene.to_service.borrow().most_held <= HOLD + 2);
 }
 
 #[test]
@@ -217,9 +185,7 @@ fn a_client_that_leaves_is_seen_in_every_phase() {
         ("waiting for an answer", Begin::Nothing, |_| {}),
         ("held back for a 100", Begin::AwaitContinue, |_| {}),
         ("waiting for the switch", Begin::AwaitSwitch, |_| {}),
-        ("its body sent", Begin::Send, |scene| {
-            scene.client.borrow_mut().end()
-        }),
+        ("its body sent", Begin::Send, |scene| scene.client.borrow_mut().end()),
         ("the service takes no more", Begin::Send, |scene| {
             scene.to_service.borrow_mut().break_off();
             scene.client.borrow_mut().push(b"x");
@@ -256,10 +222,7 @@ fn a_body_that_breaks_off_is_the_clients_fault() {
         scene.client.borrow_mut().push(b"half");
         scene.client.borrow_mut().fail(code);
         scene.run().assert_fails(code);
-        assert!(
-            !scene.to_service.borrow().ended(),
-            "the service must not take half a body for a whole one"
-        );
+        assert!(!scene.to_service.borrow().ended(), "the service must not take half a body for a whole one");
     }
 }
 

@@ -12,16 +12,10 @@ fn the_body_waits_until_the_service_says_100() {
     scene.client.borrow_mut().push(b"body");
     scene.client.borrow_mut().end();
     scene.run().assert_waits();
-    assert_eq!(
-        (scene.seen_by_client(), scene.seen_by_service()),
-        (String::new(), String::new())
-    );
+    assert_eq!((scene.seen_by_client(), scene.seen_by_service()), (String::new(), String::new()));
     scene.service.borrow_mut().answer(Answered::Interim(100));
     scene.run().assert_waits();
-    assert_eq!(
-        (scene.seen_by_client(), scene.seen_by_service()),
-        ("(100)".into(), "body.".into())
-    );
+    assert_eq!((scene.seen_by_client(), scene.seen_by_service()), ("(100)".into(), "body.".into()));
     scene.service.borrow_mut().answer(ok(BodySize::Empty));
     scene.run().assert_done();
 }
@@ -32,10 +26,7 @@ fn another_interim_answer_lets_nothing_go() {
     scene.client.borrow_mut().push(b"body");
     scene.service.borrow_mut().answer(Answered::Interim(103));
     scene.run().assert_waits();
-    assert_eq!(
-        (scene.seen_by_client(), scene.seen_by_service()),
-        ("(103)".into(), String::new())
-    );
+    assert_eq!((scene.seen_by_client(), scene.seen_by_service()), ("(103)".into(), String::new()));
 }
 
 #[test]
@@ -46,10 +37,7 @@ fn a_silent_service_gets_the_body_after_a_second() {
     scene.pass(300).assert_waits();
     assert_eq!(scene.seen_by_client(), "");
     scene.pass(900).assert_waits();
-    assert_eq!(
-        (scene.seen_by_client(), scene.seen_by_service()),
-        ("(100)".into(), "body".into())
-    );
+    assert_eq!((scene.seen_by_client(), scene.seen_by_service()), ("(100)".into(), "body".into()));
     scene.service.borrow_mut().answer(Answered::Interim(100));
     scene.run().assert_waits();
     assert_eq!(scene.seen_by_client(), "(100)", "it is said once");
@@ -73,18 +61,11 @@ fn a_final_answer_instead_of_the_100_closes_the_connection() {
     let mut scene = Scene::new(Begin::AwaitContinue);
     scene.client.borrow_mut().push(b"body");
     scene.run();
-    scene.service.borrow_mut().answer(Answered::Final {
-        status: 417,
-        size: BodySize::Length(2),
-        length: None,
-    });
+    scene.service.borrow_mut().answer(Answered::Final { status: 417, size: BodySize::Length(2), length: None });
     scene.service.borrow_mut().push(b"no");
     scene.service.borrow_mut().end();
     scene.run().assert_done();
-    assert_eq!(
-        (scene.seen_by_client(), scene.seen_by_service()),
-        ("[417]no.".into(), String::new())
-    );
+    assert_eq!((scene.seen_by_client(), scene.seen_by_service()), ("[417]no.".into(), String::new()));
     assert!(scene.to_client.borrow().closes);
 }
 
@@ -105,8 +86,5 @@ fn a_handler_is_asked_for_as_long_as_it_takes() {
     assert_eq!(scene.seen_by_client(), "");
     scene.service.borrow_mut().answer(Answered::Interim(100));
     scene.run().assert_waits();
-    assert_eq!(
-        (scene.seen_by_client(), scene.seen_by_service()),
-        ("(100)".into(), "body".into())
-    );
+    assert_eq!((scene.seen_by_client(), scene.seen_by_service()), ("(100)".into(), "body".into()));
 }

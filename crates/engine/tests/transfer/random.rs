@@ -32,19 +32,13 @@ struct Feed {
 
 impl Feed {
     fn new(body: Vec<u8>) -> Self {
-        Self {
-            body,
-            at: 0,
-            ended: false,
-        }
+        Self { body, at: 0, ended: false }
     }
 
     fn step(&mut self, dice: &mut Dice, inbox: &super::sides::In) {
         if self.at < self.body.len() {
             let count = 1 + dice.roll(self.body.len() - self.at);
-            inbox
-                .borrow_mut()
-                .push(&self.body[self.at..self.at + count]);
+            inbox.borrow_mut().push(&self.body[self.at..self.at + count]);
             self.at += count;
         } else if !self.ended {
             self.ended = true;
@@ -74,11 +68,7 @@ fn play(seed: u64, kind: Kind) {
     if kind == Kind::Expect && dice.roll(2) == 0 {
         heads.push(Answered::Interim(100));
     }
-    heads.push(if kind == Kind::Tunnel {
-        Answered::Tunnel { status: 101 }
-    } else {
-        ok(BodySize::Unknown)
-    });
+    heads.push(if kind == Kind::Tunnel { Answered::Tunnel { status: 101 } } else { ok(BodySize::Unknown) });
     heads.reverse();
     for _ in 0..400 {
         let size = 1 + dice.roll(2 * HOLD);
@@ -88,14 +78,9 @@ fn play(seed: u64, kind: Kind) {
             1 if heads.is_empty() => down.step(&mut dice, &scene.service),
             2 => scene.to_client.borrow_mut().grant(size),
             3 => scene.to_service.borrow_mut().grant(size),
-            4 if dice.roll(4) == 0 => {
-                // The answer to a request that is whole, now and then an early one.
-                if heads.len() > 1 || kind == Kind::Tunnel || up.ended || dice.roll(8) == 0 {
-                    heads
-                        .pop()
-                        .into_iter()
-                        .for_each(|head| scene.service.borrow_mut().answer(head));
-                }
+            // The answer to a request that is whole, now and then an early one.
+            4 if dice.roll(4) == 0 && (heads.len() > 1 || kind == Kind::Tunnel || up.ended || dice.roll(8) == 0) => {
+                heads.pop().into_iter().for_each(|head| scene.service.borrow_mut().answer(head));
             }
             5 => drop(scene.nudge()),
             _ => {}
@@ -108,14 +93,7 @@ fn play(seed: u64, kind: Kind) {
 }
 
 /// Gives everything that is still missing, and looks at what came out.
-fn finish(
-    seed: u64,
-    kind: Kind,
-    scene: &mut Scene,
-    dice: &mut Dice,
-    feeds: (Feed, Feed),
-    mut heads: Vec<Answered>,
-) {
+fn finish(seed: u64, kind: Kind, scene: &mut Scene, dice: &mut Dice, feeds: (Feed, Feed), mut heads: Vec<Answered>) {
     let (mut up, mut down) = feeds;
     scene.run();
     scene.to_client.borrow_mut().grant(usize::MAX);

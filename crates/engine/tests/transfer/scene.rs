@@ -53,31 +53,17 @@ impl Wake for Flag {
 }
 
 pub fn ok(size: BodySize) -> Answered {
-    Answered::Final {
-        status: 200,
-        size,
-        length: None,
-    }
+    Answered::Final { status: 200, size, length: None }
 }
 
 pub fn patience() -> Patience {
-    Patience {
-        read: READ_MS,
-        write: WRITE_MS,
-        client: CLIENT_MS,
-        deadline: NEVER,
-    }
+    Patience { read: READ_MS, write: WRITE_MS, client: CLIENT_MS, deadline: NEVER }
 }
 
 /// As `serve::deliver` does it, without policies and log.
-async fn exchange(
-    client: &mut Fake,
-    upstream: &mut Fake,
-    transfer: &mut Transfer<'_>,
-) -> Result<(), Failure> {
+async fn exchange(client: &mut Fake, upstream: &mut Fake, transfer: &mut Transfer<'_>) -> Result<(), Failure> {
     let mut head = Head::default();
-    let answered =
-        poll_fn(|cx| transfer.poll_until_answer(cx, client, upstream, &mut head)).await?;
+    let answered = poll_fn(|cx| transfer.poll_until_answer(cx, client, upstream, &mut head)).await?;
     if transfer.request_is_abandoned() {
         client.close_after();
     }
@@ -122,17 +108,7 @@ impl Scene {
         });
         let flag = Arc::new(Flag::default());
         flag.woken.store(true, Ordering::Relaxed);
-        Self {
-            client: of_client,
-            to_client,
-            service: of_service,
-            to_service,
-            clock,
-            wheel,
-            machine,
-            flag,
-            ended: None,
-        }
+        Self { client: of_client, to_client, service: of_service, to_service, clock, wheel, machine, flag, ended: None }
     }
 
     /// Lets the machine run for as long as somebody wakes it.
@@ -142,9 +118,7 @@ impl Scene {
         while self.ended.is_none() && self.flag.woken.swap(false, Ordering::Relaxed) {
             turns += 1;
             assert!(turns < 100_000, "the machine wakes itself for ever");
-            if let Poll::Ready(result) =
-                self.machine.as_mut().poll(&mut Context::from_waker(&waker))
-            {
+            if let Poll::Ready(result) = self.machine.as_mut().poll(&mut Context::from_waker(&waker)) {
                 self.ended = Some(result);
             }
         }
@@ -169,11 +143,7 @@ impl Scene {
 
     #[track_caller]
     pub fn assert_waits(&mut self) -> &mut Self {
-        assert!(
-            self.ended.is_none(),
-            "the exchange is over: {:?}",
-            self.ended
-        );
+        assert!(self.ended.is_none(), "the exchange is over: {:?}", self.ended);
         self
     }
 
@@ -209,9 +179,7 @@ fn line(wire: &[Item]) -> String {
             Item::Head(status, _) => line += &format!("[{status}]"),
             Item::Byte(byte) => line.push(char::from(*byte)),
             Item::End(trailers) => {
-                trailers
-                    .iter()
-                    .for_each(|(name, value)| line += &format!("<{name}:{value}>"));
+                trailers.iter().for_each(|(name, value)| line += &format!("<{name}:{value}>"));
                 line.push('.');
             }
         }

@@ -136,16 +136,7 @@ impl Outbox {
     }
 
     pub fn bytes(&self) -> Vec<u8> {
-        self.wire
-            .iter()
-            .filter_map(|item| {
-                if let Item::Byte(byte) = item {
-                    Some(*byte)
-                } else {
-                    None
-                }
-            })
-            .collect()
+        self.wire.iter().filter_map(|item| if let Item::Byte(byte) = item { Some(*byte) } else { None }).collect()
     }
 
     pub fn ended(&self) -> bool {
@@ -169,10 +160,7 @@ impl Outbox {
         source: &mut S,
         broken: Failure,
     ) -> Poll<Result<(), Failure>> {
-        assert!(
-            !source.chunk().is_empty(),
-            "a sink is asked to take an empty chunk"
-        );
+        assert!(!source.chunk().is_empty(), "a sink is asked to take an empty chunk");
         if self.broken {
             return Poll::Ready(Err(broken));
         }
@@ -191,13 +179,9 @@ impl Outbox {
     }
 
     fn end(&mut self, trailers: Option<&Head>) {
-        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let fields = trailers.into_iter().flat_map(Head::iter);
-        self.push(Item::End(
-            fields
-                .map(|(_, name, value)| (text(name), text(value)))
-                .collect(),
-        ));
+        self.push(Item::End(fields.map(|(_, name, value)| (text(name), text(value))).collect()));
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>, broken: Failure) -> Poll<Result<(), Failure>> {
@@ -225,13 +209,7 @@ pub struct Fake {
 
 impl Fake {
     pub fn new(broken: impl Into<Failure>) -> Self {
-        Self {
-            input: In::default(),
-            output: Out::default(),
-            broken: broken.into(),
-            chunk: Vec::new(),
-            trailers: None,
-        }
+        Self { input: In::default(), output: Out::default(), broken: broken.into(), chunk: Vec::new(), trailers: None }
     }
 }
 
@@ -267,14 +245,8 @@ impl Source for Fake {
 }
 
 impl Sink for Fake {
-    fn poll_send<S: Source>(
-        &mut self,
-        cx: &mut Context<'_>,
-        source: &mut S,
-    ) -> Poll<Result<(), Failure>> {
-        self.output
-            .borrow_mut()
-            .poll_send(cx, source, self.broken.clone())
+    fn poll_send<S: Source>(&mut self, cx: &mut Context<'_>, source: &mut S) -> Poll<Result<(), Failure>> {
+        self.output.borrow_mut().poll_send(cx, source, self.broken.clone())
     }
 
     fn end(&mut self, trailers: Option<&Head>) {
@@ -325,11 +297,7 @@ impl Client for Fake {
     }
 
     fn head_sent(&self) -> bool {
-        self.output
-            .borrow()
-            .wire
-            .iter()
-            .any(|item| matches!(item, Item::Head(..)))
+        self.output.borrow().wire.iter().any(|item| matches!(item, Item::Head(..)))
     }
 
     fn bytes_sent(&self) -> u64 {
@@ -346,11 +314,7 @@ impl Client for Fake {
 }
 
 impl Upstream for Fake {
-    fn poll_answer(
-        &mut self,
-        cx: &mut Context<'_>,
-        head: &mut Head,
-    ) -> Poll<Result<Answered, Failure>> {
+    fn poll_answer(&mut self, cx: &mut Context<'_>, head: &mut Head) -> Poll<Result<Answered, Failure>> {
         let mut input = self.input.borrow_mut();
         match input.answers.pop_front() {
             Some(Ok((answered, fields))) => {

@@ -37,9 +37,7 @@ fn a_service_that_takes_nothing_is_given_up() {
     scene.to_service.borrow_mut().grant(1);
     scene.run();
     scene.pass(WRITE_MS - MARGIN_MS).assert_waits();
-    scene
-        .pass(MARGIN_MS)
-        .assert_fails(Code::UpstreamWriteTimeout);
+    scene.pass(MARGIN_MS).assert_fails(Code::UpstreamWriteTimeout);
 }
 
 #[test]
@@ -76,14 +74,7 @@ fn a_client_that_takes_nothing_of_an_answer_that_is_over_has_its_own_time() {
 #[test]
 fn a_stream_both_ways_may_rest_as_long_as_the_more_patient_side_says() {
     for (read, client) in [(READ_MS, CLIENT_MS), (CLIENT_MS, READ_MS)] {
-        let mut scene = Scene::tight(
-            Begin::Send,
-            Patience {
-                read,
-                client,
-                ..patience()
-            },
-        );
+        let mut scene = Scene::tight(Begin::Send, Patience { read, client, ..patience() });
         scene.to_client.borrow_mut().grant(usize::MAX);
         scene.to_service.borrow_mut().grant(usize::MAX);
         scene.client.borrow_mut().push(b"x");
@@ -98,23 +89,12 @@ fn a_stream_both_ways_may_rest_as_long_as_the_more_patient_side_says() {
 fn the_deadline_ends_whatever_goes_on() {
     let deadline = READ_MS * 3;
     let cases: [(&str, Begin, Act); 3] = [
-        ("before an answer", Begin::Send, |scene| {
-            scene.client.borrow_mut().push(b"x")
-        }),
+        ("before an answer", Begin::Send, |scene| scene.client.borrow_mut().push(b"x")),
         ("held back", Begin::AwaitHandler, |_| {}),
-        ("within the answer", Begin::Nothing, |scene| {
-            scene.service.borrow_mut().answer(ok(BodySize::Unknown))
-        }),
+        ("within the answer", Begin::Nothing, |scene| scene.service.borrow_mut().answer(ok(BodySize::Unknown))),
     ];
     for (case, begin, prepare) in cases {
-        let mut scene = Scene::tight(
-            begin,
-            Patience {
-                read: READ_MS * 2,
-                deadline,
-                ..patience()
-            },
-        );
+        let mut scene = Scene::tight(begin, Patience { read: READ_MS * 2, deadline, ..patience() });
         scene.to_client.borrow_mut().grant(usize::MAX);
         scene.to_service.borrow_mut().grant(usize::MAX);
         prepare(&mut scene);
@@ -139,7 +119,5 @@ fn a_wake_without_a_cause_gives_nobody_more_time() {
         scene.nudge();
     }
     scene.assert_waits();
-    scene
-        .pass(READ_MS / 10 + 1000)
-        .assert_fails(Code::UpstreamTimeout);
+    scene.pass(READ_MS / 10 + 1000).assert_fails(Code::UpstreamTimeout);
 }

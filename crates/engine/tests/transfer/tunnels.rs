@@ -8,10 +8,7 @@ use super::scene::{CLIENT_MS, MARGIN_MS, READ_MS, Scene, ok, patience};
 
 fn opened() -> Scene {
     let mut scene = Scene::new(Begin::AwaitSwitch);
-    scene
-        .service
-        .borrow_mut()
-        .answer(Answered::Tunnel { status: 101 });
+    scene.service.borrow_mut().answer(Answered::Tunnel { status: 101 });
     scene.run().assert_waits();
     scene
 }
@@ -22,16 +19,10 @@ fn bytes_wait_for_the_101() {
     scene.client.borrow_mut().push(b"hello");
     scene.run().assert_waits();
     assert_eq!(scene.seen_by_service(), "");
-    scene
-        .service
-        .borrow_mut()
-        .answer(Answered::Tunnel { status: 101 });
+    scene.service.borrow_mut().answer(Answered::Tunnel { status: 101 });
     scene.service.borrow_mut().push(b"welcome");
     scene.run().assert_waits();
-    assert_eq!(
-        (scene.seen_by_service(), scene.seen_by_client()),
-        ("hello".into(), "[101]welcome".into())
-    );
+    assert_eq!((scene.seen_by_service(), scene.seen_by_client()), ("hello".into(), "[101]welcome".into()));
 }
 
 #[test]
@@ -42,10 +33,7 @@ fn a_switch_that_is_refused_lets_no_bytes_through() {
     scene.service.borrow_mut().push(b"no");
     scene.service.borrow_mut().end();
     scene.run().assert_done();
-    assert_eq!(
-        (scene.seen_by_service(), scene.seen_by_client()),
-        (String::new(), "[200]no.".into())
-    );
+    assert_eq!((scene.seen_by_service(), scene.seen_by_client()), (String::new(), "[200]no.".into()));
 }
 
 #[test]
@@ -53,10 +41,7 @@ fn a_switch_before_the_request_is_whole_is_refused() {
     for begin in [Begin::Send, Begin::AwaitContinue] {
         let mut scene = Scene::new(begin);
         scene.client.borrow_mut().push(b"half");
-        scene
-            .service
-            .borrow_mut()
-            .answer(Answered::Tunnel { status: 101 });
+        scene.service.borrow_mut().answer(Answered::Tunnel { status: 101 });
         scene.run().assert_fails(Code::UpstreamMalformed);
     }
 }
@@ -93,10 +78,7 @@ fn the_end_of_one_side_reaches_a_client_that_was_full() {
     // It was flushed once, and not again while the other side was open.
     let mut scene = Scene::tight(Begin::AwaitSwitch, patience());
     scene.to_service.borrow_mut().grant(usize::MAX);
-    scene
-        .service
-        .borrow_mut()
-        .answer(Answered::Tunnel { status: 101 });
+    scene.service.borrow_mut().answer(Answered::Tunnel { status: 101 });
     scene.service.borrow_mut().end();
     scene.run().assert_waits();
     assert_eq!(scene.seen_by_client(), "");
@@ -119,19 +101,10 @@ fn a_service_that_takes_no_more_ends_the_tunnel_when_it_has_said_all() {
 
 #[test]
 fn a_tunnel_outlives_the_deadline_of_the_exchange() {
-    let mut scene = Scene::tight(
-        Begin::AwaitSwitch,
-        Patience {
-            deadline: READ_MS,
-            ..patience()
-        },
-    );
+    let mut scene = Scene::tight(Begin::AwaitSwitch, Patience { deadline: READ_MS, ..patience() });
     scene.to_client.borrow_mut().grant(usize::MAX);
     scene.to_service.borrow_mut().grant(usize::MAX);
-    scene
-        .service
-        .borrow_mut()
-        .answer(Answered::Tunnel { status: 101 });
+    scene.service.borrow_mut().answer(Answered::Tunnel { status: 101 });
     scene.run().assert_waits();
     scene.pass(READ_MS + MARGIN_MS).assert_waits();
     scene.client.borrow_mut().push(b"still here");

@@ -31,11 +31,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let clock = Clock::default();
-        Self {
-            wheel: Wheel::new(clock.clone()),
-            clock,
-            rings: Arc::default(),
-        }
+        Self { wheel: Wheel::new(clock.clone()), clock, rings: Arc::default() }
     }
 
     fn poll(&self, alarm: &Alarm) -> Poll<()> {
@@ -184,10 +180,7 @@ fn everybody_who_waits_is_woken_to_look_around_and_rings_later_all_the_same() {
     }
     bench.wheel.wake_all();
     assert_eq!(bench.rings(), 10);
-    assert!(
-        alarms.iter().all(|alarm| bench.poll(alarm).is_pending()),
-        "not due, and waits again"
-    );
+    assert!(alarms.iter().all(|alarm| bench.poll(alarm).is_pending()), "not due, and waits again");
     bench.pass(60_000 + TICK_MS);
     assert_eq!(bench.rings(), 20);
 }
@@ -199,11 +192,7 @@ fn an_alarm_that_is_gone_rings_nobody() {
     alarm.set(bench.clock.now() + 10_000);
     assert!(bench.poll(&alarm).is_pending());
     drop(alarm);
-    assert_eq!(
-        Arc::strong_count(&bench.rings),
-        1,
-        "the waker is let go at once"
-    );
+    assert_eq!(Arc::strong_count(&bench.rings), 1, "the waker is let go at once");
     bench.pass(20_000);
     assert_eq!(bench.rings(), 0);
 }
@@ -227,7 +216,5 @@ async fn the_driver_follows_a_clock_that_was_moved() {
         // The driver's sleep was reckoned before the move: a new alarm must not wait for it.
         wheel.sleep_until(clock.now() + 20).await;
     };
-    tokio::time::timeout(std::time::Duration::from_secs(60), local.run_until(waiting))
-        .await
-        .unwrap();
+    tokio::time::timeout(std::time::Duration::from_secs(60), local.run_until(waiting)).await.unwrap();
 }

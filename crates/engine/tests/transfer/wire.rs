@@ -23,19 +23,12 @@ impl Pieces {
         let mut pieces: Vec<Vec<u8>> = pieces.iter().map(|piece| piece.to_vec()).collect();
         pieces.retain(|piece| !piece.is_empty());
         pieces.reverse();
-        Self {
-            pieces,
-            rests: false,
-        }
+        Self { pieces, rests: false }
     }
 }
 
 impl AsyncRead for Pieces {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        _cx: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(mut self: Pin<&mut Self>, _cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.rests = !self.rests;
         if self.rests {
             return Poll::Pending;
@@ -60,11 +53,7 @@ struct Slow {
 }
 
 impl AsyncWrite for Slow {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        _cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, _cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let count = self.room.min(bytes.len());
         if count == 0 {
             return Poll::Pending;
@@ -87,11 +76,7 @@ struct Text(Vec<u8>);
 
 impl Source for Text {
     fn poll_fill(&mut self, _cx: &mut Context<'_>) -> Poll<Result<Filled, Failure>> {
-        Poll::Ready(Ok(if self.0.is_empty() {
-            Filled::End
-        } else {
-            Filled::Data
-        }))
+        Poll::Ready(Ok(if self.0.is_empty() { Filled::End } else { Filled::Data }))
     }
 
     fn chunk(&self) -> &[u8] {
@@ -138,11 +123,7 @@ fn read(inbound: &mut Inbound, from: &mut Pieces, most: usize) -> Result<Vec<u8>
 fn a_body_split_at_every_byte_reads_the_same_and_leaves_what_follows() {
     let cases: [(BodyLength, &[u8], &[u8]); 3] = [
         (BodyLength::Length(13), b"hello, world!", b"hello, world!"),
-        (
-            BodyLength::Chunked,
-            b"7\r\nhello, \r\n6;x=y\r\nworld!\r\n0\r\nT: u\r\n\r\n",
-            b"hello, world!",
-        ),
+        (BodyLength::Chunked, b"7\r\nhello, \r\n6;x=y\r\nworld!\r\n0\r\nT: u\r\n\r\n", b"hello, world!"),
         (BodyLength::Length(0), b"", b""),
     ];
     for (length, wire, payload) in cases {
@@ -153,19 +134,11 @@ fn a_body_split_at_every_byte_reads_the_same_and_leaves_what_follows() {
                 inbound.buffer.push(&message[..first]);
                 inbound.begin(length, 100);
                 let mut rest = Pieces::new(&[&message[first..]]);
-                assert_eq!(
-                    read(&mut inbound, &mut rest, most).unwrap(),
-                    payload,
-                    "{length:?} at {first}"
-                );
+                assert_eq!(read(&mut inbound, &mut rest, most).unwrap(), payload, "{length:?} at {first}");
                 inbound.finish();
                 assert!(inbound.is_done());
                 let unread: Vec<u8> = rest.pieces.concat();
-                assert_eq!(
-                    [inbound.buffer.data(), &unread].concat(),
-                    b"NEXT",
-                    "{length:?} at {first}"
-                );
+                assert_eq!([inbound.buffer.data(), &unread].concat(), b"NEXT", "{length:?} at {first}");
             }
         }
     }
@@ -176,52 +149,31 @@ fn trailers_are_there_after_the_end_and_only_then() {
     let mut inbound = Inbound::default();
     inbound.begin(BodyLength::Chunked, 100);
     assert!(inbound.trailers().is_none());
-    read(
-        &mut inbound,
-        &mut Pieces::new(&[b"1\r\na\r\n0\r\nX-Sum: 1\r\nContent-Length: 9\r\n\r\n"]),
-        1,
-    )
-    .unwrap();
+    read(&mut inbound, &mut Pieces::new(&[b"1\r\na\r\n0\r\nX-Sum: 1\r\nContent-Length: 9\r\n\r\n"]), 1).unwrap();
     let trailers = inbound.trailers().expect("they came");
     assert_eq!(trailers.get(b"x-sum"), Some(&b"1"[..]));
-    assert_eq!(
-        trailers.get(b"content-length"),
-        None,
-        "framing does not belong there"
-    );
+    assert_eq!(trailers.get(b"content-length"), None, "framing does not belong there");
 }
 
 #[test]
 fn a_body_that_stops_within_is_cut_and_one_that_ends_by_closing_is_not() {
-    for (length, wire) in [
-        (BodyLength::Length(5), &b"half"[..]),
-        (BodyLength::Chunked, b"5\r\nhalf"),
-        (BodyLength::Chunked, b"0\r\n"),
-    ] {
+    for (length, wire) in
+        [(BodyLength::Length(5), &b"half"[..]), (BodyLength::Chunked, b"5\r\nhalf"), (BodyLength::Chunked, b"0\r\n")]
+    {
         let mut inbound = Inbound::default();
         inbound.begin(length, 100);
-        assert!(
-            matches!(
-                read(&mut inbound, &mut Pieces::new(&[wire]), 9),
-                Err(ReadError::Cut)
-            ),
-            "{length:?}"
-        );
+        assert!(matches!(read(&mut inbound, &mut Pieces::new(&[wire]), 9), Err(ReadError::Cut)), "{length:?}");
     }
     let mut inbound = Inbound::default();
     inbound.begin(BodyLength::Close, 100);
-    assert_eq!(
-        read(&mut inbound, &mut Pieces::new(&[b"all", b" of it"]), 9).unwrap(),
-        b"all of it"
-    );
+    assert_eq!(read(&mut inbound, &mut Pieces::new(&[b"all", b" of it"]), 9).unwrap(), b"all of it");
 }
 
 #[test]
 fn the_limit_counts_payload() {
-    for (wire, fits) in [
-        (&b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"[..], true),
-        (b"3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n", false),
-    ] {
+    for (wire, fits) in
+        [(&b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"[..], true), (b"3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n", false)]
+    {
         let mut inbound = Inbound::default();
         inbound.begin(BodyLength::Chunked, 5);
         match read(&mut inbound, &mut Pieces::new(&[wire]), 9) {
@@ -269,20 +221,13 @@ fn a_peer_that_never_quite_keeps_up_does_not_make_the_output_grow() {
         for _ in 0..10_000 {
             let mut piece = Text(vec![b'x'; 100]);
             while !piece.0.is_empty() {
-                if outbound
-                    .poll_send(&mut context(), &mut peer, &mut piece)
-                    .is_pending()
-                {
+                if outbound.poll_send(&mut context(), &mut peer, &mut piece).is_pending() {
                     peer.room += 64;
                     let _ = outbound.poll_flush(&mut context(), &mut peer);
                 }
             }
             sent += 100;
-            assert!(
-                outbound.out.len() < 64 * 1024,
-                "{framing:?}: {} bytes after {sent}",
-                outbound.out.len()
-            );
+            assert!(outbound.out.len() < 64 * 1024, "{framing:?}: {} bytes after {sent}", outbound.out.len());
         }
         assert_eq!(outbound.bytes, 1_000_000);
     }
@@ -297,20 +242,14 @@ fn chunks_come_out_whole_however_little_the_peer_takes() {
         for size in [1, 20_000, 3, 70_000] {
             let mut piece = Text(vec![b'x'; size]);
             while !piece.0.is_empty() {
-                if outbound
-                    .poll_send(&mut context(), &mut peer, &mut piece)
-                    .is_pending()
-                {
+                if outbound.poll_send(&mut context(), &mut peer, &mut piece).is_pending() {
                     peer.room += room * 100;
                 }
             }
         }
         outbound.end(None);
         peer.room = usize::MAX;
-        assert!(matches!(
-            outbound.poll_flush(&mut context(), &mut peer),
-            Poll::Ready(Ok(()))
-        ));
+        assert!(matches!(outbound.poll_flush(&mut context(), &mut peer), Poll::Ready(Ok(()))));
         let mut inbound = Inbound::default();
         inbound.begin(BodyLength::Chunked, u64::MAX);
         let body = read(&mut inbound, &mut Pieces::new(&[&peer.written]), usize::MAX).unwrap();
@@ -322,25 +261,12 @@ fn chunks_come_out_whole_however_little_the_peer_takes() {
 fn a_body_shorter_or_longer_than_it_says_is_never_whole() {
     let mut outbound = Outbound::default();
     outbound.begin(Framing::Length(5));
-    let mut peer = Slow {
-        room: usize::MAX,
-        ..Slow::default()
-    };
-    assert!(
-        outbound
-            .poll_send(&mut context(), &mut peer, &mut Text(b"half".to_vec()))
-            .is_ready()
-    );
+    let mut peer = Slow { room: usize::MAX, ..Slow::default() };
+    assert!(outbound.poll_send(&mut context(), &mut peer, &mut Text(b"half".to_vec())).is_ready());
     outbound.end(None);
     assert!(!outbound.is_complete());
     outbound.begin(Framing::Length(2));
     let mut text = Text(b"long".to_vec());
-    assert!(matches!(
-        outbound.poll_send(&mut context(), &mut peer, &mut text),
-        Poll::Ready(Ok(()))
-    ));
-    assert!(matches!(
-        outbound.poll_send(&mut context(), &mut peer, &mut text),
-        Poll::Ready(Err(_))
-    ));
+    assert!(matches!(outbound.poll_send(&mut context(), &mut peer, &mut text), Poll::Ready(Ok(()))));
+    assert!(matches!(outbound.poll_send(&mut context(), &mut peer, &mut text), Poll::Ready(Err(_))));
 }

@@ -9,9 +9,7 @@ const HEAD: &str = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n
 fn check(cases: &[(&str, &str)]) {
     for (body, expected) in cases {
         let got = crate::outcome(format!("{HEAD}{body}").as_bytes(), Kind::Request);
-        let got = got
-            .strip_prefix("origin /, host a, Chunked, keep, body ")
-            .unwrap_or(&got);
+        let got = got.strip_prefix("origin /, host a, Chunked, keep, body ").unwrap_or(&got);
         assert_eq!(got, *expected, "{body:?}");
     }
 }
@@ -32,18 +30,9 @@ fn chunks_are_put_together() {
     check(&[
         ("0\r\n\r\n", "\"\""),
         ("5\r\nhello\r\n0\r\n\r\n", "\"hello\""),
-        (
-            "1\r\na\r\n2\r\nbc\r\n0\r\n\r\nnext",
-            "\"abc\", rest \"next\"",
-        ),
-        (
-            "A\r\n0123456789\r\na\r\nabcdefghij\r\n000\r\n\r\n",
-            "\"0123456789abcdefghij\"",
-        ),
-        (
-            "0000000000000005\r\nhello\r\n0000000000000000\r\n\r\n",
-            "\"hello\"",
-        ),
+        ("1\r\na\r\n2\r\nbc\r\n0\r\n\r\nnext", "\"abc\", rest \"next\""),
+        ("A\r\n0123456789\r\na\r\nabcdefghij\r\n000\r\n\r\n", "\"0123456789abcdefghij\""),
+        ("0000000000000005\r\nhello\r\n0000000000000000\r\n\r\n", "\"hello\""),
         ("2\r\n\r\n\r\n0\r\n\r\n", "\"\\r\\n\""),
     ]);
 }
@@ -88,10 +77,7 @@ fn lines_and_chunks_end_in_cr_lf() {
 fn extensions_are_read_and_dropped() {
     check(&[
         ("1;a\r\nx\r\n0\r\n\r\n", "\"x\""),
-        (
-            "1;a=b;c;d=\"e;\\\"f\\\\ \t\u{e9}\"\r\nx\r\n0;z=\"\"\r\n\r\n",
-            "\"x\"",
-        ),
+        ("1;a=b;c;d=\"e;\\\"f\\\\ \t\u{e9}\"\r\nx\r\n0;z=\"\"\r\n\r\n", "\"x\""),
         ("1;\r\nx\r\n", "bad_chunk_line_end"),
         ("1;=b\r\nx\r\n", "bad_chunk_extension"),
         ("1;a=\r\nx\r\n", "bad_chunk_line_end"),
@@ -116,15 +102,9 @@ fn extensions_are_read_and_dropped() {
 #[test]
 fn extensions_are_limited_over_the_whole_body() {
     let body = b"1;abc\r\nx\r\n1;abc\r\nx\r\n0\r\n\r\n";
-    let limits = |extensions| ChunkLimits {
-        extensions,
-        ..ChunkLimits::default()
-    };
+    let limits = |extensions| ChunkLimits { extensions, ..ChunkLimits::default() };
     assert!(matches!(limited(body, limits(8)), Outcome::Message(_)));
-    assert_eq!(
-        limited(body, limits(7)),
-        Outcome::Refused("chunk_extensions_too_large")
-    );
+    assert_eq!(limited(body, limits(7)), Outcome::Refused("chunk_extensions_too_large"));
 }
 
 #[test]
@@ -144,71 +124,35 @@ fn trailers_are_fields() {
 
 #[test]
 fn trailers_are_limited_in_bytes_and_lines() {
-    let limits = ChunkLimits {
-        trailers: 14,
-        trailer_fields: 2,
-        ..ChunkLimits::default()
-    };
-    assert!(matches!(
-        limited(b"0\r\nA: b\r\nC: d\r\n\r\n", limits),
-        Outcome::Message(_)
-    ));
-    assert_eq!(
-        limited(b"0\r\nA: b\r\nC: de\r\n\r\n", limits),
-        Outcome::Refused("trailers_too_large")
-    );
-    assert_eq!(
-        limited(b"0\r\nA:\r\nB:\r\nC:\r\n\r\n", limits),
-        Outcome::Refused("trailers_too_large")
-    );
-    assert_eq!(
-        limited(&[&b"0\r\n"[..], &[b'a'; 100]].concat(), limits),
-        Outcome::Refused("trailers_too_large")
-    );
+    let limits = ChunkLimits { trailers: 14, trailer_fields: 2, ..ChunkLimits::default() };
+    assert!(matches!(limited(b"0\r\nA: b\r\nC: d\r\n\r\n", limits), Outcome::Message(_)));
+    assert_eq!(limited(b"0\r\nA: b\r\nC: de\r\n\r\n", limits), Outcome::Refused("trailers_too_large"));
+    assert_eq!(limited(b"0\r\nA:\r\nB:\r\nC:\r\n\r\n", limits), Outcome::Refused("trailers_too_large"));
+    assert_eq!(limited(&[&b"0\r\n"[..], &[b'a'; 100]].concat(), limits), Outcome::Refused("trailers_too_large"));
 }
 
 #[test]
 fn trailers_that_frame_route_or_authorise_are_not_forwarded() {
     let body = b"0\r\nContent-Length: 5\r\nGrpc-Status: 0\r\nHost: b\r\nAuthorization: x\r\nX-Sum: 1\r\nConnection: x-sum\r\n\r\n";
     let mut decoder = ChunkDecoder::default();
-    assert_eq!(
-        decoder.decode(body),
-        Ok(Decoded::End {
-            consumed: body.len()
-        })
-    );
+    assert_eq!(decoder.decode(body), Ok(Decoded::End { consumed: body.len() }));
     assert_eq!(decoder.trailers().fields.len(), 6);
     let allowed: Vec<_> = decoder.trailers().allowed().collect();
-    assert_eq!(
-        allowed,
-        [(&b"Grpc-Status"[..], &b"0"[..]), (b"X-Sum", b"1")]
-    );
+    assert_eq!(allowed, [(&b"Grpc-Status"[..], &b"0"[..]), (b"X-Sum", b"1")]);
 }
 
 #[test]
 fn a_decoder_is_used_again() {
     let mut decoder = ChunkDecoder::default();
-    assert_eq!(
-        decoder.decode(b"3;x\r\nab"),
-        Ok(Decoded::Data { skip: 5, len: 2 })
-    );
+    assert_eq!(decoder.decode(b"3;x\r\nab"), Ok(Decoded::Data { skip: 5, len: 2 }));
     assert_eq!(decoder.chunk_left(), 1);
-    assert_eq!(
-        decoder.decode(b"c\r\n0\r\nA: b\r\n\r\nX"),
-        Ok(Decoded::Data { skip: 0, len: 1 })
-    );
-    assert_eq!(
-        decoder.decode(b"\r\n0\r\nA: b\r\n\r\nX"),
-        Ok(Decoded::End { consumed: 13 })
-    );
+    assert_eq!(decoder.decode(b"c\r\n0\r\nA: b\r\n\r\nX"), Ok(Decoded::Data { skip: 0, len: 1 }));
+    assert_eq!(decoder.decode(b"\r\n0\r\nA: b\r\n\r\nX"), Ok(Decoded::End { consumed: 13 }));
     assert!(decoder.is_done());
     assert_eq!(decoder.decode(b"X"), Ok(Decoded::End { consumed: 0 }));
     decoder.clear();
     assert!(!decoder.is_done() && decoder.trailers().fields.is_empty());
-    assert_eq!(
-        decoder.decode(b"0\r\n\r\n"),
-        Ok(Decoded::End { consumed: 5 })
-    );
+    assert_eq!(decoder.decode(b"0\r\n\r\n"), Ok(Decoded::End { consumed: 5 }));
     decoder.clear();
     assert_eq!(decoder.decode(b"x"), Err(ChunkError::BadSize));
 }

@@ -10,10 +10,7 @@ use crate::reading::Message;
 
 /// What a peer made of the bytes of one connection.
 #[derive(Debug)]
-#[allow(
-    dead_code,
-    reason = "the texts are shown by Debug when a comparison fails"
-)]
+#[allow(dead_code, reason = "the texts are shown by Debug when a comparison fails")]
 pub enum Ending {
     /// It read to the end, or stopped because the last message said so.
     Done,
@@ -34,14 +31,8 @@ pub struct Seen {
 
 /// Lower-cases names and groups equal ones, as a map of fields does.
 pub fn fields<'a>(fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Vec<(String, Vec<u8>)> {
-    let mut fields: Vec<_> = fields
-        .map(|(name, value)| {
-            (
-                name.escape_ascii().to_string().to_lowercase(),
-                value.to_vec(),
-            )
-        })
-        .collect();
+    let mut fields: Vec<_> =
+        fields.map(|(name, value)| (name.escape_ascii().to_string().to_lowercase(), value.to_vec())).collect();
     fields.sort_by(|a, b| a.0.cmp(&b.0));
     fields
 }
@@ -50,17 +41,11 @@ pub fn fields<'a>(fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Vec<(St
 pub fn compare(bytes: &[u8], ours: &[Seen], theirs: &[Seen], ending: &Ending) {
     for (place, message) in ours.iter().enumerate() {
         match (theirs.get(place), ending) {
-            (Some(other), _) => assert_eq!(
-                message,
-                other,
-                "message {place} of {}",
-                bytes.escape_ascii()
-            ),
+            (Some(other), _) => assert_eq!(message, other, "message {place} of {}", bytes.escape_ascii()),
             (None, Ending::Refused(_)) => return,
-            (None, Ending::Waiting(_) | Ending::Done) => panic!(
-                "message {place} is not seen by the peer ({ending:?}): {}",
-                bytes.escape_ascii()
-            ),
+            (None, Ending::Waiting(_) | Ending::Done) => {
+                panic!("message {place} is not seen by the peer ({ending:?}): {}", bytes.escape_ascii())
+            }
         }
     }
 }
@@ -79,24 +64,12 @@ impl Tally {
     }
 
     pub fn check(&self) {
-        assert!(
-            self.both > self.all / 10,
-            "both accepted {} of {}",
-            self.both,
-            self.all
-        );
+        assert!(self.both > self.all / 10, "both accepted {} of {}", self.both, self.all);
     }
 }
 
 /// Our message, to compare.
 pub fn seen(message: &Message, start: String) -> Seen {
-    let pairs = |list: &[(Vec<u8>, Vec<u8>)]| {
-        fields(list.iter().map(|(name, value)| (&name[..], &value[..])))
-    };
-    Seen {
-        start,
-        fields: pairs(&message.fields),
-        body: message.body.clone(),
-        trailers: pairs(&message.trailers),
-    }
+    let pairs = |list: &[(Vec<u8>, Vec<u8>)]| fields(list.iter().map(|(name, value)| (&name[..], &value[..])));
+    Seen { start, fields: pairs(&message.fields), body: message.body.clone(), trailers: pairs(&message.trailers) }
 }

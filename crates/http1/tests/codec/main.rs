@@ -17,27 +17,13 @@ use reading::{Kind, Outcome, read};
 fn outcome(bytes: &[u8], kind: Kind) -> String {
     let whole = read(bytes, &[], kind);
     for cut in 0..=bytes.len() {
-        assert_eq!(
-            read(bytes, &[cut], kind),
-            whole,
-            "split at {cut}: {}",
-            bytes.escape_ascii()
-        );
+        assert_eq!(read(bytes, &[cut], kind), whole, "split at {cut}: {}", bytes.escape_ascii());
     }
     let every: Vec<usize> = (0..bytes.len()).collect();
-    assert_eq!(
-        read(bytes, &every, kind),
-        whole,
-        "byte by byte: {}",
-        bytes.escape_ascii()
-    );
+    assert_eq!(read(bytes, &every, kind), whole, "byte by byte: {}", bytes.escape_ascii());
     match whole {
         Outcome::Message(message) => {
-            let mut text = format!(
-                "{}, body \"{}\"",
-                message.framing,
-                message.body.escape_ascii()
-            );
+            let mut text = format!("{}, body \"{}\"", message.framing, message.body.escape_ascii());
             if message.length < bytes.len() {
                 text += &format!(", rest \"{}\"", bytes[message.length..].escape_ascii());
             }
@@ -54,9 +40,7 @@ fn check(kind: Kind, cases: &[(&str, &str)]) {
         .iter()
         .map(|(message, expected)| (message, expected, outcome(message.as_bytes(), kind)))
         .filter(|(_, expected, got)| *expected != got)
-        .map(|(message, expected, got)| {
-            format!("{message:?}\n  expected {expected}\n       got {got}")
-        })
+        .map(|(message, expected, got)| format!("{message:?}\n  expected {expected}\n       got {got}"))
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

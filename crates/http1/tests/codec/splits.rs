@@ -14,32 +14,15 @@ fn outcome_does_not_depend_on_pieces(make: fn(&mut Random) -> Vec<u8>, kind: Kin
         let whole = read(&bytes, &[], kind);
         accepted += usize::from(matches!(whole, Outcome::Message(_)));
         let every: Vec<usize> = (0..bytes.len()).collect();
-        assert_eq!(
-            read(&bytes, &every, kind),
-            whole,
-            "byte by byte: {}",
-            bytes.escape_ascii()
-        );
+        assert_eq!(read(&bytes, &every, kind), whole, "byte by byte: {}", bytes.escape_ascii());
         for _ in 0..8 {
-            let mut cuts = [
-                random.below(bytes.len()),
-                random.below(bytes.len()),
-                random.below(bytes.len()),
-            ];
+            let mut cuts = [random.below(bytes.len()), random.below(bytes.len()), random.below(bytes.len())];
             cuts.sort_unstable();
-            assert_eq!(
-                read(&bytes, &cuts, kind),
-                whole,
-                "split at {cuts:?}: {}",
-                bytes.escape_ascii()
-            );
+            assert_eq!(read(&bytes, &cuts, kind), whole, "split at {cuts:?}: {}", bytes.escape_ascii());
         }
     }
     // A generator that makes only good or only bad messages would test nothing.
-    assert!(
-        accepted > count / 10 && accepted < count * 9 / 10,
-        "{accepted} of {count} accepted"
-    );
+    assert!(accepted > count / 10 && accepted < count * 9 / 10, "{accepted} of {count} accepted");
 }
 
 #[test]
@@ -49,11 +32,7 @@ fn generated_requests_read_the_same_in_any_pieces() {
 
 #[test]
 fn generated_responses_read_the_same_in_any_pieces() {
-    for (seed, kind) in [
-        (2, RequestKind::Ordinary),
-        (3, RequestKind::Head),
-        (4, RequestKind::Connect),
-    ] {
+    for (seed, kind) in [(2, RequestKind::Ordinary), (3, RequestKind::Head), (4, RequestKind::Connect)] {
         outcome_does_not_depend_on_pieces(responses, Kind::Response(kind), seed);
     }
 }

@@ -76,4 +76,3 @@ pub(in crate::routing) struct Way<'a> {
     pub(in crate::routing) end: End,
     pub(in crate::routing) deep: bool,
 }
-

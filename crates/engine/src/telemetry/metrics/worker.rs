@@ -12,7 +12,11 @@ pub(crate) struct WorkerPart {
 
 impl Default for WorkerPart {
     fn default() -> Self {
-        Self { begun: Counter::default(), ended: Counter::default(), refusals: std::array::from_fn(|_| Counter::default()) }
+        Self {
+            begun: Counter::default(),
+            ended: Counter::default(),
+            refusals: std::array::from_fn(|_| Counter::default()),
+        }
     }
 }
 

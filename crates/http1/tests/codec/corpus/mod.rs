@@ -11,10 +11,7 @@ use pieces::*;
 /// How many messages a test makes: its own number, times `HTTP1_TEST_EFFORT` where someone hunts for longer.
 pub fn cases(number: usize) -> usize {
     let effort = std::env::var("HTTP1_TEST_EFFORT").ok();
-    number
-        * effort
-            .and_then(|text| text.parse::<usize>().ok())
-            .unwrap_or(1)
+    number * effort.and_then(|text| text.parse::<usize>().ok()).unwrap_or(1)
 }
 
 /// A small generator of pseudo-random numbers (xorshift64*): the same seed gives the same messages everywhere.
@@ -49,11 +46,7 @@ impl Random {
 
     /// Mostly from `plain`, once in a while from `odd`.
     fn mostly<'a>(&mut self, plain: &[&'a [u8]], odd: &[&'a [u8]]) -> &'a [u8] {
-        if self.one_in(12) {
-            self.pick(odd)
-        } else {
-            self.pick(plain)
-        }
+        if self.one_in(12) { self.pick(odd) } else { self.pick(plain) }
     }
 }
 
@@ -90,22 +83,14 @@ pub fn responses(random: &mut Random) -> Vec<u8> {
 }
 
 fn line_end(random: &mut Random, out: &mut Vec<u8>) {
-    let end = if random.one_in(8) {
-        random.mostly(LINE_ENDS, ODD_LINE_ENDS)
-    } else {
-        b"\r\n"
-    };
+    let end = if random.one_in(8) { random.mostly(LINE_ENDS, ODD_LINE_ENDS) } else { b"\r\n" };
     out.extend_from_slice(end);
 }
 
 fn fields_and_body(random: &mut Random, out: &mut Vec<u8>) {
     let kind = random.below(4);
     for _ in 0..random.below(4) {
-        let field = if random.one_in(3) {
-            random.pick(ODD_FIELDS)
-        } else {
-            random.pick(FIELDS)
-        };
+        let field = if random.one_in(3) { random.pick(ODD_FIELDS) } else { random.pick(FIELDS) };
         out.extend_from_slice(field);
         line_end(random, out);
     }
@@ -130,10 +115,9 @@ pub fn chunks(random: &mut Random, out: &mut Vec<u8>) {
         out.extend_from_slice(b"hello");
         line_end(random, out);
     }
-    out.extend_from_slice(random.mostly(
-        &[b"0", b"0", b"000"],
-        &[b"0;a=b", b"", b"-0", b"0 ", b"0x0", b"00000000000000000"],
-    ));
+    out.extend_from_slice(
+        random.mostly(&[b"0", b"0", b"000"], &[b"0;a=b", b"", b"-0", b"0 ", b"0x0", b"00000000000000000"]),
+    );
     line_end(random, out);
     out.extend_from_slice(random.mostly(TRAILERS, ODD_TRAILERS));
     line_end(random, out);
@@ -147,11 +131,7 @@ pub fn damaged(random: &mut Random, mut bytes: Vec<u8>) -> Vec<u8> {
     }
     for _ in 0..=random.below(3) {
         let at = random.below(bytes.len());
-        let byte = if random.one_in(4) {
-            random.next() as u8
-        } else {
-            random.pick(TELLING)
-        };
+        let byte = if random.one_in(4) { random.next() as u8 } else { random.pick(TELLING) };
         match random.below(5) {
             0 if !bytes.is_empty() => bytes[at] = byte,
             1 if !bytes.is_empty() => drop(bytes.remove(at)),

@@ -7,22 +7,11 @@ use crate::corpus::{Random, cases, requests, responses};
 type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 
 fn copy(fields: &[tidegate_http1::Field], bytes: &[u8]) -> Fields {
-    fields
-        .iter()
-        .map(|field| {
-            (
-                field.name.of(bytes).to_vec(),
-                field.value.of(bytes).to_vec(),
-            )
-        })
-        .collect()
+    fields.iter().map(|field| (field.name.of(bytes).to_vec(), field.value.of(bytes).to_vec())).collect()
 }
 
 fn copy_theirs(fields: &[httparse::Header<'_>]) -> Fields {
-    fields
-        .iter()
-        .map(|field| (field.name.as_bytes().to_vec(), field.value.to_vec()))
-        .collect()
+    fields.iter().map(|field| (field.name.as_bytes().to_vec(), field.value.to_vec())).collect()
 }
 
 #[test]
@@ -41,36 +30,11 @@ fn a_request_head_is_the_one_httparse_reads() {
             continue;
         };
         let head = parser.head();
-        assert_eq!(
-            status,
-            httparse::Status::Complete(head.length),
-            "{}",
-            bytes.escape_ascii()
-        );
-        assert_eq!(
-            theirs.method.map(str::as_bytes),
-            Some(head.method.of(&bytes)),
-            "{}",
-            bytes.escape_ascii()
-        );
-        assert_eq!(
-            theirs.path.map(str::as_bytes),
-            Some(head.target.of(&bytes)),
-            "{}",
-            bytes.escape_ascii()
-        );
-        assert_eq!(
-            theirs.version,
-            Some(head.version as u8),
-            "{}",
-            bytes.escape_ascii()
-        );
-        assert_eq!(
-            copy_theirs(theirs.headers),
-            copy(&head.fields, &bytes),
-            "{}",
-            bytes.escape_ascii()
-        );
+        assert_eq!(status, httparse::Status::Complete(head.length), "{}", bytes.escape_ascii());
+        assert_eq!(theirs.method.map(str::as_bytes), Some(head.method.of(&bytes)), "{}", bytes.escape_ascii());
+        assert_eq!(theirs.path.map(str::as_bytes), Some(head.target.of(&bytes)), "{}", bytes.escape_ascii());
+        assert_eq!(theirs.version, Some(head.version as u8), "{}", bytes.escape_ascii());
+        assert_eq!(copy_theirs(theirs.headers), copy(&head.fields, &bytes), "{}", bytes.escape_ascii());
         both += 1;
     }
     assert!(both > count / 10, "both accepted {both} of {count}");
@@ -92,12 +56,7 @@ fn a_response_head_is_the_one_httparse_reads() {
             continue;
         };
         let head = parser.head();
-        assert_eq!(
-            status,
-            httparse::Status::Complete(head.length),
-            "{}",
-            bytes.escape_ascii()
-        );
+        assert_eq!(status, httparse::Status::Complete(head.length), "{}", bytes.escape_ascii());
         assert_eq!(theirs.code, Some(head.status), "{}", bytes.escape_ascii());
         // It answers an empty reason when the phrase has bytes outside ASCII.
         let reason = head.reason.of(&bytes);
@@ -107,18 +66,8 @@ fn a_response_head_is_the_one_httparse_reads() {
             "{}",
             bytes.escape_ascii()
         );
-        assert_eq!(
-            theirs.version,
-            Some(head.version as u8),
-            "{}",
-            bytes.escape_ascii()
-        );
-        assert_eq!(
-            copy_theirs(theirs.headers),
-            copy(&head.fields, &bytes),
-            "{}",
-            bytes.escape_ascii()
-        );
+        assert_eq!(theirs.version, Some(head.version as u8), "{}", bytes.escape_ascii());
+        assert_eq!(copy_theirs(theirs.headers), copy(&head.fields, &bytes), "{}", bytes.escape_ascii());
         both += 1;
     }
     assert!(both > count / 10, "both accepted {both} of {count}");

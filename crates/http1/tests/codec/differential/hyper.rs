@@ -18,17 +18,11 @@ use crate::corpus::{Random, cases, requests, responses};
 use crate::reading::{Kind, Message, read_all};
 
 fn runtime() -> Runtime {
-    Builder::new_current_thread()
-        .build()
-        .expect("a runtime without drivers needs nothing")
+    Builder::new_current_thread().build().expect("a runtime without drivers needs nothing")
 }
 
 fn map(headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {
-    fields(
-        headers
-            .iter()
-            .map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())),
-    )
+    fields(headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())))
 }
 
 /// The body and trailers, or none when the body broke off.
@@ -59,20 +53,16 @@ async fn serve(bytes: &[u8]) -> (Vec<Seen>, Ending) {
             let (head, body) = request.into_parts();
             let start = format!("{} {} {:?}", head.method, head.uri, head.version);
             match collect(body).await {
-                Ok((body, trailers)) => all.borrow_mut().push(Seen {
-                    start,
-                    fields: map(&head.headers),
-                    body,
-                    trailers,
-                }),
+                Ok((body, trailers)) => {
+                    all.borrow_mut().push(Seen { start, fields: map(&head.headers), body, trailers })
+                }
                 Err(error) => *broken.borrow_mut() = Some(error),
             }
             Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
         }
     });
-    let connection = hyper::server::conn::http1::Builder::new()
-        .half_close(true)
-        .serve_connection(TokioIo::new(server), service);
+    let connection =
+        hyper::server::conn::http1::Builder::new().half_close(true).serve_connection(TokioIo::new(server), service);
     let drain = drain(&mut client);
     let (result, ()) = tokio::join!(connection, drain);
     let result = broken.take().map_or(result, Err);
@@ -86,31 +76,17 @@ async fn drain(stream: &mut DuplexStream) {
 /// What hyper's client makes of the bytes of a server that then closes.
 async fn fetch(bytes: &[u8], kind: RequestKind) -> (Vec<Seen>, Ending) {
     let (client, mut server) = duplex(1 << 16);
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(client))
-        .await
-        .expect("no bytes are exchanged yet");
-    let method = if kind == RequestKind::Head {
-        "HEAD"
-    } else {
-        "GET"
-    };
-    let request = Request::builder()
-        .method(method)
-        .uri("/")
-        .header("host", "a")
-        .body(Empty::<Bytes>::new())
-        .expect("a request");
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(client)).await.expect("no bytes are exchanged yet");
+    let method = if kind == RequestKind::Head { "HEAD" } else { "GET" };
+    let request =
+        Request::builder().method(method).uri("/").header("host", "a").body(Empty::<Bytes>::new()).expect("a request");
     let answer = async {
         let response = sender.send_request(request).await?;
         let (head, body) = response.into_parts();
         let start = format!("{:?} {}", head.version, head.status.as_u16());
         let (body, trailers) = collect(body).await?;
-        Ok(Seen {
-            start,
-            fields: map(&head.headers),
-            body,
-            trailers,
-        })
+        Ok(Seen { start, fields: map(&head.headers), body, trailers })
     };
     let serve = async {
         let mut request = [0; 256];
@@ -129,8 +105,7 @@ async fn fetch(bytes: &[u8], kind: RequestKind) -> (Vec<Seen>, Ending) {
 fn start_as_hyper(message: &Message) -> String {
     let start = String::from_utf8_lossy(&message.start);
     let mut parts = start.split(' ');
-    let [Some(method), Some(target), Some(version)] = [parts.next(), parts.next(), parts.next()]
-    else {
+    let [Some(method), Some(target), Some(version)] = [parts.next(), parts.next(), parts.next()] else {
         panic!("{start}")
     };
     match target.parse::<Uri>() {
@@ -149,10 +124,7 @@ fn a_request_is_the_one_hyper_serves() {
         if ours.is_empty() {
             continue;
         }
-        let ours: Vec<Seen> = ours
-            .iter()
-            .map(|message| seen(message, start_as_hyper(message)))
-            .collect();
+        let ours: Vec<Seen> = ours.iter().map(|message| seen(message, start_as_hyper(message))).collect();
         let (theirs, ending) = runtime.block_on(serve(&bytes));
         compare(&bytes, &ours, &theirs, &ending);
         tally.count(&ours, &theirs);
@@ -164,24 +136,15 @@ fn a_request_is_the_one_hyper_serves() {
 fn a_response_is_the_one_hyper_receives() {
     let (runtime, mut random, mut tally) = (runtime(), Random::new(32), Tally::default());
     for turn in 0..cases(15_000) {
-        let kind = if turn % 4 == 0 {
-            RequestKind::Head
-        } else {
-            RequestKind::Ordinary
-        };
+        let kind = if turn % 4 == 0 { RequestKind::Head } else { RequestKind::Ordinary };
         let bytes = responses(&mut random);
         let (ours, _) = read_all(&bytes, Kind::Response(kind));
         // The first that is final; hyper does not show the others.
-        let last = ours
-            .iter()
-            .find(|message| !message.framing.contains("interim"));
+        let last = ours.iter().find(|message| !message.framing.contains("interim"));
         let Some(message) = last.filter(|message| !message.upgrade) else {
             continue;
         };
-        let ours = [seen(
-            message,
-            message.start[..12].escape_ascii().to_string(),
-        )];
+        let ours = [seen(message, message.start[..12].escape_ascii().to_string())];
         let (theirs, ending) = runtime.block_on(fetch(&bytes, kind));
         compare(&bytes, &ours, &theirs, &ending);
         tally.count(&ours, &theirs);

@@ -5,9 +5,9 @@
 use std::fmt::Write;
 
 use tidegate_http1::{
-    BodyLength, ChunkDecoder, ChunkLimits, Decoded, Field, HEAD_END, LAST_CHUNK, Limits, Parse,
-    RequestKind, RequestParser, ResponseParser, Target, Version, request_framing, response_framing,
-    write_chunk, write_field, write_request_line,
+    BodyLength, ChunkDecoder, ChunkLimits, Decoded, Field, HEAD_END, LAST_CHUNK, Limits, Parse, RequestKind,
+    RequestParser, ResponseParser, Target, Version, request_framing, response_framing, write_chunk, write_field,
+    write_request_line,
 };
 
 /// One message, copied out.
@@ -53,13 +53,7 @@ pub fn read(bytes: &[u8], cuts: &[usize], kind: Kind) -> Outcome {
     read_within(bytes, cuts, kind, Limits::default(), ChunkLimits::default())
 }
 
-pub fn read_within(
-    bytes: &[u8],
-    cuts: &[usize],
-    kind: Kind,
-    limits: Limits,
-    chunks: ChunkLimits,
-) -> Outcome {
+pub fn read_within(bytes: &[u8], cuts: &[usize], kind: Kind, limits: Limits, chunks: ChunkLimits) -> Outcome {
     let arrivals = || cuts.iter().copied().chain([bytes.len()]);
     let Some((mut message, length)) = (match head(bytes, arrivals(), kind, limits) {
         Ok(head) => head,
@@ -97,12 +91,7 @@ pub fn read_all(bytes: &[u8], kind: Kind) -> (Vec<Message>, Option<Outcome>) {
 
 type Head = Option<(Message, BodyLength)>;
 
-fn head(
-    bytes: &[u8],
-    arrivals: impl Iterator<Item = usize>,
-    kind: Kind,
-    limits: Limits,
-) -> Result<Head, &'static str> {
+fn head(bytes: &[u8], arrivals: impl Iterator<Item = usize>, kind: Kind, limits: Limits) -> Result<Head, &'static str> {
     let mut request = RequestParser::new(limits);
     let mut response = ResponseParser::new(limits);
     for end in arrivals {
@@ -121,53 +110,30 @@ fn head(
     Ok(None)
 }
 
-fn request_message(
-    parser: &RequestParser,
-    buf: &[u8],
-) -> Result<(Message, BodyLength), &'static str> {
+fn request_message(parser: &RequestParser, buf: &[u8]) -> Result<(Message, BodyLength), &'static str> {
     let head = parser.head();
     let framing = request_framing(head, buf).map_err(|error| error.code())?;
     let text = |span: tidegate_http1::Span| span.of(buf).escape_ascii().to_string();
     let mut words = match framing.target {
         Target::Origin { path, query } => {
-            format!("origin {}", text(path))
-                + &query.map_or(String::new(), |q| format!(" ?{}", text(q)))
+            format!("origin {}", text(path)) + &query.map_or(String::new(), |q| format!(" ?{}", text(q)))
         }
-        Target::Absolute {
-            scheme,
-            authority,
-            path,
-            query,
-        } => {
-            format!(
-                "absolute {} {} {}",
-                text(scheme),
-                text(authority),
-                text(path)
-            ) + &query.map_or(String::new(), |q| format!(" ?{}", text(q)))
+        Target::Absolute { scheme, authority, path, query } => {
+            format!("absolute {} {} {}", text(scheme), text(authority), text(path))
+                + &query.map_or(String::new(), |q| format!(" ?{}", text(q)))
         }
         Target::Asterisk => "asterisk".into(),
         Target::Authority => "authority".into(),
     };
     let _ = write!(words, ", host {}, {:?}", text(framing.host), framing.body);
-    for (set, word) in [
-        (framing.keep_alive, "keep"),
-        (framing.expect_continue, "expect"),
-        (framing.upgrade, "upgrade"),
-    ] {
+    for (set, word) in [(framing.keep_alive, "keep"), (framing.expect_continue, "expect"), (framing.upgrade, "upgrade")]
+    {
         if set {
             let _ = write!(words, ", {word}");
         }
     }
     let message = Message {
-        start: [
-            head.method.of(buf),
-            b" ",
-            head.target.of(buf),
-            b" ",
-            head.version.as_str().as_bytes(),
-        ]
-        .concat(),
+        start: [head.method.of(buf), b" ", head.target.of(buf), b" ", head.version.as_str().as_bytes()].concat(),
         fields: copy(&head.fields, buf),
         framing: words,
         ends: framing.body,
@@ -187,25 +153,14 @@ fn response_message(
     let head = parser.head();
     let framing = response_framing(head, buf, kind).map_err(|error| error.code())?;
     let mut words = format!("{:?}", framing.body);
-    for (set, word) in [
-        (framing.keep_alive, "keep"),
-        (framing.interim, "interim"),
-        (framing.switched, "switched"),
-    ] {
+    for (set, word) in [(framing.keep_alive, "keep"), (framing.interim, "interim"), (framing.switched, "switched")] {
         if set {
             let _ = write!(words, ", {word}");
         }
     }
     let status = head.status.to_string();
     let message = Message {
-        start: [
-            head.version.as_str().as_bytes(),
-            b" ",
-            status.as_bytes(),
-            b" ",
-            head.reason.of(buf),
-        ]
-        .concat(),
+        start: [head.version.as_str().as_bytes(), b" ", status.as_bytes(), b" ", head.reason.of(buf)].concat(),
         fields: copy(&head.fields, buf),
         framing: words,
         ends: framing.body,
@@ -218,10 +173,7 @@ fn response_message(
 }
 
 fn copy(fields: &[Field], buf: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
-    fields
-        .iter()
-        .map(|field| (field.name.of(buf).to_vec(), field.value.of(buf).to_vec()))
-        .collect()
+    fields.iter().map(|field| (field.name.of(buf).to_vec(), field.value.of(buf).to_vec())).collect()
 }
 
 /// True when the body is whole.
@@ -242,9 +194,7 @@ fn body(
         }
         BodyLength::Length(length) => {
             let rest = &bytes[start..];
-            let len = rest
-                .len()
-                .min(usize::try_from(length).unwrap_or(usize::MAX));
+            let len = rest.len().min(usize::try_from(length).unwrap_or(usize::MAX));
             message.body = rest[..len].to_vec();
             message.length = start + len;
             Ok(len as u64 == length)
@@ -264,15 +214,10 @@ fn chunked(
     let mut at = start;
     for end in arrivals.filter(|&end| end >= start) {
         while at < end {
-            match decoder
-                .decode(&bytes[at..end])
-                .map_err(|error| error.code())?
-            {
+            match decoder.decode(&bytes[at..end]).map_err(|error| error.code())? {
                 Decoded::Data { skip, len } => {
                     assert!(len > 0, "data is never empty");
-                    message
-                        .body
-                        .extend_from_slice(&bytes[at + skip..at + skip + len]);
+                    message.body.extend_from_slice(&bytes[at + skip..at + skip + len]);
                     at += skip + len;
                 }
                 Decoded::Partial { consumed } => {
@@ -295,14 +240,8 @@ fn chunked(
 /// Writes a request again, from nothing but what was read.
 pub fn write_again(message: &Message) -> Vec<u8> {
     let parts: Vec<&[u8]> = message.start.split(|&byte| byte == b' ').collect();
-    let [method, target, version] = parts[..] else {
-        panic!("a request line has three parts")
-    };
-    let version = if version == b"HTTP/1.1" {
-        Version::Http11
-    } else {
-        Version::Http10
-    };
+    let [method, target, version] = parts[..] else { panic!("a request line has three parts") };
+    let version = if version == b"HTTP/1.1" { Version::Http11 } else { Version::Http10 };
     let mut out = Vec::new();
     write_request_line(&mut out, method, target, version);
     write_fields(&mut out, &message.fields);
@@ -329,9 +268,6 @@ pub fn assert_same_when_written_again(message: &Message) {
     let Outcome::Message(again) = read(&written, &[], Kind::Request) else {
         panic!("refused: {}", written.escape_ascii())
     };
-    let expected = Message {
-        length: written.len(),
-        ..message.clone()
-    };
+    let expected = Message { length: written.len(), ..message.clone() };
     assert_eq!(*again, expected, "{}", written.escape_ascii());
 }
