@@ -99,8 +99,8 @@ CPU_SCENARIOS = (
     Scenario(
         name="python_handler",
         title="Python handler, small JSON",
-        description="A coroutine that makes a small JSON: a handler in the gateway, and raw ASGI under uvicorn. A plain "
-        "function runs on a thread of its own, so that it may block.",
+        description="A coroutine that makes a small JSON: a handler in the gateway, and raw ASGI under uvicorn. A "
+        "plain function runs on a thread of its own, so that it may block.",
         contestants=(
             Contestant("tidegate", Tidegate(), SMALL_JSON),
             Contestant("uvicorn", Uvicorn(), SMALL_JSON),

@@ -14,7 +14,7 @@ from h2.connection import H2Connection
 from h2.events import DataReceived, Event, RemoteSettingsChanged, ResponseReceived, StreamEnded, StreamReset
 from h2.settings import SettingCodes
 from tidegate import Gateway, Respond, Route, Service
-from websockets.asyncio.server import ServerConnection, serve
+from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import InvalidStatus
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
@@ -38,13 +38,18 @@ def behind() -> Iterator[tuple[int, list[dict[str, str]]]]:
     def note(_: ServerConnection, request: Request) -> None:
         asked.append({name.lower(): value for name, value in request.headers.raw_items()})
 
-    async def start() -> int:
-        server = await serve(echo, "127.0.0.1", 0, process_request=note, max_size=2 * LARGE, subprotocols=["chat"])  # type: ignore[list-item]
-        return int(next(iter(server.sockets)).getsockname()[1])
+    async def start() -> Server:
+        return await serve(echo, "127.0.0.1", 0, process_request=note, max_size=2 * LARGE, subprotocols=["chat"])  # type: ignore[list-item]
+
+    async def stop(server: Server) -> None:
+        server.close()
+        await server.wait_closed()
 
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    yield asyncio.run_coroutine_threadsafe(start(), loop).result(10), asked
+    server = asyncio.run_coroutine_threadsafe(start(), loop).result(10)
+    yield int(next(iter(server.sockets)).getsockname()[1]), asked
+    asyncio.run_coroutine_threadsafe(stop(server), loop).result(10)
     loop.call_soon_threadsafe(loop.stop)
     thread.join()
     loop.close()
