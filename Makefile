@@ -38,9 +38,10 @@ bench: $(RELEASE)
 lint: .venv/.packages
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	cargo check --quiet --manifest-path crates/http1/fuzz/Cargo.toml --target-dir target/fuzz
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy python tests
+	$(BIN)/mypy python tests benchmarks
 
 $(RELEASE): .venv/.packages $(SOURCES) | need-rust
 	@echo "building the release engine (some minutes the first time)"
