@@ -186,6 +186,7 @@ impl Http2Upstream {
 
     fn take_head(&mut self, answer: Response<RecvStream>, head: &mut Head) -> Result<Answered, Failure> {
         let (parts, body) = answer.into_parts();
+        self.check_status(parts.status.as_u16())?;
         if fields::from_map(&parts.headers, head).is_err() {
             return Err(self.fail(Code::UpstreamMalformed, "white space around a field value"));
         }
@@ -206,6 +207,15 @@ impl Http2Upstream {
             None => BodySize::Unknown,
         };
         Ok(Answered::Final { status, size, length })
+    }
+
+    /// The `http` crate takes every number from 100 to 999. RFC 9113 section 8.6: HTTP/2 has no 101; passed on to an HTTP/1.1
+    /// client it would put the two out of step.
+    fn check_status(&mut self, status: u16) -> Result<(), Failure> {
+        match status {
+            101 | 600.. => Err(self.fail(Code::UpstreamMalformed, format_args!("status {status}"))),
+            _ => Ok(()),
+        }
     }
 
     /// `h2` holds the body to it; here it only has to be one number.
@@ -320,6 +330,7 @@ impl Upstream for Http2Upstream {
                 if self.interims > INTERIMS {
                     return Poll::Ready(Err(self.fail(Code::UpstreamMalformed, "too many interim answers")));
                 }
+                self.check_status(interim.status().as_u16())?;
                 if fields::from_map(interim.headers(), head).is_err() {
                     return Poll::Ready(Err(self.fail(Code::UpstreamMalformed, "white space around a field value")));
                 }
