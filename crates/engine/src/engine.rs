@@ -385,7 +385,8 @@ fn prepare(
 
 /// Name resolution and taking old snapshots apart, off the workers; ends when the engine is dropped or stopped.
 fn slow_work(current: &ArcSwap<Snapshot>, retired: &Retired, mut inbox: UnboundedReceiver<()>) {
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let Ok(runtime) = builder.enable_all().max_blocking_threads(resolve::THREADS).build() else { return };
     runtime.block_on(async {
         loop {
             retired.drop_unused();

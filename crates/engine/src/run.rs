@@ -15,6 +15,7 @@ use crate::plan;
 use crate::snapshot::{Pinned, Snapshot};
 use crate::telemetry::Telemetry;
 use crate::upstream::pool::Pools;
+use crate::upstream::resolve;
 use crate::worker::Worker;
 
 /// What a thread is started with.
@@ -59,7 +60,8 @@ pub enum Control {
 /// Runs a worker until it is stopped.
 pub fn run(start: Start, inbox: UnboundedReceiver<Control>) {
     // As many events at once as a busy worker can use; ticks are rare since timers are in the wheel.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_all().max_blocking_threads(resolve::THREADS).build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -45,8 +45,9 @@ impl Engine {
         py.detach(|| self.0.reload(plan)).map_err(raised)
     }
 
-    fn listeners(&self) -> Vec<Listening> {
-        let open = self.0.listeners().into_iter();
+    fn listeners(&self, py: Python<'_>) -> Vec<Listening> {
+        // A reload holds the list for as long as it takes.
+        let open = py.detach(|| self.0.listeners()).into_iter();
         open.map(|(plan, bound)| {
             let bound = bound.map(|address| (address.ip().to_string(), address.port()));
             (plan.name, plan.address, plan.tls.is_some(), bound)

@@ -41,18 +41,14 @@ async fn open(service: &Arc<Service>, target: usize) -> Result<Socket, Failure> 
     let socket = match &target.place {
         Place::Unix(path) => Socket::from(UnixStream::connect(path).await.map_err(failed)?),
         Place::Address(address) => Socket::from(dial(*address).await.map_err(failed)?),
-        Place::Name { host, port, addresses } => {
-            let known = addresses.load_full();
-            let addresses = if known.is_empty() {
-                resolve::resolve(host, *port, addresses).await.map_err(|error| {
-                    Failure::with(
-                        Code::UpstreamUnresolved,
-                        format_args!("service {}: resolve {host}: {error}", service.name),
-                    )
-                })?
-            } else {
-                known
-            };
+        Place::Name { host, port, addresses, lookup } => {
+            let known = resolve::known(host, *port, addresses, lookup).await;
+            let addresses = known.map_err(|error| {
+                Failure::with(
+                    Code::UpstreamUnresolved,
+                    format_args!("service {}: resolve {host}: {error}", service.name),
+                )
+            })?;
             Socket::from(dial_any(&addresses).await.map_err(failed)?)
         }
     };

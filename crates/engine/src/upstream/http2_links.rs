@@ -217,6 +217,12 @@ async fn establish(
         }
     })
     .await?;
+    if sender.current_max_send_streams() == 0 {
+        // Another connection would be no better, and those who wait would open one after another.
+        let name = &service.targets[target].name;
+        let message = format_args!("service {}: HTTP/2 with {name}: it allows no streams", service.name);
+        return Err(Failure::with(Code::UpstreamConnectFailed, message));
+    }
     service.series.opened(worker.index);
     let idle_timeout_ms = service.plan.pool.idle_timeout_ms;
     alarm.set(worker.now().saturating_add(idle_timeout_ms));

@@ -13,6 +13,9 @@ use crate::upstream::service::Place;
 /// How long addresses are believed; the system's resolver does not tell their time to live.
 pub const REFRESH: Duration = Duration::from_secs(10);
 
+/// Threads that wait for name servers, per runtime.
+pub const THREADS: usize = 32;
+
 /// Resolves a name, keeps the addresses for all, and returns them.
 pub async fn resolve(host: &str, port: u16, addresses: &ArcSwap<Vec<SocketAddr>>) -> io::Result<Arc<Vec<SocketAddr>>> {
     let name = (host.to_owned(), port);
@@ -27,6 +30,23 @@ pub async fn resolve(host: &str, port: u16, addresses: &ArcSwap<Vec<SocketAddr>>
     Ok(found)
 }
 
+/// The addresses of a name. While none is known, one caller looks it up and the others wait for what it finds: a name server
+/// that does not answer must not gather a lookup for every request.
+pub async fn known(
+    host: &str,
+    port: u16,
+    addresses: &ArcSwap<Vec<SocketAddr>>,
+    lookup: &tokio::sync::Mutex<()>,
+) -> io::Result<Arc<Vec<SocketAddr>>> {
+    let known = addresses.load_full();
+    if !known.is_empty() {
+        return Ok(known);
+    }
+    let _turn = lookup.lock().await;
+    let known = addresses.load_full();
+    if known.is_empty() { resolve(host, port, addresses).await } else { Ok(known) }
+}
+
 /// Resolves every name of a snapshot once. A name that fails keeps the addresses it had.
 pub async fn refresh(snapshot: &Snapshot) {
     // All at once: a name server that is slow for one must not make the others old.
@@ -35,7 +55,7 @@ pub async fn refresh(snapshot: &Snapshot) {
         for target in 0..service.targets.len() {
             let service = service.clone();
             lookups.spawn(async move {
-                if let Place::Name { host, port, addresses } = &service.targets[target].place
+                if let Place::Name { host, port, addresses, .. } = &service.targets[target].place
                     && let Err(error) = resolve(host, *port, addresses).await
                 {
                     tracing::warn!(service = %service.name, host = %host, %error, "resolve failed");

@@ -44,6 +44,8 @@ pub enum Place {
         host: Box<str>,
         port: u16,
         addresses: ArcSwap<Vec<SocketAddr>>,
+        /// Held by the one call that looks the name up for all that wait.
+        lookup: tokio::sync::Mutex<()>,
     },
 }
 
@@ -108,7 +110,7 @@ impl Target {
                 || Problem::new(format!("targets[{index}].address"), "config.bad_address", "expected `host:port`");
             let (host, port) = address.rsplit_once(':').ok_or_else(fault)?;
             let port = port.parse().map_err(|_| fault())?;
-            Place::Name { host: host.into(), port, addresses: ArcSwap::default() }
+            Place::Name { host: host.into(), port, addresses: ArcSwap::default(), lookup: tokio::sync::Mutex::default() }
         };
         Ok(Self { name: address.into(), place })
     }
