@@ -55,7 +55,7 @@ $(DEBUG): .venv/.packages $(SOURCES) | need-rust
 	$(MATURIN) develop
 	@touch $@
 
-.venv/.packages: pyproject.toml | need-python
+.venv/.packages: pyproject.toml | need-python need-rust
 	@test -x $(BIN)/python || { echo "making .venv with $$($(PYTHON) --version)"; $(PYTHON) -m venv .venv \
 	  || { rm -rf .venv; echo "cannot make .venv: on Debian and Ubuntu, apt install python3-venv" >&2; exit 1; }; }
 	@echo "installing Python packages"

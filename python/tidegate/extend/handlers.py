@@ -100,7 +100,7 @@ def _find(reference: HandlerReference, problems: list[Problem]) -> Callable[...,
         else:
             problems += _problems(reference, f"module `{module}` cannot be imported: {error}")
         return None
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a module may leave when it is imported; the gateway does not
         reason = f"{type(error).__name__}: {error}"
         problems += _problems(reference, f"module `{module}` cannot be imported: {reason}")
         return None

@@ -88,6 +88,8 @@ class Process:
             self._announce()
             while True:
                 match self._orders.get():
+                    case "reload" | "changed" if self.server.draining:
+                        LOG.info("reload ignored reason=draining")
                     case "reload":
                         self._reload("SIGHUP")
                     case "changed":
@@ -154,6 +156,10 @@ class Process:
                 files = dict.fromkeys((*self.server.loaded.files, *error.files))
                 self._watcher.watch(files, self._documents.folders())
             LOG.error("reload refused reason=%s\n%s\nthe running configuration was not changed", _value(why), error)
+            return
+        except Exception:
+            # Our mistake or the system's; traffic must not pay for it.
+            LOG.exception("reload failed reason=%s", _value(why))
             return
         if self._watcher is not None:
             self._watcher.watch(loaded.files, self._documents.folders())

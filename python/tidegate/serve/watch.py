@@ -10,6 +10,7 @@ import ctypes
 import os
 import select
 import sys
+import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -36,23 +37,32 @@ class Watcher:
         self._files: tuple[Path, ...] = ()
         self._folders: tuple[Path, ...] = ()
         self._signature: Signature = {}
+        self._lock = threading.Lock()
         self._stopped, self._stop = os.pipe()
         self._inotify = _Inotify() if sys.platform == "linux" else None
 
     def watch(self, files: Iterable[Path], folders: Iterable[Path] = ()) -> None:
-        """Watches these from now on. In `folders` new documents count as a change too."""
-        self._files, self._folders = tuple(files), tuple(folders)
-        self._place_watches()
-        self._signature = _signature(self._files, self._folders)
+        """Watches these from now on. In `folders` new documents count as a change too.
+
+        Files that were watched before are compared with what they were when the last change was told, so that one which
+        changed while a document was loaded is told too.
+        """
+        with self._lock:
+            self._files, self._folders = tuple(files), tuple(folders)
+            self._place_watches()
+            now = _signature(self._files, self._folders)
+            self._signature = {file: self._signature.get(file, state) for file, state in now.items()}
 
     def wait(self) -> bool:
         """True after a change, false once the watcher is closed."""
         while self._event():
             self._settle()
-            self._place_watches()
-            signature = _signature(self._files, self._folders)
-            if signature != self._signature:
+            with self._lock:
+                self._place_watches()
+                signature = _signature(self._files, self._folders)
+                changed = signature != self._signature
                 self._signature = signature
+            if changed:
                 return True
         return False
 
