@@ -218,3 +218,20 @@ def test_a_reader_that_is_too_slow_costs_lines_and_no_request(logged: Logged, lo
         written = [json.loads(line) for line in stream]
         stopping.join()
     assert len(written) + dropped() == asked
+
+
+def test_a_reader_that_is_stuck_does_not_hold_a_reload_up(logged: Logged, log: Path) -> None:
+    os.mkfifo(log)
+    reader = os.open(log, os.O_RDONLY | os.O_NONBLOCK)
+    gateway = logged(workers=1)
+    agent = [("User-Agent", "a" * 20_000)]
+    for _ in range(10):
+        ask(gateway, headers=agent)
+    other = log.with_suffix(".new")
+    gateway.reload({}, access_log={"file": str(other)})
+    ask(gateway, target="/a/after")
+    os.set_blocking(reader, True)
+    with open(reader, "rb") as stream:
+        written = [json.loads(line) for line in stream]
+    gateway.stop()
+    assert len(written) + len(lines(other)) == 11

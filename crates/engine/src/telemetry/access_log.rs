@@ -25,6 +25,8 @@ const PERIOD: Duration = Duration::from_millis(50);
 const IDLE_PERIOD: Duration = Duration::from_secs(1);
 /// How long an orderly exit waits for a reader that takes nothing.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a reload waits for its destination to come into effect.
+const HAND_OVER: Duration = Duration::from_secs(1);
 /// Between two tries to write to what takes nothing and does not block.
 const RETRY: Duration = Duration::from_millis(2);
 /// A buffer that grew past this is not kept once it is half empty.
@@ -37,9 +39,10 @@ pub struct AccessLog {
 struct Shared {
     on: AtomicBool,
     buffers: Box<[Mutex<Vec<u8>>]>,
-    sink: Mutex<Sink>,
+    /// The destination that the thread takes up when it has written out what waits.
+    next: Mutex<Option<Destination>>,
     state: Mutex<State>,
-    /// Rings for the thread when there is much to do, and for `stop` when it is done.
+    /// Rings for the thread when there is much to do, for `stop` when it is done, and for `apply` when it has the destination.
     changed: Condvar,
     wall: Arc<Wall>,
     registry: Arc<Registry>,
@@ -74,7 +77,7 @@ impl AccessLog {
         let shared = Arc::new(Shared {
             on: AtomicBool::new(false),
             buffers: (0..workers.max(1)).map(|_| Mutex::default()).collect(),
-            sink: Mutex::new(Sink { destination: Destination::Nowhere, torn: false }),
+            next: Mutex::default(),
             state: Mutex::default(),
             changed: Condvar::new(),
             wall,
@@ -117,14 +120,17 @@ impl AccessLog {
     }
 
     /// Puts the destination into effect; lines that wait go to the old one.
+    ///
+    /// A reader of the old one that takes nothing holds a reload up only so long: the new one then comes into effect later.
     pub fn apply(&self, prepared: Prepared) {
         let shared = &self.shared;
-        let mut sink = lock(&shared.sink);
-        shared.drain(&mut sink);
-        *sink = Sink { destination: prepared.0, torn: false };
-        shared.on.store(!matches!(sink.destination, Destination::Nowhere), Ordering::Relaxed);
-        drop(sink);
+        if !matches!(prepared.0, Destination::Nowhere) {
+            shared.on.store(true, Ordering::Relaxed);
+        }
+        *lock(&shared.next) = Some(prepared.0);
         shared.call();
+        let waits = |state: &mut State| *state != State::Stopped && lock(&shared.next).is_some();
+        drop(shared.changed.wait_timeout_while(lock(&shared.state), HAND_OVER, waits));
     }
 
     pub(super) fn is_on(&self) -> bool {
@@ -168,15 +174,16 @@ impl Drop for AccessLog {
 
 impl Shared {
     fn run(&self) {
+        let mut sink = Sink { destination: Destination::Nowhere, torn: false };
         loop {
             let stopping = self.wait();
             self.wall.refresh();
-            let mut sink = lock(&self.sink);
             self.drain(&mut sink);
+            self.take_up(&mut sink);
             if stopping {
-                // Closed, so that whoever reads from a pipe sees its end.
                 self.on.store(false, Ordering::Relaxed);
-                sink.destination = Destination::Nowhere;
+                // Closed, so that whoever reads from a pipe sees its end.
+                drop(sink);
                 *lock(&self.state) = State::Stopped;
                 self.changed.notify_all();
                 return;
@@ -197,6 +204,16 @@ impl Shared {
                 false
             }
         }
+    }
+
+    /// Changes over to the destination of the next document.
+    fn take_up(&self, sink: &mut Sink) {
+        let Some(destination) = lock(&self.next).take() else { return };
+        self.on.store(!matches!(destination, Destination::Nowhere), Ordering::Relaxed);
+        *sink = Sink { destination, torn: false };
+        // Locked, so that `apply` is either waiting already or sees the change itself.
+        let _state = lock(&self.state);
+        self.changed.notify_all();
     }
 
     fn call(&self) {

@@ -110,7 +110,12 @@ impl Target {
                 || Problem::new(format!("targets[{index}].address"), "config.bad_address", "expected `host:port`");
             let (host, port) = address.rsplit_once(':').ok_or_else(fault)?;
             let port = port.parse().map_err(|_| fault())?;
-            Place::Name { host: host.into(), port, addresses: ArcSwap::default(), lookup: tokio::sync::Mutex::default() }
+            Place::Name {
+                host: host.into(),
+                port,
+                addresses: ArcSwap::default(),
+                lookup: tokio::sync::Mutex::default(),
+            }
         };
         Ok(Self { name: address.into(), place })
     }
