@@ -9,10 +9,12 @@ import sys
 import threading
 
 import pytest
+from hyperframe.frame import GoAwayFrame
 
 from tests.conftest import StartProcess, StartUpstream
 from tests.harness import Connection, Raw, eventually
 from tests.harness.upstream import hang_before_head
+from tests.http2.raw import Raw as Http2
 
 PORTS = "listeners: [{address: '127.0.0.1:0'}]\nadmin: {address: '127.0.0.1:0'}\naccess_log: off\n"
 HELLO = PORTS + "routes: [{name: a, paths: [/], respond: {status: 200, body: hello}}]\n"
@@ -62,6 +64,29 @@ def test_the_first_signal_drains_and_ends_with_0(
         go.set()
         status, headers, body = busy.read_answer()
         assert (status, headers["connection"], body) == (200, "close", b"done")
+    assert running.wait() == 0
+
+
+def test_a_drain_says_goaway_and_finishes_the_streams(process: StartProcess, upstream: StartUpstream) -> None:
+    service = upstream()
+    go = threading.Event()
+
+    def play(connection: Connection) -> None:
+        connection.request()
+        assert go.wait(20)
+        connection.send(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone")
+
+    service.script(play)
+    running = process(slow(service.url))
+    with Http2(running.address()) as raw:
+        raw.send(raw.head(1, pseudo={"path": "/slow"}))
+        service.wait_for_requests()
+        running.signal(signal.SIGTERM)
+        assert any(isinstance(frame, GoAwayFrame) and frame.error_code == 0 for frame in raw.frames())
+        go.set()
+        answer = raw.answer(1)
+        assert isinstance(answer, tuple)
+        assert (answer[0][":status"], answer[1]) == ("200", b"done")
     assert running.wait() == 0
 
 

@@ -12,7 +12,8 @@ import pytest
 from tidegate import ConfigError, ListenError
 
 from tests.conftest import StartGateway, StartProcess, StartUpstream
-from tests.harness import Raw, eventually
+from tests.harness import Connection, Raw, eventually
+from tests.http2.raw import Raw as Http2
 from tests.serve.load import Load
 
 
@@ -146,6 +147,32 @@ def test_a_websocket_outlives_reloads(gateway: StartGateway, upstream: StartUpst
         assert raw.read_exactly(4) == b"two!"
 
 
+def test_an_http2_connection_and_its_streams_outlive_reloads(gateway: StartGateway, upstream: StartUpstream) -> None:
+    service = upstream()
+    go = threading.Event()
+
+    def play(connection: Connection) -> None:
+        connection.request()
+        assert go.wait(20)
+        connection.send(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nold")
+
+    service.script(play)
+    proxied = {"name": "p", "paths": ["/"], "service": "s"}
+    running = gateway({"services": [{"name": "s", "url": service.url}], "routes": [proxied]})
+    with Http2(running.address()) as raw:
+        raw.send(raw.head(1))
+        service.wait_for_requests()
+        running.reload({"routes": [respond("new")]})
+        raw.send(raw.head(3))
+        answer = raw.answer(3)
+        assert isinstance(answer, tuple)
+        assert answer[1] == b"new"
+        go.set()
+        answer = raw.answer(1)
+        assert isinstance(answer, tuple)
+        assert answer[1] == b"old"
+
+
 def test_a_kept_connection_sees_the_new_document(gateway: StartGateway) -> None:
     running = gateway({"routes": [respond("old")]})
     with running.raw() as raw:
@@ -171,6 +198,10 @@ def test_sighup_reads_the_document_again(process: StartProcess, tmp_path: Path) 
     assert f"{path}:1" in running.log
     assert "did you mean `paths`" in running.log
     assert running.get("/").text == "new"
+    ready = running.get("/readyz", "admin").json()
+    assert ready["ready"] is True
+    assert "did you mean `paths`" in "\n".join(ready["reload_refused"])
+    assert 'tidegate_reloads_total{result="refused"} 1' in running.get("/metrics", "admin").text
 
 
 def write(path: Path, text: str) -> None:

@@ -46,19 +46,27 @@ class Loader:
         self._cache = Cache()
         self._scopes: dict[str, Scope] = {}
 
-    def load(self, path: str | FilePath, environment: Mapping[str, str] | None = None) -> Loaded:
-        """Loads a file or a folder; raises `ConfigError` with every problem."""
+    def load(
+        self,
+        path: str | FilePath,
+        environment: Mapping[str, str] | None = None,
+        documents: Mapping[FilePath, str] | None = None,
+    ) -> Loaded:
+        """Loads a file or a folder; raises `ConfigError` with every problem.
+
+        With `documents`, of an earlier load, only the files that the document names are read again.
+        """
         collecting = gc.isenabled()
         gc.disable()
         try:
-            return self._load(FilePath(path), os.environ if environment is None else environment)
+            return self._load(FilePath(path), os.environ if environment is None else environment, documents)
         finally:
             if collecting:
                 gc.enable()
 
-    def _load(self, path: FilePath, environment: Mapping[str, str]) -> Loaded:
+    def _load(self, path: FilePath, environment: Mapping[str, str], documents: Mapping[FilePath, str] | None) -> Loaded:
         resolution = Resolution(self._scopes)
-        files, problem = _discover(path)
+        files, problem = _discover(path) if documents is None else (list(documents), None)
         if problem is not None:
             raise ConfigError([problem], [path])
         if files != [path]:
@@ -66,10 +74,11 @@ class Loader:
         for file in files:
             resolution.seen(file)
             shown = str(file)
-            text, problem = _text(file, shown)
+            text, problem = _text(file, shown) if documents is None else (documents[file], None)
             if problem is not None:
                 resolution.problems.append(problem)
                 continue
+            resolution.documents[file] = text
             filling = Interpolation(environment, file.parent, resolution.seen)
             resolution.add(read_document(file, shown, text, filling, self._cache), filling)
         self._cache.turn()

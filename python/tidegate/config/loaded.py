@@ -49,6 +49,8 @@ class Loaded:
     drain_timeout_ms: int
     files: tuple[FilePath, ...]
     """Every file that was read: the document, and what it names. A watcher watches these."""
+    documents: Mapping[FilePath, str] = field(repr=False)
+    """The files of the document itself and their text; none where the gateway was made in Python."""
     folders: tuple[FilePath, ...]
     """Folders whose files make up the document; a watcher watches for new ones."""
     place: Place = field(repr=False)
@@ -56,6 +58,11 @@ class Loaded:
     """The document as data. It holds secrets; `redacted(loaded.written())` is what may be shown."""
     secrets: Mapping[str, str] = field(repr=False)
     """What came from the environment or from files, and the reference that stands for it."""
+
+    @property
+    def named(self) -> tuple[FilePath, ...]:
+        """The files that the document names: certificates, keys, `${file:...}`."""
+        return tuple(file for file in self.files if file not in self.documents)
 
     def problem(self, plan_path: str, code: str, message: str, hint: str | None = None) -> Problem:
         """A problem the engine found, with its place in the document. `plan_path` is such as `routes[3].paths[0]`."""

@@ -57,6 +57,8 @@ class Resolution:
         self.runs: dict[str, list[Run]] = {kind: [] for kind in MODELS}
         self.settings: dict[str, _Setting] = {}
         self.files: dict[FilePath, None] = {}
+        self.documents: dict[FilePath, str] = {}
+        """The files of the document and their text."""
         self.watched: list[FilePath] = []
         """Folders whose files make up the document."""
         self.folder = FilePath()
@@ -197,6 +199,7 @@ class Resolution:
             workers=settings.workers,
             drain_timeout_ms=int(settings.drain_timeout),
             files=tuple(self.files),
+            documents=self.documents,
             folders=tuple(self.watched),
             place=self._place,
             written=lambda: written_document(self),

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Literal
 
 from tidegate.admin import AdminServer
@@ -37,8 +38,9 @@ Order = Literal["reload", "changed", "stop", "drained"]
 def run(source: Source, *, watch: bool = False, workers: int | None = None) -> int:
     """Runs until SIGTERM or SIGINT; returns the exit code of the process.
 
-    SIGHUP reads the document again; so does every change of its files with `watch`. The first SIGTERM or SIGINT drains,
-    the second stops at once.
+    SIGHUP reads the document again; so does every change of its files with `watch`. The files that it names
+    (certificates, keys, `${file:...}`) are read again when they change, with `watch` or without. The first SIGTERM or
+    SIGINT drains, the second stops at once.
     """
     log_to_stderr()
     try:
@@ -77,7 +79,6 @@ class Process:
         self._app = LoopThread("tidegate-app", nice=APP_NICE)
         self._runner = Runner()
         self._admin: AdminServer | None = None
-        self._watcher: Watcher | None = None
         with contextlib.ExitStack() as undo:
             undo.callback(self._app.stop)
             self._app.call(lambda: self._runner.attach(self._app.loop))
@@ -86,13 +87,14 @@ class Process:
             undo.callback(self.server.stop)
             self._start_admin(loaded)
             undo.pop_all()
+        self._watcher = Watcher()
+        self._watch_document = False
         self._ready = time.perf_counter()
 
     def run(self, *, watch: bool) -> int:
         """Carries out orders until one of them ends the process."""
         with self._signals():
-            if watch:
-                self._watch()
+            self._watch(document=watch)
             _settle_garbage()
             self._announce()
             while True:
@@ -102,7 +104,7 @@ class Process:
                     case "reload":
                         self._reload("SIGHUP")
                     case "changed":
-                        self._reload("files changed")
+                        self._reload("files changed", document=self._watch_document)
                     case "stop" if self.server.draining:
                         LOG.info("stopping at once")
                         return 0
@@ -119,8 +121,7 @@ class Process:
 
     def close(self) -> None:
         """Ends everything that still runs."""
-        if self._watcher is not None:
-            self._watcher.close()
+        self._watcher.close()
         self.server.stop()
         if self._admin is not None:
             self._admin.stop()
@@ -145,33 +146,39 @@ class Process:
         if loaded.admin is not None:
             self._admin = AdminServer(loaded.admin, self.server)
 
-    def _watch(self) -> None:
-        watcher = self._watcher = Watcher()
-        watcher.watch(self.server.loaded.files, self._documents.folders())
+    def _watch(self, *, document: bool) -> None:
+        self._watch_document = document
+        self._watch_files()
 
         def work() -> None:
-            while watcher.wait():
+            while self._watcher.wait():
                 self._orders.put("changed")
 
         threading.Thread(target=work, name="tidegate-watch", daemon=True).start()
 
-    def _reload(self, why: str) -> None:
+    def _watch_files(self, *more: Path) -> None:
+        """Watches the files of the running document, or only those that it names, and `more`."""
+        loaded = self.server.loaded
+        if self._watch_document:
+            self._watcher.watch(dict.fromkeys((*loaded.files, *more)), self._documents.folders())
+        else:
+            self._watcher.watch(loaded.named)
+
+    def _reload(self, why: str, *, document: bool = True) -> None:
         started = time.perf_counter()
         try:
-            loaded = self.server.reload_from(self._documents)
+            self.server.reload_from(self._documents, document=document)
         except (ConfigError, ListenError) as error:
-            if self._watcher is not None and isinstance(error, ConfigError):
+            if isinstance(error, ConfigError):
                 # What would mend it may be a file the running document does not know.
-                files = dict.fromkeys((*self.server.loaded.files, *error.files))
-                self._watcher.watch(files, self._documents.folders())
+                self._watch_files(*error.files)
             LOG.error("reload refused reason=%s\n%s\nthe running configuration was not changed", _value(why), error)
             return
         except Exception:
             # Our mistake or the system's; traffic must not pay for it.
             LOG.exception("reload failed reason=%s", _value(why))
             return
-        if self._watcher is not None:
-            self._watcher.watch(loaded.files, self._documents.folders())
+        self._watch_files()
         LOG.info("reloaded reason=%s after_ms=%.1f", _value(why), (time.perf_counter() - started) * 1000)
 
     def _drain(self) -> None:

@@ -48,11 +48,14 @@ class Server:
             self.loaded = loaded
             self.refused = None
 
-    def reload_from(self, documents: Documents) -> Loaded:
-        """Reads a document and puts it in place; a refusal is counted, and its reason kept in `refused`."""
+    def reload_from(self, documents: Documents, *, document: bool = True) -> Loaded:
+        """Reads a document and puts it in place; a refusal is counted, and its reason kept in `refused`.
+
+        Without `document` the running one stays, and only the files that it names are read again.
+        """
         try:
             try:
-                loaded = documents.load()
+                loaded = documents.load(None if document else self.loaded)
             except ConfigError:
                 self._engine.refused()
                 raise

@@ -25,13 +25,16 @@ class Documents:
         self._any_port = any_port
         self._loader = Loader()
 
-    def load(self) -> Loaded:
-        """Loads; raises `ConfigError` with every problem."""
+    def load(self, again: Loaded | None = None) -> Loaded:
+        """Loads; raises `ConfigError` with every problem.
+
+        Of a document that was loaded before, `again`, only the files that it names are read anew.
+        """
         source = self.source
         if isinstance(source, Gateway):
             return (_with_any_port(source) if self._any_port else source).load()
         find_modules_in(source)
-        loaded = self._loader.load(source)
+        loaded = self._loader.load(source, documents=None if again is None else again.documents)
         return _loaded_with_any_port(loaded) if self._any_port else loaded
 
     def folders(self) -> list[Path]:

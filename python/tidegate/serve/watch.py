@@ -39,7 +39,7 @@ class Watcher:
         self._signature: Signature = {}
         self._lock = threading.Lock()
         self._stopped, self._stop = os.pipe()
-        self._inotify = _Inotify() if sys.platform == "linux" else None
+        self._inotify = _inotify()
 
     def watch(self, files: Iterable[Path], folders: Iterable[Path] = ()) -> None:
         """Watches these from now on. In `folders` new documents count as a change too.
@@ -91,6 +91,14 @@ class Watcher:
         until = time.monotonic() + SETTLE_AT_MOST
         while time.monotonic() < until and select.select([self._inotify.descriptor], [], [], SETTLE)[0]:
             self._inotify.read()
+
+
+def _inotify() -> _Inotify | None:
+    """Events of the system; `None` where it has none, or none left for this user."""
+    try:
+        return _Inotify() if sys.platform == "linux" else None
+    except OSError:
+        return None
 
 
 class _Inotify:
