@@ -20,6 +20,8 @@ SAME_WORK: Json = {"forwarded": {"via": False}, "request_id": {"answer": False}}
 @dataclass(frozen=True)
 class Tidegate:
     name: str = "tidegate"
+    arguments: tuple[str, ...] = ()
+    """More of the command line of `tidegate run`."""
 
     def missing(self) -> str | None:
         if importlib.util.find_spec("tidegate") and importlib.util.find_spec("tidegate._native"):
@@ -34,7 +36,7 @@ class Tidegate:
         document = site.folder / "gateway.yaml"
         document.write_text(yaml.safe_dump(_document(workload, site), sort_keys=False))
         command = [sys.executable, "-m", "tidegate", "run", str(document), "--workers", str(workload.workers)]
-        return Launch(command, {"PYTHONPATH": str(REPOSITORY)})
+        return Launch([*command, *self.arguments], {"PYTHONPATH": str(REPOSITORY)})
 
 
 def _document(workload: Workload, site: Site) -> Json:

@@ -6,6 +6,7 @@ from benchmarks.scenarios.cpu import CPU_SCENARIOS
 from benchmarks.scenarios.footprint import FOOTPRINT_SCENARIOS
 from benchmarks.scenarios.isolation import ISOLATION_SCENARIOS
 from benchmarks.scenarios.latency import LATENCY_SCENARIOS
+from benchmarks.scenarios.reload import RELOAD_SCENARIOS
 from benchmarks.scenarios.routes import ROUTE_SCENARIOS
 
 _ALL = (
@@ -14,6 +15,7 @@ _ALL = (
     *FOOTPRINT_SCENARIOS,
     *BODY_SCENARIOS,
     *ROUTE_SCENARIOS,
+    *RELOAD_SCENARIOS,
     *ISOLATION_SCENARIOS,
 )
 SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for scenario in _ALL}
