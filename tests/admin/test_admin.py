@@ -27,10 +27,10 @@ routes:
 """
 
 
-def admin(running: RunningGateway, path: str, method: str = "GET") -> Answer:
+def admin(running: RunningGateway, path: str, method: str = "GET", **headers: str) -> Answer:
     assert running.admin is not None
     host, port = running.admin.url.removeprefix("http://").split(":")
-    return ask((host, int(port)), method, path)
+    return ask((host, int(port)), method, path, headers=headers)
 
 
 def test_livez_and_readyz_answer(gateway: StartGateway) -> None:
@@ -95,3 +95,21 @@ def test_nothing_can_be_changed(gateway: StartGateway) -> None:
 
 def test_admin_pages_are_not_on_the_traffic_listener(gateway: StartGateway) -> None:
     assert gateway(DOCUMENT).get("/metrics").status == 404
+
+
+# A web page whose own name was made to point to loopback (DNS rebinding) could read all of this.
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:9900", "127.0.0.1.evil.example", "localhost.evil.example"]
+)
+@pytest.mark.parametrize("path", ["/config", "/metrics", "/readyz"])
+def test_on_loopback_a_foreign_name_is_shown_nothing(gateway: StartGateway, host: str, path: str) -> None:
+    answer = admin(gateway(DOCUMENT), path, Host=host)
+    assert answer.status == 403
+    assert "hello" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST:9900", "a.localhost", "127.0.0.1:9900", "[::1]:9900", "10.0.0.1"]
+)
+def test_this_machine_by_name_or_address_is_answered(gateway: StartGateway, host: str) -> None:
+    assert admin(gateway(DOCUMENT), "/livez", Host=host).status == 200

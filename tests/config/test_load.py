@@ -94,6 +94,27 @@ def test_the_document_is_shown_without_its_secrets(tmp_path: Path) -> None:
     assert "t0ken" not in repr(loaded)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("x-auth", "s3cret"),
+        ("x-access-key", "s3cret"),
+        ("ocp-apim-subscription-key", "s3cret"),
+        ("x-passphrase", "s3cret"),
+        ("x-signature", "s3cret"),
+        ("x-session", "s3cret"),
+        ("x-upstream", "Bearer s3cret"),
+        ("x-upstream", "basic s3cret"),
+    ],
+)
+def test_no_header_that_tells_of_a_secret_is_shown(tmp_path: Path, name: str, value: object) -> None:
+    route = {"name": "r", "paths": ["/"], "respond": {"headers": {name: value}}}
+    loaded = load(write(tmp_path, json.dumps({"routes": [route]})))
+    shown = json.dumps(redacted(loaded.written()))
+    assert "s3cret" not in shown
+    assert "(redacted)" in shown
+
+
 def test_what_the_engine_finds_gets_its_place_in_the_document(tmp_path: Path) -> None:
     file = write(
         tmp_path,

@@ -4,9 +4,10 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Method};
 use crate::head::Head;
 use crate::pipeline::{Flow, Pipeline};
+use crate::plan;
 use crate::policies::trust;
 use crate::respond::{Code, Failure, write_problem};
 use crate::routing::Found;
@@ -54,10 +55,10 @@ async fn answer<C: Client>(
 ) -> Result<(), Failure> {
     let snapshot = exchange.snapshot.clone();
     let found = snapshot.router.find(&exchange.request, &mut exchange.captures);
-    let route = match found {
+    let (index, route) = match found {
         Found::Route(index) => {
             exchange.route = Some(index);
-            &snapshot.routes[index]
+            (index, &snapshot.routes[index])
         }
         Found::NotFound => return unrouted(worker, exchange, Code::NoRoute.into()).await,
         Found::MethodNotAllowed { allow } => {
@@ -66,6 +67,10 @@ async fn answer<C: Client>(
         }
     };
     admit(worker, &route.pipeline, exchange).await?;
+    if exchange.request.method == Method::Trace && !names_trace(&snapshot.plan.routes[index]) {
+        exchange.notes.allow = Some(ALLOWED_BUT_TRACE.into());
+        return Err(Code::MethodNotAllowed.into());
+    }
     if let BodySize::Length(length) = exchange.request.body
         && length > route.body_bytes
     {
@@ -73,6 +78,15 @@ async fn answer<C: Client>(
     }
     client.limit_body(route.body_bytes);
     route.action.run(worker, client, exchange, alarm).await
+}
+
+/// What a route that names no methods takes, of the methods everyone knows.
+const ALLOWED_BUT_TRACE: &str = "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS";
+
+/// TRACE makes a service send the request back, with the credentials that policies put into it (RFC 9110 section 9.3.8): only
+/// a route that asks for it by name gets it.
+fn names_trace(route: &plan::Route) -> bool {
+    route.methods.iter().any(|method| method == "TRACE")
 }
 
 /// The policies that act on requests without a route still do: the answer carries a request id.

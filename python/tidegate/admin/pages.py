@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from tidegate.config import redacted
@@ -13,6 +15,32 @@ if TYPE_CHECKING:
     from tidegate.serve.server import Server
 
 Page = Callable[[Request], Awaitable[Any]]
+
+
+def for_this_machine(page: Page) -> Page:
+    """The page, for requests that name this machine or an address.
+
+    A web page elsewhere can make its own name point to loopback, and would then be let read what is shown here (DNS
+    rebinding); the name is still in `Host`.
+    """
+
+    async def guarded(request: Request) -> Any:
+        if _names_this_machine(request.host):
+            return await page(request)
+        return Response(403, "this listener is on loopback: ask for it as `localhost` or by its address\n")
+
+    return guarded
+
+
+def _names_this_machine(authority: str) -> bool:
+    name = re.sub(r":\d*$", "", authority.lower()).rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        ip_address(name.strip("[]"))
+    except ValueError:
+        return False
+    return True
 
 
 class Pages:

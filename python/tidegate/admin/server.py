@@ -5,9 +5,10 @@ It has its own worker, its own loop and its own thread, so that neither busy wor
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-from tidegate.admin.pages import Pages
+from tidegate.admin.pages import Pages, for_this_machine
 from tidegate.config import Gateway, Listener, Route
 from tidegate.extend.loop_thread import LoopThread
 from tidegate.extend.runner import Runner
@@ -22,10 +23,12 @@ class AdminServer:
     def __init__(self, address: str, server: Server) -> None:
         from tidegate.serve.server import Server
 
-        pages = Pages(server)
+        pages = Pages(server).by_path()
+        if _is_loopback(address):
+            pages = {path: for_this_machine(page) for path, page in pages.items()}
         routes = [
             Route(name=path.strip("/") or "index", paths=[f"={path}"], methods=["GET"], handler=page)
-            for path, page in pages.by_path().items()
+            for path, page in pages.items()
         ]
         gateway = Gateway(listeners=[Listener(address=address)], routes=routes, access_log="off", admin=None)
         self._thread = LoopThread("tidegate-admin")
@@ -50,3 +53,10 @@ class AdminServer:
     def _close_loop(self) -> None:
         self._thread.call(self._runner.detach)
         self._thread.stop()
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ip_address(address.rpartition(":")[0].strip("[]")).is_loopback
+    except ValueError:
+        return False  # a UNIX socket, which no browser reaches

@@ -12,8 +12,10 @@ if TYPE_CHECKING:
 
 REDACTED = "(redacted)"
 _SECRET_NAME = re.compile(
-    r"authorization|cookie|secret|token|password|passwd|api[-_]?key|credential|private", re.IGNORECASE
+    r"auth|cookie|secret|token|pass(word|wd|phrase)|\bpwd\b|key|credential|private|signature|session|jwt", re.IGNORECASE
 )
+_SECRET_VALUE = re.compile(r"\s*(bearer|basic|digest|negotiate|token|apikey|aws4-hmac-sha256)\s+\S", re.IGNORECASE)
+"""What begins like credentials (RFC 9110 section 11.4), whatever the header is called."""
 _HEADER_TABLES = frozenset({"set", "add", "headers"})
 
 
@@ -27,11 +29,14 @@ def redacted(data: Any, table: str = "") -> Any:
     if isinstance(data, Interpolated):
         return data.written
     if isinstance(data, str):
-        return REDACTED if "-----BEGIN" in data else data
+        secret = "-----BEGIN" in data or (table in _HEADER_TABLES and _SECRET_VALUE.match(data))
+        return REDACTED if secret else data
     if isinstance(data, dict):
         secret = table in _HEADER_TABLES
         return {
-            key: _secret(value) if secret and _SECRET_NAME.search(str(key)) else redacted(value, str(key))
+            key: _secret(value)
+            if secret and _SECRET_NAME.search(str(key))
+            else redacted(value, table if secret else str(key))
             for key, value in data.items()
         }
     if isinstance(data, list):

@@ -5,17 +5,24 @@ use tidegate_http1::{Known, is_field_value, is_token};
 use crate::exchange::Exchange;
 use crate::head::Head;
 use crate::plan;
+use crate::policies::trust::is_alias;
 use crate::problem::Problem;
 use crate::template::{Destination, Template};
 
 pub(super) struct HeaderEdits {
-    remove: Box<[Box<[u8]>]>,
+    remove: Box<[Name]>,
     set: Box<[Edit]>,
     add: Box<[Edit]>,
 }
 
-struct Edit {
+struct Name {
     name: Box<[u8]>,
+    /// In lower case with `-` for `_` and `.`, where a service may take other spellings for this name; empty where none can.
+    folded: Box<[u8]>,
+}
+
+struct Edit {
+    name: Name,
     value: Template,
     /// What is there under that name goes.
     replaces: bool,
@@ -25,7 +32,7 @@ impl HeaderEdits {
     pub(super) fn compile(plan: &plan::HeaderEdits) -> Result<Self, Problem> {
         let remove = |(index, name): (usize, &String)| {
             check_name(name, || format!("remove[{index}]"))?;
-            Ok(name.as_bytes().into())
+            Ok(Name::new(name))
         };
         let set = |(index, value): (usize, &plan::HeaderValue)| {
             // Several values that are set under one name all stay: only the first replaces.
@@ -43,11 +50,32 @@ impl HeaderEdits {
     /// Carries the edits out on the head that `head` picks. Values are made of the request as it is at that moment.
     pub(super) fn apply(&self, exchange: &mut Exchange, head: fn(&mut Exchange) -> &mut Head) {
         for name in &self.remove {
-            head(exchange).remove(name);
+            self.take_out(name, head(exchange));
         }
         for edit in self.set.iter().chain(&self.add) {
-            edit.apply(exchange, head);
+            edit.apply(self, exchange, head);
         }
+    }
+
+    /// Removes a field, with what CGI and WSGI servers take for it: where `x-user` is ours, `X_User` is not the client's.
+    fn take_out(&self, name: &Name, head: &mut Head) {
+        head.remove(&name.name);
+        if name.folded.is_empty() {
+            return;
+        }
+        // A spelling that this policy writes itself may be from an edit before.
+        let ours =
+            |found: &[u8]| self.set.iter().chain(&self.add).any(|edit| edit.name.name.eq_ignore_ascii_case(found));
+        head.retain(|_, found, _| !is_alias(found, &name.folded) || ours(found));
+    }
+}
+
+impl Name {
+    fn new(name: &str) -> Self {
+        let separates = |byte: char| matches!(byte, '-' | '_' | '.');
+        let folded =
+            if name.contains(separates) { name.to_ascii_lowercase().replace(separates, "-") } else { String::new() };
+        Self { name: name.as_bytes().into(), folded: folded.into_bytes().into() }
     }
 }
 
@@ -56,21 +84,21 @@ impl Edit {
         check_name(&plan.name, &place)?;
         let value = Template::compile(&plan.value, Destination::Header)
             .map_err(|message| Problem::new(place(), "config.bad_header", message))?;
-        Ok(Self { name: plan.name.as_bytes().into(), value, replaces })
+        Ok(Self { name: Name::new(&plan.name), value, replaces })
     }
 
     /// A value that is not fit for a field is not written: a reference may bring anything a client can send, decoded.
-    fn apply(&self, exchange: &mut Exchange, head: fn(&mut Exchange) -> &mut Head) {
+    fn apply(&self, edits: &HeaderEdits, exchange: &mut Exchange, head: fn(&mut Exchange) -> &mut Head) {
         let mut value = std::mem::take(&mut exchange.scratch);
         value.clear();
         // Only templates of paths can fail.
         let _ = self.value.render(exchange, &mut value);
         if self.replaces {
-            head(exchange).remove(&self.name);
+            edits.take_out(&self.name, head(exchange));
         }
         let trimmed = value.trim_ascii();
         if is_field_value(trimmed) {
-            head(exchange).add(&self.name, trimmed);
+            head(exchange).add(&self.name.name, trimmed);
         }
         exchange.scratch = value;
     }
