@@ -61,7 +61,12 @@ class GatewayProcess:
 
     def get(self, path: str, listener: str | None = None) -> Answer:
         """A GET on a connection of its own."""
-        return ask(self.listening()[listener] if listener else self.address(), "GET", path)
+        return ask(self._named(listener) if listener else self.address(), "GET", path)
+
+    def _named(self, listener: str) -> tuple[str, int]:
+        # The lines of the block arrive one after another.
+        eventually(lambda: listener in self.listening(), f"the listener {listener}")
+        return self.listening()[listener]
 
     def raw(self) -> Raw:
         """A connection for bytes by hand."""

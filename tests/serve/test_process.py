@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import resource
 import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 from hyperframe.frame import GoAwayFrame
@@ -120,6 +122,7 @@ def test_a_drain_ends_when_its_time_is_over(process: StartProcess, upstream: Sta
 def test_the_block_at_the_start_says_where_it_listens(process: StartProcess) -> None:
     running = process(HELLO, "--workers", "1")
     host, port = running.address()
+    running.wait_for_log("  admin\n")
     first, second, third, *_ = running.log.splitlines()
     assert first.startswith("tidegate 0.1.0  1 worker  ready in ")
     assert second.startswith(f"  http://{host}:{port}")
@@ -148,6 +151,19 @@ def test_an_admin_port_in_use_starts_nothing(process: StartProcess, upstream: St
     running = process(text)
     assert running.wait() == 1
     assert running.log.startswith(f"cannot listen on {host}:{port}")
+
+
+def test_as_many_files_may_be_open_as_the_system_allows(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.yaml"
+    path.write_text(HELLO)
+    command = 'ulimit -Sn 256; exec "$0" -m tidegate run "$1"'
+    with subprocess.Popen(["sh", "-c", command, sys.executable, path], stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr is not None
+        assert "ready in" in running.stderr.readline()
+        soft, hard = resource.prlimit(running.pid, resource.RLIMIT_NOFILE)
+        running.terminate()
+        assert running.wait() == 0
+    assert soft == hard > 256
 
 
 def test_handlers_beside_the_document_are_found(process: StartProcess, tmp_path: object) -> None:

@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 import queue
+import resource
 import signal
 import sys
 import threading
@@ -43,6 +44,7 @@ def run(source: Source, *, watch: bool = False, workers: int | None = None) -> i
     SIGINT drains, the second stops at once.
     """
     log_to_stderr()
+    _allow_open_files()
     try:
         process = Process(source, workers)
     except TidegateError as error:
@@ -52,6 +54,16 @@ def run(source: Source, *, watch: bool = False, workers: int | None = None) -> i
         return process.run(watch=watch)
     finally:
         process.close()
+
+
+def _allow_open_files() -> None:
+    """Raises the soft limit on open files to the hard one: every connection is one, and the usual 1024 are soon gone.
+
+    The low soft limit is there for programs that use select(2), which sees no higher numbers.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):  # macOS takes no `unlimited`
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _report(error: TidegateError) -> str:

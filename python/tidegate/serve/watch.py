@@ -77,8 +77,7 @@ class Watcher:
 
     def _event(self) -> bool:
         watched = [self._stopped] if self._inotify is None else [self._stopped, self._inotify.descriptor]
-        ready, _, _ = select.select(watched, [], [], POLL if self._inotify is None else None)
-        if self._stopped in ready:
+        if self._stopped in _readable(watched, POLL if self._inotify is None else None):
             return False
         if self._inotify is not None:
             self._inotify.read()
@@ -89,8 +88,16 @@ class Watcher:
         if self._inotify is None:
             return
         until = time.monotonic() + SETTLE_AT_MOST
-        while time.monotonic() < until and select.select([self._inotify.descriptor], [], [], SETTLE)[0]:
+        while time.monotonic() < until and _readable([self._inotify.descriptor], SETTLE):
             self._inotify.read()
+
+
+def _readable(descriptors: list[int], seconds: float | None) -> list[int]:
+    """Those that can be read, once one can or the time is over. poll(2), as select(2) ends at descriptor 1023."""
+    poll = select.poll()
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLIN)
+    return [descriptor for descriptor, _ in poll.poll(None if seconds is None else seconds * 1000)]
 
 
 def _inotify() -> _Inotify | None:
