@@ -173,6 +173,37 @@ def test_an_http2_connection_and_its_streams_outlive_reloads(gateway: StartGatew
         assert answer[1] == b"old"
 
 
+def test_an_http2_connection_and_its_open_stream_outlive_a_reload(
+    gateway: StartGateway, upstream: StartUpstream
+) -> None:
+    service = upstream()
+    go = threading.Event()
+
+    def play(connection: Connection) -> None:
+        connection.request()
+        assert go.wait(20)
+        connection.send(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nold")
+
+    service.script(play)
+    proxied = {"name": "p", "paths": ["/"], "service": "s"}
+    running = gateway({"services": [{"name": "s", "url": service.url}], "routes": [proxied]})
+    with Http2(running.address()) as client:
+        client.send(client.head(1))
+        service.wait_for_requests()
+        running.reload({"routes": [respond("new")]})
+        client.send(client.head(3))
+        assert body_of(client.answer(3)) == b"new"
+        go.set()
+        assert body_of(client.answer(1)) == b"old"
+
+
+def body_of(answer: object) -> bytes:
+    assert isinstance(answer, tuple), answer
+    body = answer[1]
+    assert isinstance(body, bytes)
+    return body
+
+
 def test_a_kept_connection_sees_the_new_document(gateway: StartGateway) -> None:
     running = gateway({"routes": [respond("old")]})
     with running.raw() as raw:
