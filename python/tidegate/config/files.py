@@ -27,7 +27,8 @@ class Files:
             self.count += 1
             text, failure = read_file(self.folder / value, self.seen)
             if failure is not None:
-                check.problem(path, "file_unreadable", f"cannot read {quote(value)}: {failure}")
+                hint = None if FilePath(value).is_absolute() else "names of files start at the folder of the document"
+                check.problem(path, "file_unreadable", f"cannot read {quote(value)}: {failure}", hint)
                 return ""
         if f"{kind}-----" not in text or "-----BEGIN" not in text:
             where = "the text" if inline or isinstance(value, Interpolated) else quote(value)
