@@ -42,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--scenario", action="append", choices=sorted(SCENARIOS), help="only this one; may be repeated")
     parser.add_argument("--contestant", action="append", default=[], help="only this peer; may be repeated")
     parser.add_argument("--rounds", type=int, help="rounds of each contestant (5)")
+    parser.add_argument("--seconds", type=float, help="seconds of each round that are counted (5)")
     parser.add_argument("--quick", action="store_true", help="short rounds, to see that all works; nothing is kept")
     return parser
 
@@ -50,6 +51,8 @@ def _run(given: argparse.Namespace) -> None:
     settings = Settings.quick() if given.quick else Settings()
     if given.rounds:
         settings = replace(settings, rounds=given.rounds)
+    if given.seconds:
+        settings = replace(settings, seconds=given.seconds)
     _allow_many_connections()
     # What this process and its children do is load; only the contestants are put on the other core.
     os.sched_setaffinity(0, {LOAD_CORE})
