@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--scenario", action="append", choices=sorted(SCENARIOS), help="only this one; may be repeated")
     parser.add_argument("--contestant", action="append", default=[], help="only this peer; may be repeated")
     parser.add_argument("--rounds", type=int, help="rounds of each contestant (5)")
-    parser.add_argument("--seconds", type=float, help="seconds of each round that are counted (5)")
+    parser.add_argument("--seconds", type=int, help="seconds of each round that are counted (5)")
     parser.add_argument("--quick", action="store_true", help="short rounds, to see that all works; nothing is kept")
     return parser
 
