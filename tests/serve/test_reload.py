@@ -235,6 +235,18 @@ def test_sighup_reads_the_document_again(process: StartProcess, tmp_path: Path) 
     assert 'tidegate_reloads_total{result="refused"} 1' in running.get("/metrics", "admin").text
 
 
+def test_a_reload_says_which_settings_wait_for_the_next_start(process: StartProcess, tmp_path: Path) -> None:
+    ports = "listeners: [{address: '127.0.0.1:0'}]\nadmin: {address: '127.0.0.1:0'}\naccess_log: off\n"
+    file = tmp_path / "gateway.yaml"
+    file.write_text(ports + "workers: 1\n")
+    running = process(file)
+    running.address()
+    file.write_text(ports.replace("admin: {address: '127.0.0.1:0'}", "admin: off") + "workers: 2\n")
+    running.signal(signal.SIGHUP)
+    running.wait_for_log("changed setting waits for the next start setting=admin")
+    running.wait_for_log("changed setting waits for the next start setting=workers")
+
+
 def write(path: Path, text: str) -> None:
     path.write_text(text)
 

@@ -88,6 +88,7 @@ class Process:
         self._orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
         self._documents = Documents(source)
         loaded = self._documents.load()
+        self._fixed = {"admin": loaded.admin, "workers": loaded.workers}
         self._app = LoopThread("tidegate-app", nice=APP_NICE)
         self._runner = Runner()
         self._admin: AdminServer | None = None
@@ -192,6 +193,9 @@ class Process:
             return
         self._watch_files()
         LOG.info("reloaded reason=%s after_ms=%.1f", _value(why), (time.perf_counter() - started) * 1000)
+        for setting, value in self._fixed.items():
+            if getattr(self.server.loaded, setting) != value:
+                LOG.warning("changed setting waits for the next start setting=%s", setting)
 
     def _drain(self) -> None:
         LOG.info("draining timeout_ms=%d pid=%d", self.server.loaded.drain_timeout_ms, os.getpid())
