@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path as FilePath
 
 from tidegate.config.check import Check
-from tidegate.config.interpolate import read_file
+from tidegate.config.interpolate import read_file, where_names_start
 from tidegate.config.problem import Interpolated, Path, quote
 
 
@@ -27,8 +27,9 @@ class Files:
             self.count += 1
             text, failure = read_file(self.folder / value, self.seen)
             if failure is not None:
-                hint = None if FilePath(value).is_absolute() else "names of files start at the folder of the document"
-                check.problem(path, "file_unreadable", f"cannot read {quote(value)}: {failure}", hint)
+                check.problem(
+                    path, "file_unreadable", f"cannot read {quote(value)}: {failure}", where_names_start(value)
+                )
                 return ""
         if f"{kind}-----" not in text or "-----BEGIN" not in text:
             where = "the text" if inline or isinstance(value, Interpolated) else quote(value)

@@ -105,8 +105,15 @@ class Interpolation:
     def _file(self, name: str, findings: list[Finding], path: Path) -> str:
         text, failure = read_file(self.folder / name, self.seen)
         if failure is not None:
-            findings.append(Finding(path, "config.file_unreadable", f"cannot read `{name}`: {failure}"))
+            findings.append(
+                Finding(path, "config.file_unreadable", f"cannot read `{name}`: {failure}", where_names_start(name))
+            )
         return text.removesuffix("\n").removesuffix("\r")
+
+
+def where_names_start(name: str) -> str | None:
+    """Where a file that was not found was looked for, as a hint; `None` where its name says so."""
+    return None if FilePath(name).is_absolute() else "names of files start at the folder of the document"
 
 
 def read_file(file: FilePath, seen: Callable[[FilePath], None]) -> tuple[str, str | None]:
