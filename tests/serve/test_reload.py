@@ -147,32 +147,6 @@ def test_a_websocket_outlives_reloads(gateway: StartGateway, upstream: StartUpst
         assert raw.read_exactly(4) == b"two!"
 
 
-def test_an_http2_connection_and_its_streams_outlive_reloads(gateway: StartGateway, upstream: StartUpstream) -> None:
-    service = upstream()
-    go = threading.Event()
-
-    def play(connection: Connection) -> None:
-        connection.request()
-        assert go.wait(20)
-        connection.send(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nold")
-
-    service.script(play)
-    proxied = {"name": "p", "paths": ["/"], "service": "s"}
-    running = gateway({"services": [{"name": "s", "url": service.url}], "routes": [proxied]})
-    with Http2(running.address()) as raw:
-        raw.send(raw.head(1))
-        service.wait_for_requests()
-        running.reload({"routes": [respond("new")]})
-        raw.send(raw.head(3))
-        answer = raw.answer(3)
-        assert isinstance(answer, tuple)
-        assert answer[1] == b"new"
-        go.set()
-        answer = raw.answer(1)
-        assert isinstance(answer, tuple)
-        assert answer[1] == b"old"
-
-
 def test_an_http2_connection_and_its_open_stream_outlive_a_reload(
     gateway: StartGateway, upstream: StartUpstream
 ) -> None:
