@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod actions;
+mod base64;
 pub mod bridge;
 pub mod buffer;
 pub mod clock;
@@ -30,6 +31,7 @@ pub mod routing;
 mod run;
 pub mod serve;
 pub mod sides;
+pub mod signing;
 pub mod snapshot;
 pub mod telemetry;
 pub mod template;

@@ -64,6 +64,7 @@ codes! {
     UpstreamClosed = "upstream_closed", 502, Upstream, "The service closed the connection before its answer";
     UpstreamMalformed = "upstream_malformed", 502, Upstream, "The service's answer is not valid HTTP";
     UpstreamHeadTooLarge = "upstream_head_too_large", 502, Upstream, "The head of the service's answer is too large";
+    UpstreamBodyTooLarge = "upstream_body_too_large", 502, Upstream, "The service's answer is too large";
     UpstreamTimeout = "upstream_timeout", 504, Upstream, "The service took too long";
     UpstreamWriteTimeout = "upstream_write_timeout", 504, Upstream, "The service took too long to take the request";
 }

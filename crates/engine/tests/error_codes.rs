@@ -159,6 +159,10 @@ fn explanation(code: Code) -> (&'static str, &'static str) {
             "The head of the service's answer is larger than the gateway takes.",
             "Let the service send fewer or smaller fields.",
         ),
+        Code::UpstreamBodyTooLarge => (
+            "The answer to a call that the gateway made itself is longer than it takes.",
+            "Let the service send less, or raise the limit of whatever made the call.",
+        ),
         Code::UpstreamTimeout => (
             "The service was silent for longer than `read_timeout`.",
             "Raise `read_timeout` for slow operations, or find out why the service is slow.",

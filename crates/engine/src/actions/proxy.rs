@@ -10,7 +10,7 @@ use crate::routing::UpstreamTarget;
 use crate::serve::deliver;
 use crate::sides::Client;
 use crate::snapshot::ServiceIndex;
-use crate::upstream::call::{self, Begun, Order};
+use crate::upstream::call::{self, Asked, Begun, Order};
 use crate::wheel::Alarm;
 use crate::worker::Worker;
 
@@ -88,7 +88,7 @@ impl Proxy {
             deadline: call::deadline(exchange.started_micros / 1000, timeout),
         };
         let Begun { mut upstream, mut transfer, answered } =
-            call::call(worker, client, exchange, alarm, &order).await?;
+            call::call(worker, client, &mut Asked::by(exchange), alarm, &order).await?;
         deliver(worker, client, exchange, &mut upstream, &mut transfer, answered).await
     }
 }

@@ -3,6 +3,7 @@
 //! `trust` is no policy: it is the ground all of them stand on, and every exchange begins there.
 
 pub mod forwarded;
+mod generations;
 mod header_edits;
 mod local;
 mod random;
@@ -11,5 +12,6 @@ pub mod request_id;
 pub mod response_headers;
 pub mod trace_context;
 pub mod trust;
+pub mod verdicts;
 
 pub use local::Local;

@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 
 use crate::clock::{Millis, NEVER};
-use crate::exchange::{Exchange, Protocol, Request, Upgrade};
+use crate::exchange::{Answer, Exchange, Notes, Protocol, Request, Upgrade};
 use crate::head::Head;
 use crate::plan::UpstreamProtocol;
 use crate::respond::{Code, Failure, Side};
@@ -38,6 +38,22 @@ pub struct Order<'a> {
     pub deadline: Millis,
 }
 
+/// The parts of an exchange that a call reads and fills; a call that the gateway makes itself brings its own.
+pub struct Asked<'a> {
+    pub snapshot: &'a Pinned,
+    pub request: &'a Request,
+    pub answer: &'a mut Answer,
+    pub notes: &'a mut Notes,
+}
+
+impl<'a> Asked<'a> {
+    /// By the client of an exchange.
+    pub fn by(exchange: &'a mut Exchange) -> Self {
+        let Exchange { snapshot, request, answer, notes, .. } = exchange;
+        Self { snapshot, request, answer, notes }
+    }
+}
+
 /// What a request line and the framing of a request are made of.
 pub struct Outgoing<'a> {
     pub method: &'a [u8],
@@ -60,23 +76,22 @@ pub struct Begun<'a> {
     pub answered: Answered,
 }
 
-/// Calls a service with the exchange's request, and tries again where that is safe.
+/// Calls a service with the request that was asked, and tries again where that is safe.
 pub async fn call<'a, C: Client>(
     worker: &'a Rc<Worker>,
     client: &mut C,
-    exchange: &mut Exchange,
+    asked: &mut Asked<'_>,
     alarm: &'a Alarm,
     order: &Order<'_>,
 ) -> Result<Begun<'a>, Failure> {
-    let snapshot = exchange.snapshot.clone();
-    let service = &snapshot.services[order.service];
+    let service = &asked.snapshot.services[order.service];
     let mut retries = service.plan.retries;
     let mut target = service.choose(None);
     // A connection that had gone stale is no fault of the target: one more attempt, on a new connection, counts for nothing.
     let mut fresh = false;
     loop {
-        exchange.notes.attempts += 1;
-        let failure = match attempt(worker, client, exchange, alarm, order, target, fresh).await {
+        asked.notes.attempts += 1;
+        let failure = match attempt(worker, client, asked, alarm, order, target, fresh).await {
             Ok(begun) => return Ok(begun),
             Err(failure) => failure,
         };
@@ -85,13 +100,13 @@ pub async fn call<'a, C: Client>(
             tracing::warn!(
                 service = &*service.name,
                 target = &*service.targets[target].name,
-                attempt = exchange.notes.attempts,
+                attempt = asked.notes.attempts,
                 reason = failure.code.word(),
                 detail = failure.detail.as_deref(),
                 "upstream call failed"
             );
         }
-        if !may_repeat(&failure, sent, &exchange.request) || !client.rewind() || worker.now() >= order.deadline {
+        if !may_repeat(&failure, sent, asked.request) || !client.rewind() || worker.now() >= order.deadline {
             return Err(failure);
         }
         if stale && !fresh {
@@ -103,7 +118,7 @@ pub async fn call<'a, C: Client>(
         } else {
             return Err(failure);
         }
-        exchange.answer.head.clear();
+        asked.answer.head.clear();
     }
 }
 
@@ -130,23 +145,23 @@ fn may_repeat(failure: &Failure, sent: bool, request: &Request) -> bool {
 async fn attempt<'a, C: Client>(
     worker: &'a Rc<Worker>,
     client: &mut C,
-    exchange: &mut Exchange,
+    asked: &mut Asked<'_>,
     alarm: &'a Alarm,
     order: &Order<'_>,
     target: usize,
     fresh: bool,
 ) -> Result<Begun<'a>, Failed> {
-    let snapshot = exchange.snapshot.clone();
+    let (snapshot, request) = (asked.snapshot, asked.request);
     let service = &snapshot.services[order.service];
-    exchange.notes.target = Some((order.service as u32, target as u32));
+    asked.notes.target = Some((order.service as u32, target as u32));
     let now = worker.now();
-    let once = !exchange.request.method.is_idempotent() || exchange.request.upgrade != Upgrade::None;
+    let once = !request.method.is_idempotent() || request.upgrade != Upgrade::None;
     let not_sent = |failure| Failed { failure, stale: false, sent: false };
-    let (mut upstream, began) = match pooled(worker, &snapshot, order.service, target, fresh, once) {
+    let (mut upstream, began) = match pooled(worker, snapshot, order.service, target, fresh, once) {
         Some(upstream) => (upstream, now),
         None => {
             let due = now.saturating_add(service.plan.connect_timeout_ms).min(order.deadline);
-            let opening = open(worker, &snapshot, order.service, target, due);
+            let opening = open(worker, snapshot, order.service, target, due);
             let opened = unless_gone(client, opening).await.map_err(|failure| {
                 // The exchange's own time was shorter than the service's.
                 let late = failure.code == Code::UpstreamConnectTimeout && worker.now() >= order.deadline;
@@ -156,7 +171,6 @@ async fn attempt<'a, C: Client>(
             (opened, worker.now())
         }
     };
-    let request = &exchange.request;
     upstream
         .send_head(
             request,
@@ -176,11 +190,11 @@ async fn attempt<'a, C: Client>(
         deadline: order.deadline,
     };
     let mut transfer = Transfer::new(&worker.clock, alarm, patience, began, begin(request));
-    let head = &mut exchange.answer.head;
+    let head = &mut asked.answer.head;
     let answered = poll_fn(|cx| transfer.poll_until_answer(cx, client, &mut upstream, head)).await;
     match answered {
         Ok(answered) => {
-            exchange.answer.protocol = Some(upstream.protocol());
+            asked.answer.protocol = Some(upstream.protocol());
             Ok(Begun { upstream, transfer, answered })
         }
         Err(failure) => Err(Failed { failure, stale: upstream.is_stale(), sent: !upstream.is_unseen() }),

@@ -2,6 +2,7 @@
 
 pub mod call;
 pub mod connect;
+pub mod fetch;
 pub mod http1;
 pub mod http2;
 pub mod http2_links;
