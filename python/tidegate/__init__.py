@@ -11,6 +11,7 @@ Gateway(services=[orders], routes=[Route(name="orders", paths=["/orders"], servi
 from tidegate.config import (
     Admin,
     CertifiedKey,
+    Consumer,
     Forwarded,
     Gateway,
     Http2Limits,
@@ -42,6 +43,7 @@ __all__ = [
     "CertifiedKey",
     "ClientGone",
     "ConfigError",
+    "Consumer",
     "Forwarded",
     "Gateway",
     "Http2Limits",

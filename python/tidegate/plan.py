@@ -13,6 +13,7 @@ from tidegate.actions.handler import plan_handler
 from tidegate.actions.proxy import plan_proxy
 from tidegate.config import addresses, paths
 from tidegate.config.check import TOKEN, Check
+from tidegate.config.consumers import Consumer
 from tidegate.config.files import Files
 from tidegate.config.listeners import Listener, ListenerTls
 from tidegate.config.problem import Path, quote
@@ -48,6 +49,25 @@ def default_policies() -> PlannedPolicies:
     """What holds before any level has spoken: requests have an id, belong to a trace and say who the client is."""
     check = Check()
     return Policies.model_validate({"request_id": {}, "trace_context": {}, "forwarded": {}}).plan(check, ())
+
+
+EARLY_POLICIES = ("request_id", "trace_context")
+"""Policies that act before it is known who calls."""
+
+
+def plan_consumer(consumer: Consumer, check: Check) -> dict[str, Any]:
+    """A consumer as the engine takes it."""
+    for name in EARLY_POLICIES:
+        if name in consumer.policies.model_fields_set:
+            message = f"`{name}` acts before it is known which consumer calls"
+            check.problem(("policies", name), "bad_value", message, "write it at the gateway, a service or a route")
+    policies = consumer.policies.plan(check, ("policies",))
+    return {
+        "name": consumer.name,
+        "tier": consumer.tier,
+        "tags": consumer.tags,
+        "policies": [{name: options} for name in POLICIES if (options := policies.get(name)) is not None],
+    }
 
 
 def plan_listener(listener: Listener, check: Check, files: Files) -> dict[str, Any]:

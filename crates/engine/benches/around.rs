@@ -9,10 +9,11 @@ use std::time::Instant;
 
 use tidegate_engine::clock::Clock;
 use tidegate_engine::exchange::{Connection, Exchange};
-use tidegate_engine::pipeline::Pipeline;
+use tidegate_engine::pipeline::{Context, Pipeline};
 use tidegate_engine::plan::{self, Plan, Policy};
 use tidegate_engine::policies::{Local, trust};
 use tidegate_engine::snapshot::{Pinned, Snapshot};
+use tidegate_engine::state::State;
 use tidegate_engine::telemetry::Telemetry;
 use tidegate_engine::telemetry::access_log::AccessLog;
 
@@ -35,13 +36,15 @@ fn main() {
         Policy::TraceContext(plan::TraceContext {}),
         Policy::Forwarded(plan::Forwarded { x_forwarded: true, forwarded: false, via: true }),
     ];
-    let pipeline = Pipeline::compile(&policies).unwrap_or_else(|_| panic!("policies without faults"));
+    let (state, services, consumers) = (State::new(), Default::default(), Default::default());
+    let context = Context::new(&telemetry.registry, &state, &services, &consumers);
+    let pipeline = Pipeline::compile(&policies, &context).unwrap_or_else(|_| panic!("policies without faults"));
     let mut exchange = exchange(&telemetry);
     let baseline = time(|| fill(&mut exchange));
     let request = time(|| {
         fill(&mut exchange);
         trust::admit(&mut exchange);
-        black_box(pipeline.on_request(&local, &mut exchange));
+        black_box(pipeline.on_request(&mut 0, &local, &mut exchange));
     });
     let answer = time(|| {
         exchange.answer.head.clear();
@@ -68,31 +71,14 @@ fn exchange(telemetry: &Arc<Telemetry>) -> Exchange {
         trusted_proxies: vec!["10.0.0.0/8".into(), "192.168.0.0/16".into()],
         drain_timeout_ms: 0,
         policies: vec![],
+        consumers: vec![],
     };
-    let snapshot =
-        Snapshot::compile(plan, None, &telemetry.registry).unwrap_or_else(|_| panic!("a plan without faults"));
+    let snapshot = Snapshot::compile(plan, None, &telemetry.registry, &State::new())
+        .unwrap_or_else(|_| panic!("a plan without faults"));
     let peer = "203.0.113.7:40000".parse().expect("an address");
-    Exchange {
-        snapshot: Pinned::new(Arc::new(snapshot)),
-        connection: Rc::new(Connection {
-            peer,
-            local: peer,
-            tls: false,
-            listener: "l".into(),
-            server_name: None,
-            client_certificate: None,
-        }),
-        request: Default::default(),
-        answer: Default::default(),
-        route: None,
-        captures: Default::default(),
-        trusted: false,
-        client_ip: peer.ip(),
-        id: Vec::new(),
-        started_micros: 1_000_000,
-        notes: Default::default(),
-        scratch: Vec::new(),
-    }
+    let connection =
+        Connection { peer, local: peer, tls: false, listener: "l".into(), server_name: None, client_certificate: None };
+    Exchange::new(Pinned::new(Arc::new(snapshot)), Rc::new(connection), 1_000_000)
 }
 
 fn fill(exchange: &mut Exchange) {

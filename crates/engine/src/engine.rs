@@ -22,6 +22,7 @@ use crate::plan::{self, Plan};
 use crate::problem::Problem;
 use crate::run::{self, Control, Opening};
 use crate::snapshot::Snapshot;
+use crate::state::State;
 use crate::telemetry::Telemetry;
 use crate::telemetry::access_log::{self, AccessLog};
 use crate::telemetry::events;
@@ -61,13 +62,15 @@ pub struct Engine {
     clock: Clock,
     telemetry: Arc<Telemetry>,
     current: Arc<ArcSwap<Snapshot>>,
+    /// What policies keep over a reload.
+    state: Arc<State>,
     workers: Vec<UnboundedSender<Control>>,
     slow: UnboundedSender<()>,
     retired: Arc<Retired>,
-    state: Mutex<State>,
+    process: Mutex<Process>,
 }
 
-struct State {
+struct Process {
     listeners: Vec<Open>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -119,7 +122,8 @@ pub fn check(plan: Plan) -> Result<(), Vec<Problem>> {
     let telemetry =
         Telemetry::start(1, clock).map_err(|error| vec![Problem::new("", "engine.io", error.to_string())])?;
     let log = AccessLog::check(&plan.access_log);
-    let checked = match (compile(plan, None, &telemetry, &[]), log) {
+    let state = State::new();
+    let checked = match (compile(plan, None, &telemetry, &state, &[]), log) {
         (Ok(_), Ok(())) => Ok(()),
         (Ok(_), Err(problem)) => Err(vec![problem]),
         (Err(problems), log) => Err(problems.into_iter().chain(log.err()).collect()),
@@ -132,6 +136,7 @@ fn compile(
     plan: Plan,
     previous: Option<&Snapshot>,
     telemetry: &Telemetry,
+    state: &Arc<State>,
     open: &[Open],
 ) -> Result<(Snapshot, Vec<Option<ServerTls>>), Vec<Problem>> {
     let mut problems = Vec::new();
@@ -144,7 +149,7 @@ fn compile(
             }
         }
     }
-    match Snapshot::compile(plan, previous, &telemetry.registry) {
+    match Snapshot::compile(plan, previous, &telemetry.registry, state) {
         Ok(snapshot) if problems.is_empty() => Ok((snapshot, settings)),
         Ok(_) => Err(problems),
         Err(found) => {
@@ -159,8 +164,9 @@ impl Engine {
         events::install(events::level_from_environment()).map_err(StartError::Io)?;
         let clock = Clock::default();
         let workers = options.workers.max(1);
+        let state = State::new();
         let telemetry = Telemetry::start(workers, clock.clone()).map_err(StartError::Io)?;
-        let (snapshot, tls) = compile(plan, None, &telemetry, &[]).map_err(StartError::Problems)?;
+        let (snapshot, tls) = compile(plan, None, &telemetry, &state, &[]).map_err(StartError::Problems)?;
         let snapshot = Arc::new(snapshot);
         let log = open_log(&snapshot.plan)?;
         let prepared = prepare(&snapshot.plan, tls, &[], workers)?;
@@ -190,13 +196,14 @@ impl Engine {
             clock,
             telemetry,
             current,
+            state,
             workers: controls,
             slow,
             retired,
-            state: Mutex::new(State { listeners: Vec::new(), threads }),
+            process: Mutex::new(Process { listeners: Vec::new(), threads }),
         };
         engine.telemetry.access_log.apply(log);
-        engine.hand_over(&mut engine.state(), snapshot, prepared);
+        engine.hand_over(&mut engine.process(), snapshot, prepared);
         Ok(engine)
     }
 
@@ -210,30 +217,30 @@ impl Engine {
     }
 
     fn try_reload(&self, plan: Plan) -> Result<(), StartError> {
-        let mut state = self.state();
+        let mut process = self.process();
         let previous = self.current.load_full();
-        let (snapshot, tls) =
-            compile(plan, Some(&previous), &self.telemetry, &state.listeners).map_err(StartError::Problems)?;
+        let (snapshot, tls) = compile(plan, Some(&previous), &self.telemetry, &self.state, &process.listeners)
+            .map_err(StartError::Problems)?;
         let snapshot = Arc::new(snapshot);
         let log = open_log(&snapshot.plan)?;
-        let prepared = prepare(&snapshot.plan, tls, &state.listeners, self.workers.len())?;
+        let prepared = prepare(&snapshot.plan, tls, &process.listeners, self.workers.len())?;
         self.telemetry.access_log.apply(log);
-        self.hand_over(&mut state, snapshot, prepared);
+        self.hand_over(&mut process, snapshot, prepared);
         self.retired.push(previous);
         let _ = self.slow.send(());
         Ok(())
     }
 
     /// Gives every worker the snapshot and its sockets, and waits until all have taken them.
-    fn hand_over(&self, state: &mut State, snapshot: Arc<Snapshot>, prepared: Vec<Prepared>) {
+    fn hand_over(&self, process: &mut Process, snapshot: Arc<Snapshot>, prepared: Vec<Prepared>) {
         let mut openings: Vec<Vec<Opening>> = self.workers.iter().map(|_| Vec::new()).collect();
-        state.listeners.clear();
+        process.listeners.clear();
         for listener in prepared {
             let Prepared { plan, tls, bound, census, openings: of_workers } = listener;
             for (worker, opening) in of_workers.into_iter().enumerate() {
                 openings[worker].push(opening);
             }
-            state.listeners.push(Open { plan, tls, bound, census });
+            process.listeners.push(Open { plan, tls, bound, census });
         }
         self.current.store(snapshot.clone());
         let (taken, all_taken) = mpsc::channel();
@@ -247,12 +254,12 @@ impl Engine {
 
     /// The listeners' names and the addresses they are bound to; UNIX sockets have none.
     pub fn addresses(&self) -> Vec<(String, Option<SocketAddr>)> {
-        self.state().listeners.iter().map(|open| (open.plan.name.clone(), open.bound)).collect()
+        self.process().listeners.iter().map(|open| (open.plan.name.clone(), open.bound)).collect()
     }
 
     /// Every open listener, and the address it is bound to; UNIX sockets have none.
     pub fn listeners(&self) -> Vec<(plan::Listener, Option<SocketAddr>)> {
-        self.state().listeners.iter().map(|open| (open.plan.clone(), open.bound)).collect()
+        self.process().listeners.iter().map(|open| (open.plan.clone(), open.bound)).collect()
     }
 
     /// Stops accepting and waits until what is open has finished, at most that long. True when all of it did.
@@ -278,10 +285,10 @@ impl Engine {
         for worker in &self.workers {
             let _ = worker.send(Control::Stop);
         }
-        let mut state = self.state();
-        state.listeners.clear();
-        let threads = std::mem::take(&mut state.threads);
-        drop(state);
+        let mut process = self.process();
+        process.listeners.clear();
+        let threads = std::mem::take(&mut process.threads);
+        drop(process);
         self.slow_stops();
         for thread in threads {
             // A thread that panicked has said so already.
@@ -292,7 +299,7 @@ impl Engine {
     }
 
     fn slow_stops(&self) {
-        self.current.store(Arc::new(Snapshot::empty(&self.telemetry.registry)));
+        self.current.store(Arc::new(Snapshot::empty(&self.telemetry.registry, &self.state)));
         let _ = self.slow.send(());
     }
 
@@ -321,8 +328,8 @@ impl Engine {
         while all_taken.recv().is_ok() {}
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn process(&self) -> MutexGuard<'_, Process> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

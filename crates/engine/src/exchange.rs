@@ -2,10 +2,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use tidegate_http1::Span;
 
 use crate::head::Head;
+use crate::identity::{Identity, Line};
 use crate::respond::Code;
 use crate::routing::Captures;
 use crate::sides::BodySize;
@@ -166,6 +168,8 @@ pub struct Notes {
     pub attempts: u32,
     /// What a 405 allows.
     pub allow: Option<Box<str>>,
+    /// The rule of a policy that decided: which limit, which rule of `authorize`.
+    pub rule: Option<Box<str>>,
     pub request_bytes: u64,
     pub answer_bytes: u64,
     /// On the clock's line, when the service's head came; 0 while it has not.
@@ -188,6 +192,14 @@ pub struct Exchange {
     /// Empty until the `request_id` policy has run.
     pub id: Vec<u8>,
     pub started_micros: u64,
+    /// Who calls, once a policy has found out.
+    pub identity: Option<Arc<Identity>>,
+    /// Fields that policies put on the gateway's own refusal: `Retry-After`, `WWW-Authenticate`.
+    pub refusal: Head,
+    /// Fields that go on the answer, whoever makes it: a renewed session cookie.
+    pub answer_lines: Vec<Line>,
+    /// How far the consumer's policies have come that stand before the one that found the consumer, and that one's rank.
+    pub(crate) early: Option<(u8, u8)>,
     pub notes: Notes,
     pub scratch: Vec<u8>,
 }
@@ -205,6 +217,10 @@ impl Exchange {
             trusted: false,
             id: Vec::new(),
             started_micros,
+            identity: None,
+            refusal: Head::default(),
+            answer_lines: Vec::new(),
+            early: None,
             notes: Notes::default(),
             scratch: Vec::new(),
         }
@@ -219,6 +235,10 @@ impl Exchange {
         self.answer.head.clear();
         self.route = None;
         self.id.clear();
+        self.identity = None;
+        self.refusal.clear();
+        self.answer_lines.clear();
+        self.early = None;
         self.notes = Notes::default();
         self.scratch.clear();
     }

@@ -21,6 +21,7 @@ use crate::problem::Problem;
 use crate::respond::{Code, Failure};
 use crate::routing::{self, Explanation, Found, Loser, Winner};
 use crate::snapshot::{Pinned, Snapshot};
+use crate::state::State;
 use crate::telemetry::Wall;
 use crate::telemetry::metrics::Registry;
 
@@ -73,7 +74,7 @@ pub fn explain(plan: Plan, question: &Question<'_>) -> Result<Explained, Explain
     let asked = Asked::of(question).map_err(ExplainError::Question)?;
     let wall = Arc::new(Wall::new(Clock::default()));
     let registry = Registry::new(1, wall.clone());
-    let snapshot = Snapshot::compile(plan, None, &registry).map_err(ExplainError::Problems)?;
+    let snapshot = Snapshot::compile(plan, None, &registry, &State::new()).map_err(ExplainError::Problems)?;
     let local = Local::new(wall);
     let mut exchange = exchange(Arc::new(snapshot), question.client, &asked);
     if let Err(failure) = take(&mut exchange, &asked) {
@@ -87,7 +88,7 @@ pub fn explain(plan: Plan, question: &Question<'_>) -> Result<Explained, Explain
         exchange.route = Some(index);
         match upstream(&snapshot, index, &local, &mut exchange) {
             Ok(sent) => explained.upstream = sent,
-            Err(failure) => explained.reason = Some(words(&failure)),
+            Err(reason) => explained.reason = Some(reason),
         }
     }
     Ok(explained)
@@ -171,16 +172,11 @@ fn take(exchange: &mut Exchange, asked: &Asked) -> Result<(), Failure> {
 }
 
 /// Runs the policies of the route, and shows what its service would get.
-fn upstream(
-    snapshot: &Snapshot,
-    route: usize,
-    local: &Local,
-    exchange: &mut Exchange,
-) -> Result<Option<Sent>, Failure> {
+fn upstream(snapshot: &Snapshot, route: usize, local: &Local, exchange: &mut Exchange) -> Result<Option<Sent>, String> {
     admit(&snapshot.routes[route].pipeline, local, exchange)?;
     let Action::Proxy(proxy) = &snapshot.routes[route].action else { return Ok(None) };
     let mut target = Vec::new();
-    let (service, host) = proxy.preview(exchange, &mut target)?;
+    let (service, host) = proxy.preview(exchange, &mut target).map_err(|failure| words(&failure))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let mut headers = vec![("host".to_owned(), text(host))];
     headers.extend(exchange.request.head.iter().map(|(_, name, value)| (text(name).to_ascii_lowercase(), text(value))));
@@ -191,10 +187,11 @@ fn upstream(
     }))
 }
 
-fn admit(pipeline: &Pipeline, local: &Local, exchange: &mut Exchange) -> Result<(), Failure> {
-    match pipeline.on_request(local, exchange) {
-        Flow::Respond(failure) => Err(failure),
-        // Nothing is waited for here: what such a policy would add is not shown.
+fn admit(pipeline: &Pipeline, local: &Local, exchange: &mut Exchange) -> Result<(), String> {
+    match pipeline.on_request(&mut 0, local, exchange) {
+        Flow::Respond(failure) => Err(words(&failure)),
+        Flow::Answer(reply) => Err(format!("a policy answers with {}", reply.status)),
+        // Nothing is waited for here: what such a policy and those behind it would add is not shown.
         Flow::Continue | Flow::Wait(_) => Ok(()),
     }
 }

@@ -1,10 +1,18 @@
 //! The order of the policies.
 
+use std::cell::RefCell;
 use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rustc_hash::FxHashMap;
 
 use crate::exchange::Exchange;
+use crate::identity::{Consumer, Consumers, Line};
 use crate::plan;
 use crate::policies::Local;
+use crate::policies::authentication::Authentication;
 use crate::policies::forwarded::Forwarded;
 use crate::policies::request_headers::RequestHeaders;
 use crate::policies::request_id::RequestId;
@@ -12,107 +20,263 @@ use crate::policies::response_headers::ResponseHeaders;
 use crate::policies::trace_context::TraceContext;
 use crate::problem::Problem;
 use crate::respond::Failure;
+use crate::snapshot::ServiceIndex;
+use crate::state::State;
+use crate::telemetry::metrics::Registry;
+use crate::worker::Worker;
 
-/// One policy, compiled. The variants stand in the order in which they act, on requests and on answers alike.
+/// The place of a policy in the order, on requests and on answers alike; lower acts first. Gaps leave room.
+fn rank(policy: &plan::Policy) -> u8 {
+    match policy {
+        // First: whatever happens next, the answer and the log can name the request.
+        plan::Policy::RequestId(_) => 0,
+        // Before anything that could call a service: such a call belongs to the same trace.
+        plan::Policy::TraceContext(_) => 5,
+        // Behind every decision: only a request that goes on pays for its forwarding fields.
+        plan::Policy::Forwarded(_) => 200,
+        // Behind the gateway's own fields: the document has the last word on what the service sees.
+        plan::Policy::RequestHeaders(_) => 220,
+        // Last on the answer, for the same reason.
+        plan::Policy::ResponseHeaders(_) => 230,
+    }
+}
+
+/// One policy, compiled; shared by all routes that have it with the same options.
+#[derive(Clone)]
 enum Policy {
-    /// First: whatever happens next, the answer and the log can name the request.
-    RequestId(RequestId),
-    /// Before anything that could call a service: such a call belongs to the same trace.
-    TraceContext(TraceContext),
-    /// Behind every decision: only a request that goes on pays for its forwarding fields.
-    Forwarded(Forwarded),
-    /// Behind the gateway's own fields: the document has the last word on what the service sees.
-    RequestHeaders(RequestHeaders),
-    /// Last on the answer, for the same reason.
-    ResponseHeaders(ResponseHeaders),
+    RequestId(Arc<RequestId>),
+    TraceContext(Arc<TraceContext>),
+    /// Every kind of credential, and the trees of them.
+    #[expect(dead_code, reason = "made by the first kind of credential")]
+    Authentication(Arc<Authentication>),
+    Forwarded(Arc<Forwarded>),
+    RequestHeaders(Arc<RequestHeaders>),
+    ResponseHeaders(Arc<ResponseHeaders>),
 }
 
 /// What a policy wants done with the request.
 pub enum Flow {
     Continue,
-    /// The gateway answers: the service is never called.
+    /// The gateway refuses: the service is never called. Fields for the refusal are in `exchange.refusal`.
     Respond(Failure),
-    /// The policy needs something that is not here yet; the pipeline goes on behind it when the future is ready.
+    /// The gateway answers, and it is no refusal: a preflight, a redirect to a login.
+    Answer(Box<Reply>),
+    /// The policy needs something that is not here yet.
     Wait(Waiting),
 }
 
-/// What is being waited for, and where the pipeline goes on: hand `next` to [`Pipeline::on_request_from`].
-pub struct Waiting {
-    pub future: LocalBoxFuture,
-    pub next: usize,
+/// An answer of a policy's own.
+#[derive(Debug, Default, Clone)]
+pub struct Reply {
+    pub status: u16,
+    pub fields: Vec<Line>,
+    pub body: Bytes,
 }
+
+/// Begins to wait; called with the worker only when the request really waits. `explain` never calls it.
+pub type Waiting = Box<dyn FnOnce(Rc<Worker>) -> LocalBoxFuture<Resume>>;
+
+/// What the policy does once it has what it waited for; the pipeline then goes on behind it.
+pub type Resume = Box<dyn FnOnce(&Local, &mut Exchange) -> Flow>;
 
 /// A future of one worker; it owns what it needs, since the exchange stays with its task.
-pub type LocalBoxFuture = Pin<Box<dyn Future<Output = Result<(), Failure>>>>;
+pub type LocalBoxFuture<T> = Pin<Box<dyn Future<Output = T>>>;
 
-/// The policies of one route, compiled once and shared by all of its exchanges.
-#[derive(Default)]
-pub struct Pipeline {
-    policies: Box<[Policy]>,
+/// What compiling a policy may need to know.
+pub struct Context<'a> {
+    pub registry: &'a Registry,
+    pub state: &'a Arc<State>,
+    pub services: &'a ServiceIndex<'a>,
+    /// None of them, while their own policies are compiled.
+    pub consumers: &'a Arc<Consumers>,
+    /// Names that only the gateway may set; see [`crate::owned`].
+    pub owned: RefCell<Vec<Box<[u8]>>>,
+    made: RefCell<FxHashMap<plan::Policy, Policy>>,
 }
 
+impl<'a> Context<'a> {
+    pub fn new(
+        registry: &'a Registry,
+        state: &'a Arc<State>,
+        services: &'a ServiceIndex<'a>,
+        consumers: &'a Arc<Consumers>,
+    ) -> Self {
+        Self { registry, state, services, consumers, owned: RefCell::default(), made: RefCell::default() }
+    }
+}
+
+/// The policies of one route or consumer.
+#[derive(Default)]
+pub struct Pipeline {
+    steps: Box<[Step]>,
+}
+
+#[derive(Clone)]
+struct Step {
+    rank: u8,
+    policy: Policy,
+}
+
+/// Behind the last step.
+pub const END: u8 = u8::MAX;
+
 impl Pipeline {
-    pub fn compile(policies: &[plan::Policy]) -> Result<Self, Problem> {
+    pub fn compile(policies: &[plan::Policy], context: &Context<'_>) -> Result<Self, Problem> {
         let compile = |(index, policy)| {
-            Policy::compile(policy)
+            Step::compile(policy, context)
                 .map_err(|problem| Problem { path: format!("policies[{index}].{}", problem.path), ..problem })
         };
-        let mut policies = policies.iter().enumerate().map(compile).collect::<Result<Vec<_>, _>>()?;
-        policies.sort_by_key(Policy::rank);
-        Ok(Self { policies: policies.into() })
+        let mut steps = policies.iter().enumerate().map(compile).collect::<Result<Vec<_>, _>>()?;
+        steps.sort_by_key(|step| step.rank);
+        Ok(Self { steps: steps.into() })
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
     }
 
     /// Runs every policy on the request; the engine has called `trust::admit` before, and matched the route.
-    pub fn on_request(&self, local: &Local, exchange: &mut Exchange) -> Flow {
-        self.on_request_from(0, local, exchange)
-    }
-
-    /// As [`Pipeline::on_request`], from the policy that a [`Waiting`] names.
-    pub fn on_request_from(&self, first: usize, local: &Local, exchange: &mut Exchange) -> Flow {
-        for policy in self.policies.iter().skip(first) {
-            match policy {
-                Policy::RequestId(policy) => policy.on_request(local, exchange),
-                Policy::TraceContext(policy) => policy.on_request(local, exchange),
-                Policy::Forwarded(policy) => policy.on_request(exchange),
-                Policy::RequestHeaders(policy) => policy.on_request(exchange),
-                Policy::ResponseHeaders(_) => {}
+    ///
+    /// `from` is where to go on after a [`Flow::Wait`], and is 0 at first; it is moved on.
+    pub fn on_request(&self, from: &mut u8, local: &Local, exchange: &mut Exchange) -> Flow {
+        let first = self.steps.partition_point(|step| step.rank < *from);
+        for step in &self.steps[first..] {
+            if exchange.consumer_pipeline().is_some() {
+                return self.on_request_with_consumer(from, local, exchange);
+            }
+            *from = step.rank + 1;
+            match step.policy.on_request(local, exchange) {
+                Flow::Continue => {}
+                flow => return flow,
             }
         }
+        self.on_request_with_consumer(from, local, exchange)
+    }
+
+    /// The rest of the request, where the consumer has policies of its own: they stand in for the route's of the same kind.
+    fn on_request_with_consumer(&self, from: &mut u8, local: &Local, exchange: &mut Exchange) -> Flow {
+        let Some(consumer) = exchange.consumer_pipeline() else { return Flow::Continue };
+        // What would have acted before the consumer was known acts now.
+        let (first, known) = exchange.early.unwrap_or((0, *from));
+        for step in consumer.pipeline.steps.iter().filter(|step| (first..known).contains(&step.rank)) {
+            exchange.early = Some((step.rank + 1, known));
+            match step.policy.on_request(local, exchange) {
+                Flow::Continue => {}
+                flow => return flow,
+            }
+        }
+        exchange.early = Some((known, known));
+        for step in self.merged(&consumer.pipeline) {
+            if step.rank < *from {
+                continue;
+            }
+            *from = step.rank + 1;
+            match step.policy.on_request(local, exchange) {
+                Flow::Continue => {}
+                flow => return flow,
+            }
+        }
+        *from = END;
         Flow::Continue
     }
 
     /// Runs every policy on the head of the answer, whoever made it, before it goes to the client.
     pub fn on_response(&self, exchange: &mut Exchange) {
-        for policy in &self.policies {
-            match policy {
-                Policy::RequestId(policy) => policy.on_response(exchange),
-                Policy::Forwarded(policy) => policy.on_response(exchange),
-                Policy::ResponseHeaders(policy) => policy.on_response(exchange),
-                Policy::TraceContext(_) | Policy::RequestHeaders(_) => {}
-            }
+        self.each(exchange, Policy::on_response);
+    }
+
+    /// Runs every policy at the end of the exchange, whatever happened.
+    pub fn on_complete(&self, local: &Local, exchange: &mut Exchange) {
+        self.each(exchange, |policy, exchange| policy.on_complete(local, exchange));
+    }
+
+    fn each(&self, exchange: &mut Exchange, mut run: impl FnMut(&Policy, &mut Exchange)) {
+        match exchange.consumer_pipeline() {
+            None => self.steps.iter().for_each(|step| run(&step.policy, exchange)),
+            Some(consumer) => self.merged(&consumer.pipeline).for_each(|step| run(&step.policy, exchange)),
         }
+    }
+
+    /// The steps of both by rank; of one rank, the nearer's.
+    fn merged<'a>(&'a self, nearer: &'a Self) -> impl Iterator<Item = &'a Step> {
+        let (mut own, mut near) = (self.steps.iter().peekable(), nearer.steps.iter().peekable());
+        std::iter::from_fn(move || match (own.peek(), near.peek()) {
+            (Some(left), Some(right)) if left.rank < right.rank => own.next(),
+            (Some(left), Some(right)) => {
+                if left.rank == right.rank {
+                    own.next();
+                }
+                near.next()
+            }
+            (Some(_), None) => own.next(),
+            (None, _) => near.next(),
+        })
+    }
+}
+
+impl Exchange {
+    /// The consumer, if it has policies of its own.
+    fn consumer_pipeline(&self) -> Option<Arc<Consumer>> {
+        let consumer = self.identity.as_ref()?.consumer.as_ref()?;
+        (!consumer.pipeline.is_empty()).then(|| consumer.clone())
+    }
+}
+
+impl Step {
+    fn compile(plan: &plan::Policy, context: &Context<'_>) -> Result<Self, Problem> {
+        let made = context.made.borrow().get(plan).cloned();
+        let policy = match made {
+            Some(policy) => policy,
+            None => {
+                let policy = Policy::compile(plan, context)?;
+                context.made.borrow_mut().insert(plan.clone(), policy.clone());
+                policy
+            }
+        };
+        Ok(Self { rank: rank(plan), policy })
     }
 }
 
 impl Policy {
-    fn compile(plan: &plan::Policy) -> Result<Self, Problem> {
+    fn compile(plan: &plan::Policy, _context: &Context<'_>) -> Result<Self, Problem> {
         Ok(match plan {
-            plan::Policy::RequestId(plan) => Self::RequestId(RequestId::compile(plan)),
-            plan::Policy::TraceContext(plan) => Self::TraceContext(TraceContext::compile(plan)),
-            plan::Policy::Forwarded(plan) => Self::Forwarded(Forwarded::compile(plan)),
-            plan::Policy::RequestHeaders(plan) => Self::RequestHeaders(RequestHeaders::compile(plan)?),
-            plan::Policy::ResponseHeaders(plan) => Self::ResponseHeaders(ResponseHeaders::compile(plan)?),
+            plan::Policy::RequestId(plan) => Self::RequestId(Arc::new(RequestId::compile(plan))),
+            plan::Policy::TraceContext(plan) => Self::TraceContext(Arc::new(TraceContext::compile(plan))),
+            plan::Policy::Forwarded(plan) => Self::Forwarded(Arc::new(Forwarded::compile(plan))),
+            plan::Policy::RequestHeaders(plan) => Self::RequestHeaders(Arc::new(RequestHeaders::compile(plan)?)),
+            plan::Policy::ResponseHeaders(plan) => Self::ResponseHeaders(Arc::new(ResponseHeaders::compile(plan)?)),
         })
     }
 
-    /// Its place: the order of the variants.
-    fn rank(&self) -> usize {
+    fn on_request(&self, local: &Local, exchange: &mut Exchange) -> Flow {
         match self {
-            Self::RequestId(_) => 0,
-            Self::TraceContext(_) => 1,
-            Self::Forwarded(_) => 2,
-            Self::RequestHeaders(_) => 3,
-            Self::ResponseHeaders(_) => 4,
+            Self::RequestId(policy) => policy.on_request(local, exchange),
+            Self::TraceContext(policy) => policy.on_request(local, exchange),
+            Self::Authentication(policy) => return policy.on_request(local, exchange),
+            Self::Forwarded(policy) => policy.on_request(exchange),
+            Self::RequestHeaders(policy) => policy.on_request(exchange),
+            Self::ResponseHeaders(_) => {}
+        }
+        Flow::Continue
+    }
+
+    fn on_response(&self, exchange: &mut Exchange) {
+        match self {
+            Self::RequestId(policy) => policy.on_response(exchange),
+            Self::Forwarded(policy) => policy.on_response(exchange),
+            Self::ResponseHeaders(policy) => policy.on_response(exchange),
+            Self::TraceContext(_) | Self::RequestHeaders(_) | Self::Authentication(_) => {}
+        }
+    }
+
+    fn on_complete(&self, _local: &Local, _exchange: &mut Exchange) {
+        match self {
+            Self::RequestId(_)
+            | Self::TraceContext(_)
+            | Self::Authentication(_)
+            | Self::Forwarded(_)
+            | Self::RequestHeaders(_)
+            | Self::ResponseHeaders(_) => {}
         }
     }
 }

@@ -18,6 +18,7 @@ pub struct Plan {
     pub drain_timeout_ms: u64,
     /// Policies of answers that belong to no route (404, 405).
     pub policies: Vec<Policy>,
+    pub consumers: Vec<Consumer>,
 }
 
 impl Plan {
@@ -31,6 +32,7 @@ impl Plan {
             trusted_proxies: Vec::new(),
             drain_timeout_ms: 0,
             policies: Vec::new(),
+            consumers: Vec::new(),
         }
     }
 }
@@ -286,9 +288,22 @@ pub struct Handler {
     pub name: String,
 }
 
+// ---- consumers
+
+/// Someone who calls, by name.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Consumer {
+    pub name: String,
+    pub tier: Option<String>,
+    pub tags: Vec<String>,
+    /// Its own policies only; they win over all other levels.
+    pub policies: Vec<Policy>,
+}
+
 // ---- policies
 
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Policy {
     RequestId(RequestId),
@@ -299,7 +314,7 @@ pub enum Policy {
 }
 
 /// Gives every request an id, and keeps one that a trusted proxy gave.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RequestId {
     /// Lower case.
@@ -309,11 +324,11 @@ pub struct RequestId {
 }
 
 /// Passes W3C `traceparent` on with a span of ours, or begins a trace.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TraceContext {}
 
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Forwarded {
     /// `X-Forwarded-For`, `-Proto`, `-Host`, `-Port`.
@@ -325,7 +340,7 @@ pub struct Forwarded {
 }
 
 /// Carried out in this order: remove, set, add.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HeaderEdits {
     pub remove: Vec<String>,
@@ -333,7 +348,7 @@ pub struct HeaderEdits {
     pub add: Vec<HeaderValue>,
 }
 
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HeaderValue {
     /// Lower case.
@@ -384,14 +399,14 @@ impl std::fmt::Debug for SigningKeys {
 /// Text with references: `user:{path.id}`. Escapes are resolved; a text without references is one `text` part.
 pub type Template = Vec<Part>;
 
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Part {
     Text(String),
     Reference(Reference),
 }
 
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Reference {
     /// `{path.x}`: a capture of the route's path.
@@ -402,6 +417,18 @@ pub enum Reference {
     Header(String),
     /// `{cookie.x}`
     Cookie(String),
+    /// `{claims.a.b}`: of the identity, by path.
+    Claims(Vec<String>),
+    /// `{consumer.name}`
+    ConsumerName,
+    /// `{consumer.tier}`
+    ConsumerTier,
+    /// `{consumer.tags}`, joined by comma.
+    ConsumerTags,
+    /// `{identity.subject}`
+    IdentitySubject,
+    /// `{identity.method}`: the policy that proved it.
+    IdentityMethod,
     /// `{client.ip}`
     ClientIp,
     /// `{route.name}`

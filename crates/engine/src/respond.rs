@@ -50,6 +50,19 @@ codes! {
     // The gateway decided.
     NoRoute = "no_route", 404, Gateway, "No route matches the request";
     MethodNotAllowed = "method_not_allowed", 405, Gateway, "The method is not allowed here";
+    MissingToken = "missing_token", 401, Gateway, "Missing authentication token";
+    TokenExpired = "token_expired", 401, Gateway, "Token expired";
+    InvalidToken = "invalid_token", 401, Gateway, "Invalid token";
+    MissingCredentials = "missing_credentials", 401, Gateway, "Missing credentials";
+    InvalidCredentials = "invalid_credentials", 401, Gateway, "Invalid credentials";
+    Forbidden = "forbidden", 403, Gateway, "The caller may not do this";
+    AddressDenied = "address_denied", 403, Gateway, "The address may not call this";
+    CsrfFailed = "csrf_failed", 403, Gateway, "The request did not come from a trusted page";
+    RateLimited = "rate_limited", 429, Gateway, "Too many requests";
+    QuotaExceeded = "quota_exceeded", 429, Gateway, "The quota is used up";
+    TooManyConcurrent = "too_many_concurrent", 429, Gateway, "Too many requests at the same time";
+    AuthenticationUnavailable = "authentication_unavailable", 503, Gateway, "The credentials cannot be checked at present";
+    LimitsUnavailable = "limits_unavailable", 503, Gateway, "The limits cannot be checked at present";
     Timeout = "timeout", 504, Gateway, "The answer took longer than the route allows";
     HandlerFailed = "handler_failed", 500, Gateway, "The handler failed";
     HandlerOverloaded = "handler_overloaded", 503, Gateway, "Too many requests wait for handlers";

@@ -6,13 +6,15 @@ use std::task::{Context, Poll};
 
 use crate::exchange::{Exchange, Method};
 use crate::head::Head;
-use crate::pipeline::{Flow, Pipeline};
+use crate::pipeline::{self, Flow, Pipeline, Reply};
 use crate::plan;
 use crate::policies::trust;
 use crate::respond::{Code, Failure, write_problem};
 use crate::routing::Found;
 use crate::sides::{Answered, BodySize, Client, Filled, Source, Upstream};
+use crate::snapshot::Snapshot;
 use crate::transfer::Transfer;
+use crate::upstream::call::unless_gone;
 use crate::wheel::Alarm;
 use crate::worker::Worker;
 
@@ -43,6 +45,8 @@ impl<C: Client> Drop for Watched<'_, C> {
         }
         notes.request_bytes = self.client.bytes_received();
         notes.answer_bytes = self.client.bytes_sent();
+        let snapshot = self.exchange.snapshot.clone();
+        pipeline_of(&snapshot, self.exchange).on_complete(&self.worker.local, self.exchange);
         self.worker.telemetry.complete(self.worker.index, self.exchange, self.worker.clock.now_micros());
     }
 }
@@ -60,13 +64,15 @@ async fn answer<C: Client>(
             exchange.route = Some(index);
             (index, &snapshot.routes[index])
         }
-        Found::NotFound => return unrouted(worker, exchange, Code::NoRoute.into()).await,
+        Found::NotFound => return unrouted(worker, client, exchange, alarm, Code::NoRoute.into()).await,
         Found::MethodNotAllowed { allow } => {
             exchange.notes.allow = Some(allow.into());
-            return unrouted(worker, exchange, Code::MethodNotAllowed.into()).await;
+            return unrouted(worker, client, exchange, alarm, Code::MethodNotAllowed.into()).await;
         }
     };
-    admit(worker, &route.pipeline, exchange).await?;
+    if let Some(reply) = admit(worker, client, exchange, &route.pipeline).await? {
+        return say_reply(worker, client, exchange, alarm, *reply).await;
+    }
     if exchange.request.method == Method::Trace && !names_trace(&snapshot.plan.routes[index]) {
         exchange.notes.allow = Some(ALLOWED_BUT_TRACE.into());
         return Err(Code::MethodNotAllowed.into());
@@ -90,24 +96,66 @@ fn names_trace(route: &plan::Route) -> bool {
 }
 
 /// The policies that act on requests without a route still do: the answer carries a request id.
-async fn unrouted(worker: &Rc<Worker>, exchange: &mut Exchange, failure: Failure) -> Result<(), Failure> {
+async fn unrouted<C: Client>(
+    worker: &Rc<Worker>,
+    client: &mut C,
+    exchange: &mut Exchange,
+    alarm: &Alarm,
+    failure: Failure,
+) -> Result<(), Failure> {
     let snapshot = exchange.snapshot.clone();
-    admit(worker, &snapshot.unrouted, exchange).await?;
-    Err(failure)
+    match admit(worker, client, exchange, &snapshot.unrouted).await? {
+        Some(reply) => say_reply(worker, client, exchange, alarm, *reply).await,
+        None => Err(failure),
+    }
 }
 
-async fn admit(worker: &Rc<Worker>, pipeline: &Pipeline, exchange: &mut Exchange) -> Result<(), Failure> {
-    let mut flow = pipeline.on_request(&worker.local, exchange);
+/// Runs the policies on the request; an answer that one of them gives itself comes back.
+async fn admit<C: Client>(
+    worker: &Rc<Worker>,
+    client: &mut C,
+    exchange: &mut Exchange,
+    pipeline: &Pipeline,
+) -> Result<Option<Box<Reply>>, Failure> {
+    let mut from = 0;
     loop {
-        match flow {
-            Flow::Continue => return Ok(()),
-            Flow::Respond(failure) => return Err(failure),
-            Flow::Wait(waiting) => {
-                waiting.future.await?;
-                flow = pipeline.on_request_from(waiting.next, &worker.local, exchange);
+        let mut flow = pipeline.on_request(&mut from, &worker.local, exchange);
+        loop {
+            match flow {
+                Flow::Continue => break,
+                Flow::Respond(failure) => return Err(failure),
+                Flow::Answer(reply) => return Ok(Some(reply)),
+                Flow::Wait(wait) => {
+                    let waited = wait(worker.clone());
+                    let resume = unless_gone(client, async { Ok(waited.await) }).await?;
+                    flow = resume(&worker.local, exchange);
+                }
             }
         }
+        if from == pipeline::END {
+            return Ok(None);
+        }
     }
+}
+
+/// The policies that hold for an exchange.
+fn pipeline_of<'a>(snapshot: &'a Snapshot, exchange: &Exchange) -> &'a Pipeline {
+    exchange.route.map_or(&snapshot.unrouted, |index| &snapshot.routes[index].pipeline)
+}
+
+/// Answers with what a policy has to say.
+async fn say_reply<C: Client>(
+    worker: &Rc<Worker>,
+    client: &mut C,
+    exchange: &mut Exchange,
+    alarm: &Alarm,
+    reply: Reply,
+) -> Result<(), Failure> {
+    exchange.answer.head.clear();
+    for (name, value) in &reply.fields {
+        exchange.answer.head.add(name, value);
+    }
+    say(worker, client, exchange, alarm, reply.status, &reply.body).await
 }
 
 /// Sends the head of an answer and passes both bodies on to their ends.
@@ -143,9 +191,9 @@ pub async fn deliver<C: Client, U: Upstream>(
 fn send_head<C: Client>(client: &mut C, exchange: &mut Exchange, status: u16, size: BodySize, length: Option<u64>) {
     exchange.answer.status = status;
     let snapshot = exchange.snapshot.clone();
-    match exchange.route {
-        Some(index) => snapshot.routes[index].pipeline.on_response(exchange),
-        None => snapshot.unrouted.on_response(exchange),
+    pipeline_of(&snapshot, exchange).on_response(exchange);
+    for (name, value) in std::mem::take(&mut exchange.answer_lines) {
+        exchange.answer.head.add(&name, &value);
     }
     client.send_head(status, &exchange.answer.head, size, length);
 }
@@ -219,6 +267,9 @@ async fn fail<C: Client>(
     head.add(b"content-type", b"application/problem+json");
     if let Some(allow) = &exchange.notes.allow {
         head.add(b"allow", allow.as_bytes());
+    }
+    for (known, name, value) in exchange.refusal.iter() {
+        head.add_known(known, name, value);
     }
     let mut body = std::mem::take(&mut exchange.scratch);
     body.clear();

@@ -7,11 +7,14 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use crate::actions::Action;
+use crate::identity::{Consumer, Consumers};
 use crate::network::Networks;
-use crate::pipeline::Pipeline;
+use crate::owned::Owned;
+use crate::pipeline::{Context, Pipeline};
 use crate::plan::{self, Plan};
 pub use crate::problem::Problem;
 use crate::routing::Router;
+use crate::state::State;
 use crate::telemetry::metrics::{Registry, RouteSeries};
 use crate::upstream::service::Service;
 
@@ -23,6 +26,9 @@ pub struct Snapshot {
     pub routes: Vec<Route>,
     pub services: Vec<Arc<Service>>,
     pub trusted_proxies: Networks,
+    pub consumers: Arc<Consumers>,
+    /// Headers that only the gateway may set.
+    pub owned: Owned,
     /// For requests that match no route.
     pub unrouted: Pipeline,
     pub unrouted_series: Arc<RouteSeries>,
@@ -43,7 +49,12 @@ pub type ServiceIndex<'a> = FxHashMap<&'a str, (usize, &'a Arc<Service>)>;
 impl Snapshot {
     /// Compiles a plan; all problems at once. What did not change since `previous` (services with their connections and
     /// addresses, compiled patterns) is taken over from it.
-    pub fn compile(plan: Plan, previous: Option<&Snapshot>, registry: &Registry) -> Result<Self, Vec<Problem>> {
+    pub fn compile(
+        plan: Plan,
+        previous: Option<&Snapshot>,
+        registry: &Registry,
+        state: &Arc<State>,
+    ) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let trusted_proxies = Networks::parse(&plan.trusted_proxies).unwrap_or_else(|(index, message)| {
             problems.push(Problem::new(format!("trusted_proxies[{index}]"), "config.bad_network", message));
@@ -52,9 +63,14 @@ impl Snapshot {
         let services = compile_services(&plan, previous, registry, &mut problems);
         let by_name: ServiceIndex<'_> =
             services.iter().enumerate().map(|(index, service)| (&*service.name, (index, service))).collect();
+        let nobody = Arc::default();
+        let context = Context::new(registry, state, &by_name, &nobody);
+        let consumers = Arc::new(compile_consumers(&plan, &context, &mut problems));
+        let mut owned = context.owned.into_inner();
+        let context = Context::new(registry, state, &by_name, &consumers);
         let mut routes = Vec::with_capacity(plan.routes.len());
         for (index, route) in plan.routes.iter().enumerate() {
-            match Route::compile(route, &by_name, registry) {
+            match Route::compile(route, &context) {
                 Ok(route) => routes.push(route),
                 Err(problem) => problems.push(Problem { path: format!("routes[{index}].{}", problem.path), ..problem }),
             }
@@ -66,16 +82,36 @@ impl Snapshot {
                 return Err(problems);
             }
         };
-        let unrouted = Pipeline::compile(&plan.policies).unwrap_or_else(|problem| {
+        let unrouted = Pipeline::compile(&plan.policies, &context).unwrap_or_else(|problem| {
             problems.push(problem);
             Pipeline::default()
         });
+        owned.append(&mut context.owned.borrow_mut());
         if !problems.is_empty() {
             return Err(problems);
         }
         let unrouted_series = registry.route("", "");
-        Ok(Self { plan, router, routes, services, trusted_proxies, unrouted, unrouted_series })
+        let owned = Owned::new(owned);
+        Ok(Self { plan, router, routes, services, trusted_proxies, consumers, owned, unrouted, unrouted_series })
     }
+}
+
+fn compile_consumers(plan: &Plan, context: &Context<'_>, problems: &mut Vec<Problem>) -> Consumers {
+    let compile = |(index, consumer): (usize, &plan::Consumer)| {
+        let pipeline = Pipeline::compile(&consumer.policies, context)
+            .map_err(|problem| Problem { path: format!("consumers[{index}].{}", problem.path), ..problem });
+        let pipeline = pipeline.unwrap_or_else(|problem| {
+            problems.push(problem);
+            Pipeline::default()
+        });
+        Consumer {
+            name: consumer.name.as_str().into(),
+            tier: consumer.tier.as_deref().map(Into::into),
+            tags: consumer.tags.iter().map(|tag| tag.as_str().into()).collect(),
+            pipeline,
+        }
+    };
+    Consumers::new(plan.consumers.iter().enumerate().map(compile))
 }
 
 fn compile_services(
@@ -101,13 +137,13 @@ fn compile_services(
 }
 
 impl Route {
-    fn compile(route: &plan::Route, services: &ServiceIndex<'_>, registry: &Registry) -> Result<Self, Problem> {
-        let action = Action::compile(route, services)?;
-        let series = registry.route(&route.name, action.service_name());
+    fn compile(route: &plan::Route, context: &Context<'_>) -> Result<Self, Problem> {
+        let action = Action::compile(route, context.services)?;
+        let series = context.registry.route(&route.name, action.service_name());
         Ok(Self {
             name: route.name.as_str().into(),
             action,
-            pipeline: Pipeline::compile(&route.policies)?,
+            pipeline: Pipeline::compile(&route.policies, context)?,
             timeout_ms: route.timeout_ms,
             body_bytes: route.body_bytes,
             series,
@@ -122,8 +158,8 @@ impl Snapshot {
     }
 
     /// Serves nothing; stands for an engine that has stopped.
-    pub fn empty(registry: &Registry) -> Self {
-        Self::compile(Plan::empty(), None, registry)
+    pub fn empty(registry: &Registry, state: &Arc<State>) -> Self {
+        Self::compile(Plan::empty(), None, registry, state)
             .unwrap_or_else(|problems| unreachable!("an empty plan: {problems:?}"))
     }
 }

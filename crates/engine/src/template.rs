@@ -7,6 +7,7 @@
 mod compile;
 mod escape;
 
+use crate::identity::{Identity, write_claim};
 use crate::path::{self, PathError};
 use crate::plan::Reference;
 use crate::routing::{Lookup, query_pairs};
@@ -56,6 +57,8 @@ pub trait Values: Lookup {
     fn request_id(&self) -> &[u8];
     /// `http` or `https`.
     fn scheme(&self) -> &str;
+    /// Who calls, where that is known.
+    fn identity(&self) -> Option<&Identity>;
 }
 
 /// Why a path or location could not be made of this request: the client gets 400 with [`RenderError::code`].
@@ -305,6 +308,16 @@ fn write_value(reference: &Reference, values: &impl Values, out: &mut Vec<u8>) {
                 true
             });
         }
+        Reference::Claims(_)
+        | Reference::ConsumerName
+        | Reference::ConsumerTier
+        | Reference::ConsumerTags
+        | Reference::IdentitySubject
+        | Reference::IdentityMethod => {
+            if let Some(identity) = values.identity() {
+                write_identity(reference, identity, out);
+            }
+        }
         Reference::ClientIp => write!(out, "{}", values.client_ip()).expect("a Vec takes every write"),
         Reference::RouteName => out.extend_from_slice(values.route_name().as_bytes()),
         Reference::ServiceName => out.extend_from_slice(values.service_name().as_bytes()),
@@ -314,5 +327,29 @@ fn write_value(reference: &Reference, values: &impl Values, out: &mut Vec<u8>) {
         Reference::RequestQuery => out.extend_from_slice(values.query().unwrap_or_default()),
         Reference::RequestHost => out.extend_from_slice(values.host()),
         Reference::RequestScheme => out.extend_from_slice(values.scheme().as_bytes()),
+    }
+}
+
+fn write_identity(reference: &Reference, identity: &Identity, out: &mut Vec<u8>) {
+    let consumer = identity.consumer.as_deref();
+    match reference {
+        Reference::Claims(path) => {
+            if let Some(value) = identity.claim(path) {
+                write_claim(value, out);
+            }
+        }
+        Reference::ConsumerName => out.extend_from_slice(consumer.map_or("", |consumer| &consumer.name).as_bytes()),
+        Reference::ConsumerTier => {
+            out.extend_from_slice(
+                consumer.and_then(|consumer| consumer.tier.as_deref()).unwrap_or_default().as_bytes(),
+            );
+        }
+        Reference::ConsumerTags => {
+            let tags = consumer.map_or(&[][..], |consumer| &consumer.tags);
+            out.extend_from_slice(tags.join(",").as_bytes());
+        }
+        Reference::IdentitySubject => out.extend_from_slice(identity.subject.as_deref().unwrap_or_default().as_bytes()),
+        Reference::IdentityMethod => out.extend_from_slice(identity.method.as_bytes()),
+        _ => {}
     }
 }

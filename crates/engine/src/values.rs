@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use crate::exchange::{Exchange, Request};
+use crate::identity::Identity;
 use crate::routing::Lookup;
 use crate::template::Values;
 
@@ -79,5 +80,9 @@ impl Values for Exchange {
 
     fn scheme(&self) -> &str {
         if self.connection.tls { "https" } else { "http" }
+    }
+
+    fn identity(&self) -> Option<&Identity> {
+        self.identity.as_deref()
     }
 }

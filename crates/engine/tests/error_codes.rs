@@ -104,6 +104,54 @@ fn explanation(code: Code) -> (&'static str, &'static str) {
             "No route matches host, path, headers, query and cookies.",
             "`tidegate explain FILE METHOD URL` says which routes came near and why they lost.",
         ),
+        Code::MissingToken => (
+            "The route wants a token and the request carries none.",
+            "Send one as `Authorization: Bearer ...`, or where the [policy](../policies/) looks for it.",
+        ),
+        Code::TokenExpired => ("The token was good and its time is over.", "Get a new one from its issuer."),
+        Code::InvalidToken => (
+            "The token is malformed, of another issuer or audience, or not signed by a key that is trusted.",
+            "`detail` in the log names the rule; the answer does not, so that nobody learns by trying.",
+        ),
+        Code::MissingCredentials => (
+            "The route wants to know who calls and the request carries no credential.",
+            "`WWW-Authenticate` in the answer says which kinds are taken.",
+        ),
+        Code::InvalidCredentials => (
+            "The key, password or certificate is unknown, revoked or expired.",
+            "Use one that is in force; `detail` in the log says which of these it was.",
+        ),
+        Code::Forbidden => (
+            "The caller is known and no rule of `authorize` lets it do this.",
+            "`rule` in the log names the rule that decided.",
+        ),
+        Code::AddressDenied => (
+            "The client's address is not among those that may call.",
+            "Behind proxies, see that they stand in `trusted_proxies`: else theirs is the address that counts.",
+        ),
+        Code::CsrfFailed => (
+            "A browser sent a request that changes something from a page that is not trusted.",
+            "List the page's origin in `trusted_origins`.",
+        ),
+        Code::RateLimited => (
+            "The caller has used its limit up for now; `rule` in the log says which.",
+            "Wait for as long as `Retry-After` says; `RateLimit` on every answer tells what is left.",
+        ),
+        Code::QuotaExceeded => {
+            ("The caller has used its quota of this period up.", "Wait for the next period, or for a larger quota.")
+        }
+        Code::TooManyConcurrent => (
+            "As many requests of this caller are being answered as it may have at a time.",
+            "Wait for one to end before sending the next.",
+        ),
+        Code::AuthenticationUnavailable => (
+            "What is needed to check the credential (keys of an issuer, an authorization service) cannot be had.",
+            "Look at the log for what could not be reached. Nothing is let through meanwhile.",
+        ),
+        Code::LimitsUnavailable => (
+            "The store of shared limits cannot be reached, and the document says to refuse then.",
+            "Look at the store; `on_store_failure` says what happens without it.",
+        ),
         Code::MethodNotAllowed => (
             "Routes match, but none with this method. `Allow` lists the methods that would do.",
             "Use one of them, or add the method to the route.",

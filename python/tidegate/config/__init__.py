@@ -11,6 +11,7 @@ translate     pydantic's errors in our words        problem    place, problem, c
 
 from tidegate.actions.redirect import Redirect
 from tidegate.actions.respond import Respond
+from tidegate.config.consumers import Consumer
 from tidegate.config.gateway import Admin, Gateway
 from tidegate.config.listeners import CertifiedKey, Http2Limits, Limits, Listener, ListenerTls
 from tidegate.config.load import Loader, load
@@ -29,6 +30,7 @@ from tidegate.policies.trace_context import TraceContext
 __all__ = [
     "Admin",
     "CertifiedKey",
+    "Consumer",
     "Forwarded",
     "Gateway",
     "HandlerReference",

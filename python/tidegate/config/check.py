@@ -34,8 +34,15 @@ OWNED_HEADERS = frozenset(
 class Check:
     """Collects the problems of one part of the document, with paths relative to that part."""
 
-    def __init__(self, captures: Collection[str] | None = None, *, anywhere: bool = False) -> None:
-        """`captures`: what all paths of a route capture; `None`: no route. `anywhere`: any may be used, see `used`."""
+    def __init__(
+        self, captures: Collection[str] | None = None, *, anywhere: bool = False, scope: str = "gateway"
+    ) -> None:
+        """`captures`: what all paths of a route capture; `None`: no route. `anywhere`: any may be used, see `used`.
+
+        `scope`: whose policies these are: `gateway`, `service/NAME`, `route/NAME` or `consumer/NAME`. What policies
+        count, they count by it.
+        """
+        self.scope = scope
         self.captures = captures
         self.anywhere = anywhere
         self.findings: list[Finding] = []

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from tidegate.config.base import Model
 from tidegate.config.check import Check
+from tidegate.config.consumers import Consumer
 from tidegate.config.files import Files
 from tidegate.config.listeners import Listener
 from tidegate.config.problem import Finding, Path
@@ -21,9 +22,14 @@ from tidegate.config.services import Service
 from tidegate.config.sources import yaml_source
 from tidegate.config.sources.tree import Mark, Tree
 from tidegate.config.translate import translate
-from tidegate.plan import PlannedPolicies, Scope, encode, plan_listener, plan_route, plan_service
+from tidegate.plan import PlannedPolicies, Scope, encode, plan_consumer, plan_listener, plan_route, plan_service
 
-MODELS: dict[str, type[Model]] = {"listeners": Listener, "services": Service, "routes": Route}
+MODELS: dict[str, type[Model]] = {
+    "listeners": Listener,
+    "services": Service,
+    "consumers": Consumer,
+    "routes": Route,
+}
 """The lists of a document, by key."""
 
 
@@ -194,17 +200,20 @@ class Entry:
         self._revive()
         if self.model is None:
             return
-        check = Check(frozenset())
+        check = Check(frozenset(), scope=f"{self.kind.removesuffix('s')}/{self.name}")
         if self.kind == "routes" and isinstance(scope, Scope):
             value: Any = plan_route(self.model, check, scope)
         elif self.kind == "services":
             read_before = files.count
             value = plan_service(self.model, check, files)
             self.reads_files = files.count != read_before
-            inner = Check(anywhere=True)
+            inner = Check(anywhere=True, scope=check.scope)
             self.policies = self.model.policies.plan(inner, ("policies",))
             self.used = tuple(inner.used)
             check.findings += inner.findings
+        elif self.kind == "consumers":
+            check.captures = None
+            value = plan_consumer(self.model, check)
         else:
             value = plan_listener(self.model, check, files)
         findings = check.findings

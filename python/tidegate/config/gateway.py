@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from tidegate.config.base import Model, problem
+from tidegate.config.consumers import Consumer
 from tidegate.config.listeners import Listener
 from tidegate.config.problem import quote
 from tidegate.config.routes import Route
@@ -73,6 +74,7 @@ class Gateway(Model):
     routes: list[Route] = Field(
         default_factory=list, description="The rules that pick requests, and what answers them."
     )
+    consumers: list[Consumer] = Field(default_factory=list, description="Who calls, by name.")
     policies: Policies = Field(
         default_factory=Policies,
         description="Policies of every route, and of answers that belong to none. A service's or a route's own "

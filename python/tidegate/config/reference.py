@@ -15,6 +15,7 @@ from pydantic_core import PydanticUndefined
 from tidegate.actions.redirect import Redirect
 from tidegate.actions.respond import Respond
 from tidegate.config.base import Model
+from tidegate.config.consumers import Consumer
 from tidegate.config.gateway import Admin, Gateway
 from tidegate.config.listeners import CertifiedKey, Http2Limits, Limits, Listener, ListenerTls
 from tidegate.config.references import FIXED
@@ -36,6 +37,7 @@ SECTIONS: tuple[tuple[str, type[Model]], ...] = (
     ("Listener: certificates", CertifiedKey),
     ("Listener: limits", Limits),
     ("Listener: HTTP/2 limits", Http2Limits),
+    ("Consumer", Consumer),
     ("Service", Service),
     ("Service: upstream", Upstream),
     ("Service: target", Target),
@@ -50,6 +52,11 @@ SECTIONS: tuple[tuple[str, type[Model]], ...] = (
 )
 
 _MEANINGS = {
+    "consumer.name": "Name of the consumer that calls, empty while nobody is authenticated.",
+    "consumer.tier": "Commercial plan of the consumer.",
+    "consumer.tags": "Tags of the consumer, joined by comma.",
+    "identity.subject": "Who calls, as the credential says.",
+    "identity.method": "Policy that proved it: `jwt`, `api_key`, ...",
     "client.ip": "Address of the client, behind trusted proxies too.",
     "route.name": "Name of the route.",
     "service.name": "Name of the service, empty where there is none.",

@@ -12,9 +12,14 @@ Part = dict[str, Any]
 
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _NAME = re.compile(r"[^\s{}]+")
-OPEN_SOURCES = ("path", "query", "header", "cookie")
+OPEN_SOURCES = ("path", "query", "header", "cookie", "claims")
 """Sources that take any name after the dot."""
 FIXED = {
+    "consumer.name": "consumer_name",
+    "consumer.tier": "consumer_tier",
+    "consumer.tags": "consumer_tags",
+    "identity.subject": "identity_subject",
+    "identity.method": "identity_method",
     "client.ip": "client_ip",
     "route.name": "route_name",
     "service.name": "service_name",
@@ -73,12 +78,14 @@ def parse(text: str) -> Parsed:
     return Parsed(tuple(parts), tuple(captures), tuple(problems))
 
 
-def _reference(inner: str, problems: list[tuple[str, str | None]]) -> str | dict[str, str] | None:
+def _reference(inner: str, problems: list[tuple[str, str | None]]) -> str | dict[str, Any] | None:
     if inner in FIXED:
         return FIXED[inner]
     source, dot, name = inner.partition(".")
     if source in OPEN_SOURCES:
-        if dot and _NAME.fullmatch(name):
+        if dot and source == "claims" and _NAME.fullmatch(name) and "" not in name.split("."):
+            return {source: name.split(".")}
+        if dot and source != "claims" and _NAME.fullmatch(name):
             return {source: name.lower() if source == "header" else name}
         problems.append((f"`{{{inner}}}` names nothing", f"write `{{{source}.name}}`"))
         return None

@@ -174,6 +174,7 @@ class Resolution:
             admin = addresses.listener_address(settings.admin.address, check, ("admin", "address"))
         self._setting_findings(check.findings)
         listeners = self._listeners()
+        consumers = self._consumers()
         services, scopes, base = self._services(gateway_policies)
         routes = self._routes(scopes, base)
         if self.problems:
@@ -185,7 +186,7 @@ class Resolution:
         plan = (
             f'{{"listeners":[{",".join(listeners)}],"services":[{",".join(services)}],"routes":[{",".join(routes)}],'
             f'"access_log":{encode(log)},"trusted_proxies":{encode(networks)},'
-            f'"drain_timeout_ms":{settings.drain_timeout},"policies":{policies}}}'
+            f'"drain_timeout_ms":{settings.drain_timeout},"policies":{policies},"consumers":[{",".join(consumers)}]}}'
         )
         try:
             content = plan.encode()
@@ -227,6 +228,14 @@ class Resolution:
                 entry.plan(None, run.files)
         self._unique("listener", [entry.name for run in self.runs["listeners"] for entry in run.entries])
         return self._collect("listeners")
+
+    def _consumers(self) -> list[str]:
+        for run in self.runs["consumers"]:
+            for entry in run.entries:
+                if entry.scope is not True or entry.reads_files:
+                    entry.plan(True, run.files)
+        self._unique("consumer", [entry.name for run in self.runs["consumers"] for entry in run.entries])
+        return self._collect("consumers")
 
     def _services(self, gateway: PlannedPolicies) -> tuple[list[str], dict[str, Scope], Scope]:
         """The services of the plan, the scope of each by name, and the gateway's own scope."""

@@ -27,7 +27,6 @@ _EXPECTED = {
 }
 _KONG_KEYS = {
     "plugins": "Kong's plugins are written as `policies` here; see the list of policies in the reference",
-    "consumers": "consumers are not part of the document yet",
     "upstreams": "write the targets into the service: `upstream: {targets: [...]}`",
     "certificates": "certificates belong to a listener: `listeners[].tls.certificates`",
     "protocols": "a route serves every listener; leave `protocols` out",

@@ -2,6 +2,7 @@
 //!
 //! `trust` is no policy: it is the ground all of them stand on, and every exchange begins there.
 
+pub mod authentication;
 pub mod forwarded;
 mod generations;
 mod header_edits;

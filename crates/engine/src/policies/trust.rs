@@ -19,6 +19,7 @@ pub fn admit(exchange: &mut Exchange) {
     exchange.trusted = trusted;
     exchange.client_ip = peer;
     strip(&mut exchange.request.head, trusted);
+    exchange.snapshot.owned.strip(&mut exchange.request.head);
     if trusted {
         exchange.client_ip = client_ip(peer, &exchange.request.head, &exchange.snapshot.trusted_proxies);
     }
@@ -79,7 +80,7 @@ impl Spelling {
 }
 
 /// Compares a name with one in lower case, without regard to case, taking `_` and `.` for `-`.
-pub(super) fn is_alias(name: &[u8], lower: &[u8]) -> bool {
+pub(crate) fn is_alias(name: &[u8], lower: &[u8]) -> bool {
     let folded = |byte: u8| match byte {
         b'_' | b'.' => b'-',
         other => other.to_ascii_lowercase(),

@@ -27,6 +27,9 @@ impl Record<'_> {
             write_text(out, b"route", route.name.as_bytes());
             write_text(out, b"service", route.series.service().as_bytes());
         }
+        if let Some(consumer) = exchange.identity.as_ref().and_then(|identity| identity.consumer.as_ref()) {
+            write_text(out, b"consumer", consumer.name.as_bytes());
+        }
         write_text(out, b"target", exchange.target_name().unwrap_or_default().as_bytes());
         write_millis(out, b"duration_ms", sample.duration_micros);
         if let Some(micros) = sample.upstream_micros {
@@ -37,6 +40,7 @@ impl Record<'_> {
         if notes.attempts > 0 {
             write_number(out, b"attempts", u64::from(notes.attempts));
         }
+        write_text(out, b"rule", notes.rule.as_deref().unwrap_or_default().as_bytes());
         write_reason(out, notes.code, notes.detail.as_deref());
         write_end(out);
     }

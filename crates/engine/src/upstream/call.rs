@@ -210,8 +210,8 @@ fn begin(request: &Request) -> Begin {
     }
 }
 
-/// Waits for a connection, and stops when the client leaves meanwhile. Of what it sends, a bounded part is read ahead.
-async fn unless_gone<C: Client, T>(
+/// Waits for something, and stops when the client leaves meanwhile. Of what it sends, a bounded part is read ahead.
+pub async fn unless_gone<C: Client, T>(
     client: &mut C,
     opening: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {

@@ -42,6 +42,10 @@ impl Lookup for Routed {
 }
 
 impl Values for Routed {
+    fn identity(&self) -> Option<&tidegate_engine::identity::Identity> {
+        None
+    }
+
     fn capture(&self, name: &str) -> Option<&[u8]> {
         self.captures.get(&self.router, self.path(), name)
     }

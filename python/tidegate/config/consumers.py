@@ -1,0 +1,26 @@
+"""Consumers: who calls, by name."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from tidegate.config.base import Model
+from tidegate.config.values import Text, Truth
+from tidegate.policies import Policies
+
+
+class Consumer(Model):
+    """Someone who calls: a customer, a partner, a program of your own."""
+
+    name: str = Field(min_length=1, description="Its name, unique in the document; logs and `{consumer.name}` use it.")
+    tier: Text | None = Field(
+        None, description="Its commercial plan, such as `free` or `business`; limits can depend on it."
+    )
+    tags: list[str] = Field(
+        default_factory=list, description="Labels; `authorize` and `{consumer.tags}` can use them as groups."
+    )
+    policies: Policies = Field(
+        default_factory=Policies,
+        description="Policies for its requests, whatever the route; they win over those of all other levels.",
+    )
+    enabled: Truth = Field(True, description="`false` leaves the consumer out: its credentials prove nothing.")
