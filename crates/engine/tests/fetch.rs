@@ -9,6 +9,7 @@ use tidegate_engine::head::Head;
 use tidegate_engine::plan::{Plan, Pool, Service, Target, UpstreamProtocol};
 use tidegate_engine::respond::{Code, Failure};
 use tidegate_engine::snapshot::{Pinned, Snapshot};
+use tidegate_engine::state::State;
 use tidegate_engine::telemetry::Telemetry;
 use tidegate_engine::upstream::fetch::{Errand, Fetched, fetch};
 use tidegate_engine::worker::Worker;
@@ -42,7 +43,9 @@ impl Scene {
             pool: Pool { max_idle: 4, idle_timeout_ms: 60_000 },
         };
         let plan = Plan { services: vec![service], ..Plan::empty() };
-        let snapshot = Snapshot::compile(plan, None, &telemetry.registry).map_err(|problems| problems.len()).unwrap();
+        let snapshot = Snapshot::compile(plan, None, &telemetry.registry, &State::new())
+            .map_err(|problems| problems.len())
+            .unwrap();
         let worker = Worker::new(0, clock, Pinned::new(Arc::new(snapshot)), telemetry.clone(), None);
         spawn_local(worker.wheel.clone().drive());
         Self { worker, telemetry, listener }
