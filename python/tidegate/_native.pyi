@@ -16,6 +16,15 @@ def explain(plan: bytes, method: str, url: str, headers: Sequence[tuple[str, str
 def route_table(plan: bytes) -> str:
     """The routes in the order of precedence, as JSON."""
 
+def limits_trace(
+    limits: Sequence[tuple[str, int, int, int, int]], arrivals: Sequence[tuple[int, int, bool]]
+) -> list[list[tuple[bool, bool, int | None, int, int]]]:
+    """Runs arrivals of one key through limits that are checked together, for tests; all times are microseconds.
+
+    Limits: algorithm, amount, window, burst, longest delay. Arrivals: time, cost, and whether the arrival before is given
+    back. Of each arrival and limit: passed, charged, the wait (`None`: for ever), what remains, and when all is back.
+    """
+
 class Engine:
     """A running engine. Every call may come from any thread; those that wait do so without the interpreter's lock."""
 

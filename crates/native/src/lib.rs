@@ -6,6 +6,7 @@ mod answer;
 mod bridge;
 mod engine;
 mod job;
+mod limits;
 
 use pyo3::prelude::*;
 
@@ -22,5 +23,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(engine::compile_plan, module)?)?;
     module.add_function(wrap_pyfunction!(engine::explain, module)?)?;
     module.add_function(wrap_pyfunction!(engine::route_table, module)?)?;
+    module.add_function(wrap_pyfunction!(limits::limits_trace, module)?)?;
     Ok(())
 }
