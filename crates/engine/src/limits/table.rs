@@ -36,6 +36,8 @@ pub struct Told {
     pub passed: bool,
     /// The request was charged: it passed here, and no other limit refused it.
     pub charged: bool,
+    /// To which moment, for [`Table::give_back`]: now, or the latest that the key has seen.
+    pub at: Micros,
     /// Passed: how long the request must be held. Refused: after which it would pass, or [`NEVER`].
     pub wait: Micros,
     /// After the decision.
@@ -162,15 +164,16 @@ impl Table {
                 };
                 let reading = rule.read(next, shard.log_mut(place).as_deref(), now);
                 shard.write(place, next, now, reading, rule.keeps_log());
-                Told { passed: true, charged: true, wait: delay, reading }
+                Told { passed: true, charged: true, at: now.max(next.at), wait: delay, reading }
             }
             decision => {
                 let slot = shard.find(ask.key).map(|place| *shard.slot(place)).unwrap_or_default();
                 let reading = rule.read(slot.cell, shard.log(&slot), now);
-                match decision {
-                    Decision::Pass { .. } => Told { passed: true, charged: false, wait: 0, reading },
-                    Decision::Refuse { wait } => Told { passed: false, charged: false, wait, reading },
-                }
+                let (passed, wait) = match decision {
+                    Decision::Pass { .. } => (true, 0),
+                    Decision::Refuse { wait } => (false, wait),
+                };
+                Told { passed, charged: false, at: 0, wait, reading }
             }
         }
     }

@@ -18,13 +18,13 @@ pub fn run(limits: &[Parameters], arrivals: &[Arrival]) -> Result<Vec<Vec<Told>>
     let rules = limits.iter().map(|&limit| Rule::new(limit)).collect::<Result<Vec<_>, _>>()?;
     let (table, hasher) = (Table::default(), Hasher::default());
     let keys: Vec<_> = (0..rules.len()).map(|index| hasher.namespace(&[&index.to_le_bytes()]).key(b"key")).collect();
-    let mut last: Option<(Micros, u64, Vec<Told>)> = None;
+    let mut last: Option<(u64, Vec<Told>)> = None;
     let mut out = Vec::with_capacity(arrivals.len());
     for arrival in arrivals {
-        if let (true, Some((at, cost, told))) = (arrival.refund, &last) {
+        if let (true, Some((cost, told))) = (arrival.refund, &last) {
             for ((rule, &key), told) in rules.iter().zip(&keys).zip(told) {
                 if told.charged {
-                    table.give_back(arrival.at, rule, key, *at, *cost);
+                    table.give_back(arrival.at, rule, key, told.at, *cost);
                 }
             }
         }
@@ -32,7 +32,7 @@ pub fn run(limits: &[Parameters], arrivals: &[Arrival]) -> Result<Vec<Vec<Told>>
         let asks: Vec<_> = rules.iter().zip(&keys).map(ask).collect();
         let mut told = vec![Told::default(); asks.len()];
         table.take(arrival.at, &asks, &mut told);
-        last = Some((arrival.at, arrival.cost, told.clone()));
+        last = Some((arrival.cost, told.clone()));
         out.push(told);
     }
     Ok(out)
