@@ -9,6 +9,7 @@ from tidegate._native import Engine
 from tidegate.config import Loaded, Problem
 from tidegate.errors import CompileError, ConfigError, ListenError
 from tidegate.extend.runner import Runner
+from tidegate.serve.background import Background
 from tidegate.serve.source import Documents
 
 
@@ -25,6 +26,7 @@ class Server:
         self.draining = False
         self.refused: str | None = None
         """Why the last reload was refused; `None` while the running document is the last one given."""
+        self.background = Background()
         self._changing = threading.Lock()
         self._stopped = False
         numbers = runner.handlers.numbers(loaded.handlers)
@@ -89,6 +91,7 @@ class Server:
         """Ends everything at once; may be called again."""
         self._stopped, stopped = True, self._stopped
         if not stopped:
+            self.background.stop()
             self._engine.stop()
 
     def advance(self, seconds: float) -> None:
