@@ -20,6 +20,7 @@ pub mod head;
 pub mod http2;
 pub mod identity;
 mod intake;
+pub mod jose;
 pub mod limits;
 pub mod listener;
 pub mod network;
