@@ -155,7 +155,10 @@ impl Pipeline {
 
     /// The rest of the request, where the consumer has policies of its own: they stand in for the route's of the same kind.
     fn on_request_with_consumer(&self, from: &mut u8, local: &Local, exchange: &mut Exchange) -> Flow {
-        let Some(consumer) = exchange.consumer_pipeline() else { return Flow::Continue };
+        let Some(consumer) = exchange.consumer_pipeline() else {
+            *from = END;
+            return Flow::Continue;
+        };
         // What would have acted before the consumer was known acts now.
         let (first, known) = exchange.early.unwrap_or((0, *from));
         for step in consumer.pipeline.steps.iter().filter(|step| (first..known).contains(&step.rank)) {
