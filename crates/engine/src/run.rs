@@ -123,6 +123,7 @@ fn reconcile(worker: &Rc<Worker>, listeners: &mut Vec<Rc<Listener>>, openings: V
                 let listener = Listener::new(settings, opening.census, worker.telemetry.registry.listener(&name));
                 next.push(listener.clone());
                 let worker = worker.clone();
+                worker.listening.set(worker.listening.get() + 1);
                 spawn_local(async move {
                     let accepted = match socket {
                         Socket::Tcp(socket) => accept::accept_tcp(worker.clone(), listener, socket).await,
@@ -131,6 +132,8 @@ fn reconcile(worker: &Rc<Worker>, listeners: &mut Vec<Rc<Listener>>, openings: V
                     if let Err(error) = accepted {
                         tracing::error!(worker = worker.index, %error, "listener failed");
                     }
+                    worker.listening.set(worker.listening.get() - 1);
+                    worker.drain.connection_ended();
                 });
             }
         }
@@ -141,11 +144,8 @@ fn reconcile(worker: &Rc<Worker>, listeners: &mut Vec<Rc<Listener>>, openings: V
 
 /// Tells when the last connection of a draining worker has ended.
 async fn drained(worker: Rc<Worker>, done: mpsc::Sender<()>) {
-    // Let the accept loops take what waits in their queues before the count is believed.
-    for _ in 0..16 {
-        tokio::task::yield_now().await;
-    }
-    while worker.connections.get() > 0 {
+    // A listener that is still closing may take more connections.
+    while worker.listening.get() > 0 || worker.connections.get() > 0 {
         worker.drain.one_ended().await;
     }
     let _ = done.send(());

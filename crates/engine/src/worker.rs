@@ -43,6 +43,8 @@ pub struct Worker {
     outs: RefCell<Vec<Vec<u8>>>,
     #[expect(clippy::vec_box, reason = "exchanges come and go as boxes; their bytes stay where they are")]
     exchanges: RefCell<Vec<Box<Exchange>>>,
+    /// Listeners that accept, or are about to close.
+    pub listening: Cell<usize>,
     /// Client connections that are open.
     pub connections: Cell<usize>,
 }
@@ -110,6 +112,7 @@ impl Worker {
             buffers: RefCell::default(),
             outs: RefCell::default(),
             exchanges: RefCell::default(),
+            listening: Cell::new(0),
             connections: Cell::new(0),
         })
     }

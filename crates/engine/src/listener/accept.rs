@@ -16,13 +16,17 @@ use crate::buffer::Buffer;
 use crate::exchange::Connection;
 use crate::listener::socket::{Socket, Transport};
 use crate::listener::tls::ServerTls;
-use crate::listener::{http1, http2, proxy_protocol};
+use crate::listener::{bind, http1, http2, proxy_protocol};
 use crate::plan;
 use crate::telemetry::metrics::ListenerSeries;
 use crate::worker::{NO_ADDRESS, Worker};
 
 /// Milliseconds to wait when the process has no descriptor left, before the next accept.
 const EXHAUSTED_MS: u64 = 50;
+
+/// Milliseconds in which handshakes end that had begun when a listener closes: a long round trip, and one on this machine.
+const HANDSHAKE_MS: u64 = 250;
+const LOCAL_HANDSHAKE_MS: u64 = 5;
 
 /// How a listener treats connections; replaced as one when the document changes, for the connections to come.
 pub struct Settings {
@@ -153,11 +157,21 @@ pub async fn accept_tcp(worker: Rc<Worker>, listener: Rc<Listener>, socket: std:
         }
     }
     // What the kernel has queued on this socket would be reset when it closes. The runtime may not have heard of it yet, so
-    // the socket itself is asked.
+    // the socket itself is asked: at once, and again when handshakes that had begun must have ended.
     let socket = socket.into_std()?;
+    if bind::refuse_handshakes(&socket).is_ok() {
+        take_queued(&worker, &listener, &socket).await?;
+        let is_local = socket.local_addr().is_ok_and(|address| address.ip().is_loopback());
+        let patience = if is_local { LOCAL_HANDSHAKE_MS } else { HANDSHAKE_MS };
+        worker.wheel.sleep_until(worker.now() + patience).await;
+    }
+    take_queued(&worker, &listener, &socket).await
+}
+
+async fn take_queued(worker: &Rc<Worker>, listener: &Rc<Listener>, socket: &std::net::TcpListener) -> io::Result<()> {
     while let Ok((stream, peer)) = socket.accept() {
         stream.set_nonblocking(true)?;
-        took_tcp(&worker, &listener, TcpStream::from_std(stream).map(|stream| (stream, peer))).await;
+        took_tcp(worker, listener, TcpStream::from_std(stream).map(|stream| (stream, peer))).await;
     }
     Ok(())
 }

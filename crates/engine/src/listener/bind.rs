@@ -7,7 +7,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, Type};
 
 const BACKLOG: i32 = 4096;
 
@@ -47,6 +47,25 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+/// Makes a listener deaf to new handshakes, so that it can close without a reset for anyone.
+///
+/// What the kernel has queued on a listener is reset when that closes, and between the last `accept` and `close` there is
+/// always room for one more. Behind this filter (classic BPF on the TCP header: drop SYN without ACK) nobody new gets in,
+/// while handshakes that have begun still end. The client's system sends the SYN again a second later (RFC 6298), and by
+/// then another process that shares the port gets it.
+pub fn refuse_handshakes(socket: &TcpListener) -> io::Result<()> {
+    const FLAGS: u32 = 13;
+    const SYN: u32 = 0x02;
+    const SYN_OR_ACK: u32 = 0x12;
+    SockRef::from(socket).attach_filter(&[
+        SockFilter::new(0x30, 0, 0, FLAGS),      // load the byte of flags
+        SockFilter::new(0x54, 0, 0, SYN_OR_ACK), // mask it
+        SockFilter::new(0x15, 0, 1, SYN),        // only SYN?
+        SockFilter::new(0x06, 0, 0, 0),          // then drop
+        SockFilter::new(0x06, 0, 0, u32::MAX),   // else let through
+    ])
 }
 
 fn bind_unix(path: &Path, workers: usize) -> io::Result<Vec<UnixListener>> {
