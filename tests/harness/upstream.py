@@ -276,6 +276,17 @@ def hang_before_head(connection: Connection) -> None:
     connection.hang()
 
 
+def answer_when(told: threading.Event, body: bytes) -> Script:
+    """Reads a request and answers once the test says so."""
+
+    def play(connection: Connection) -> None:
+        connection.request()
+        assert told.wait(DEADLINE)
+        connection.send(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+
+    return play
+
+
 def hang_after_head(connection: Connection) -> None:
     """Promises ten bytes of body and sends none."""
     connection.request()

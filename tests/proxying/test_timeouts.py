@@ -7,6 +7,8 @@ import select
 import socket
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
@@ -89,15 +91,12 @@ def _fill(channel: socket.socket) -> None:
 
 
 def test_a_service_that_cannot_be_reached_in_time(proxy: Proxy, upstream: StartUpstream) -> None:
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
-        waiting = _fill_backlog(full)
-        gateway = proxy(_Address(full), connect_timeout="10s", retries=0)
+    with _nobody_accepts() as address:
+        gateway = proxy(address, connect_timeout="10s", retries=0)
         with gateway.raw() as client:
             client.send(GET)
             advance_until_heard(gateway, client, 10.1)
             assert refusal(client) == (504, "upstream_connect_timeout")
-        for one in waiting:
-            one.close()
 
 
 class _Address:
@@ -108,15 +107,16 @@ class _Address:
         self.url = f"http://{host}:{port}"
 
 
-def _fill_backlog(listener: socket.socket) -> list[socket.socket]:
-    """Connections that nobody accepts, until the kernel drops the next one's SYN."""
-    waiting = []
-    for _ in range(16):
-        one = socket.socket()
-        one.setblocking(False)
-        one.connect_ex(listener.getsockname())
-        waiting.append(one)
-    return waiting
+@contextmanager
+def _nobody_accepts() -> Iterator[_Address]:
+    """An address whose connections nobody accepts, so many that the kernel drops the next one's SYN."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(16):
+            one = stack.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(listener.getsockname())
+        yield _Address(listener)
 
 
 def test_the_whole_time_of_a_route(proxy: Proxy, upstream: StartUpstream) -> None:
@@ -130,15 +130,12 @@ def test_the_whole_time_of_a_route(proxy: Proxy, upstream: StartUpstream) -> Non
 
 
 def test_the_time_of_a_route_holds_while_connecting(proxy: Proxy, upstream: StartUpstream) -> None:
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
-        waiting = _fill_backlog(full)
-        gateway = proxy(_Address(full), connect_timeout="1h", retries=5, route={"timeout": "10s"})
+    with _nobody_accepts() as address:
+        gateway = proxy(address, connect_timeout="1h", retries=5, route={"timeout": "10s"})
         with gateway.raw() as client:
             client.send(GET)
             advance_until_heard(gateway, client, 10.1)
             assert refusal(client) == (504, "timeout")
-        for one in waiting:
-            one.close()
 
 
 @pytest.mark.parametrize("sent", ["G", "GET /x HTTP/1.1\r\n", "GET /x HTTP/1.1\r\nHost: a\r\nX: "])

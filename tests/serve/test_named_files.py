@@ -6,10 +6,13 @@ import signal
 import socket
 import ssl
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import StartProcess
-from tests.harness import eventually
+from tests.harness import GatewayProcess, eventually
 from tests.tls.certificates import Authority, Issued
 
 DOCUMENT = """
@@ -50,44 +53,49 @@ def der(issued: Issued) -> bytes:
     return ssl.PEM_cert_to_DER_cert(first + end)
 
 
-def test_a_renewed_certificate_is_served_and_the_document_left_alone(process: StartProcess, tmp_path: Path) -> None:
+@dataclass
+class Shop:
+    """A gateway that runs with the certificate `old`."""
+
+    running: GatewayProcess
+    folder: Path
+    old: Issued
+    new: Issued
+    shown: Callable[[], bytes | None]
+
+
+@pytest.fixture
+def shop(process: StartProcess, tmp_path: Path) -> Shop:
     authority = Authority(tmp_path)
     old, new = authority.issue("old.test"), authority.issue("new.test")
     folder = tmp_path / "conf"
     folder.mkdir()
     install(old, folder)
-    path = folder / "gateway.yaml"
-    path.write_text(DOCUMENT)
-    running = process(path)
+    (folder / "gateway.yaml").write_text(DOCUMENT)
+    running = process(folder / "gateway.yaml")
     shown = shown_by(running.address(), authority)
     assert shown() == der(old)
+    return Shop(running, folder, old, new, shown)
+
+
+def test_a_renewed_certificate_is_served_and_the_document_left_alone(shop: Shop) -> None:
     # Half of an edit that nobody has asked to be applied.
-    path.write_text("routes: 7\n")
-    install(new, folder)
-    eventually(lambda: shown() == der(new), "the new certificate")
-    config = running.get("/config", "admin").json()
+    (shop.folder / "gateway.yaml").write_text("routes: 7\n")
+    install(shop.new, shop.folder)
+    eventually(lambda: shop.shown() == der(shop.new), "the new certificate")
+    config = shop.running.get("/config", "admin").json()
     assert config["routes"][0]["respond"]["body"] == "one"
-    running.signal(signal.SIGHUP)
-    running.wait_for_log("expected a list")
-    assert shown() == der(new)
+    shop.running.signal(signal.SIGHUP)
+    shop.running.wait_for_log("expected a list")
+    assert shop.shown() == der(shop.new)
 
 
-def test_a_certificate_without_its_key_waits_for_it(process: StartProcess, tmp_path: Path) -> None:
-    authority = Authority(tmp_path)
-    old, new = authority.issue("old.test"), authority.issue("new.test")
-    folder = tmp_path / "conf"
-    folder.mkdir()
-    install(old, folder)
-    path = folder / "gateway.yaml"
-    path.write_text(DOCUMENT)
-    running = process(path)
-    shown = shown_by(running.address(), authority)
-    assert shown() == der(old)
-    install(new, folder, "pem")
-    running.wait_for_log("the key does not belong to the certificate")
-    assert shown() == der(old)
-    install(new, folder, "key")
-    eventually(lambda: shown() == der(new), "the new certificate")
+def test_a_certificate_without_its_key_waits_for_it(shop: Shop) -> None:
+    install(shop.new, shop.folder, "pem")
+    shop.running.wait_for_log("the key does not belong to the certificate")
+    assert shop.shown() == der(shop.old)
+    install(shop.new, shop.folder, "key")
+    eventually(lambda: shop.shown() == der(shop.new), "the new certificate")
 
 
 def test_a_changed_secret_is_read_again(process: StartProcess, tmp_path: Path) -> None:

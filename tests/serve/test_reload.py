@@ -12,7 +12,8 @@ import pytest
 from tidegate import ConfigError, ListenError
 
 from tests.conftest import StartGateway, StartProcess, StartUpstream
-from tests.harness import Connection, Raw, eventually
+from tests.harness import Raw, eventually
+from tests.harness.upstream import answer_when
 from tests.http2.raw import Raw as Http2
 from tests.serve.load import Load
 
@@ -150,15 +151,8 @@ def test_a_websocket_outlives_reloads(gateway: StartGateway, upstream: StartUpst
 def test_an_http2_connection_and_its_open_stream_outlive_a_reload(
     gateway: StartGateway, upstream: StartUpstream
 ) -> None:
-    service = upstream()
     go = threading.Event()
-
-    def play(connection: Connection) -> None:
-        connection.request()
-        assert go.wait(20)
-        connection.send(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nold")
-
-    service.script(play)
+    service = upstream().script(answer_when(go, b"old"))
     proxied = {"name": "p", "paths": ["/"], "service": "s"}
     running = gateway({"services": [{"name": "s", "url": service.url}], "routes": [proxied]})
     with Http2(running.address()) as client:
