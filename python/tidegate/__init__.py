@@ -35,11 +35,13 @@ from tidegate.config import (
     Upstream,
     load,
 )
-from tidegate.errors import ClientGone, ConfigError, ListenError, PlanError, TidegateError, UsageError
+from tidegate.config.load import check
+from tidegate.errors import BadContent, ClientGone, ConfigError, ListenError, PlanError, TidegateError, UsageError
 from tidegate.extend import Request, Response
 
 __all__ = [
     "Admin",
+    "BadContent",
     "CertifiedKey",
     "ClientGone",
     "ConfigError",
@@ -71,5 +73,6 @@ __all__ = [
     "TraceContext",
     "Upstream",
     "UsageError",
+    "check",
     "load",
 ]

@@ -126,5 +126,7 @@ class Job:
         """Sends a piece and waits until there is room for the next. Raises `ClientGone`."""
     def end(self) -> None:
         """Ends a streamed answer."""
+    def bad_content(self, detail: str) -> None:
+        """Answers 400: the body is not what the handler reads; else as `fail`."""
     def fail(self, detail: str) -> None:
         """Answers 500, or cuts a streamed answer off. `detail` is for the log."""

@@ -5,6 +5,7 @@ TidegateError
 ├── CompileError       the engine found problems in a plan; becomes a ConfigError once they have places
 ├── PlanError          the engine refused a plan; a mistake of ours, not of the document
 ├── ListenError        an address cannot be listened on
+├── BadContent         raised in a handler: the request's body is not the JSON or text it was read as
 ├── ClientGone         raised in a handler: nobody wants its answer any more
 └── UsageError         a command or a call was used wrongly
 """
@@ -13,11 +14,12 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tidegate.config.loaded import Planned
     from tidegate.config.problem import Problem
 
 
@@ -31,9 +33,15 @@ class ConfigError(TidegateError):
     `str()` is the report for people, one problem a line with hints below.
     """
 
-    def __init__(self, problems: Iterable[Problem], files: Iterable[Path] = ()) -> None:
-        """`files`: what was read or looked for on the way; a watcher watches these until the problems are mended."""
+    def __init__(
+        self, problems: Iterable[Problem], files: Iterable[Path] = (), rest: Callable[[], Planned] | None = None
+    ) -> None:
+        """`files`: what was read or looked for on the way; a watcher watches these until the problems are mended.
+
+        `rest` plans what is sound of the document, so that problems can be found there too; see `config/verify.py`.
+        """
         self.files = tuple(files)
+        self.rest = rest
         self.problems: tuple[Problem, ...] = tuple(sorted(problems, key=lambda problem: problem.order()))
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
@@ -71,6 +79,13 @@ _LISTEN_HINTS = {
 
 class ClientGone(TidegateError):  # noqa: N818
     """Nobody wants a handler's answer any more: the client left, or the route's time was over."""
+
+
+class BadContent(TidegateError, ValueError):  # noqa: N818
+    """The body of a request is not the JSON or text that a handler reads it as.
+
+    A handler that lets it pass answers 400 with the code `bad_content`.
+    """
 
 
 class UsageError(TidegateError):

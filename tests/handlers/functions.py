@@ -8,7 +8,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-from tidegate import Request, Response
+from tidegate import BadContent, Request, Response
 
 events: dict[str, threading.Event] = {}
 """What handlers tell the tests."""
@@ -42,6 +42,21 @@ async def body(request: Request) -> bytes:
 
 async def body_json(request: Request) -> Any:
     return await request.json()
+
+
+async def body_text(request: Request) -> str:
+    return await request.text()
+
+
+def plain_json(request: Request) -> Any:
+    return request.read_json()
+
+
+async def body_json_or_else(request: Request) -> Any:
+    try:
+        return await request.json()
+    except BadContent as error:
+        return Response(422, str(error).partition(":")[0])
 
 
 async def count(request: Request) -> dict[str, int]:

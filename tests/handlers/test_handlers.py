@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+from pathlib import Path
 
 import pytest
 from tidegate import ConfigError
@@ -101,6 +102,36 @@ def test_a_body_that_is_not_read_does_not_spoil_the_connection(running: RunningG
 
 def test_json_is_read(running: RunningGateway) -> None:
     assert running.post("/body_json", '{"a": [1, null]}').json() == {"a": [1, None]}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "detail"),
+    [
+        ("/body_json", '{"a": ', "the body is not JSON: EOF while parsing"),
+        ("/body_json", "", "the body is not JSON: EOF while parsing"),
+        ("/body_json", b"\xff", "the body is not JSON: "),
+        ("/plain_json", "[1,", "the body is not JSON: EOF while parsing"),
+        ("/body_text", b"ab\xff", "the body is not UTF-8: byte 2 begins no character"),
+    ],
+)
+def test_a_body_that_cannot_be_read_is_a_400(
+    gateway: StartGateway, tmp_path: Path, caplog: pytest.LogCaptureFixture, path: str, body: bytes | str, detail: str
+) -> None:
+    log = tmp_path / "access.log"
+    route = {"name": "r", "paths": ["/"], "handler": f"tests.handlers.functions:{path[1:]}"}
+    running = gateway({"access_log": {"file": str(log)}, "routes": [route]})
+    answer = running.post("/", body)
+    assert (answer.status, answer.code) == (400, "bad_content")
+    assert not caplog.records, "a client cannot fill the log of events"
+    running.stop()
+    (line,) = map(json.loads, log.read_text().splitlines())
+    assert line["reason"] == "bad_content"
+    assert line["detail"].startswith(f"handler tests.handlers.functions:{path[1:]}: {detail}")
+
+
+def test_a_handler_may_answer_to_a_body_that_cannot_be_read(running: RunningGateway) -> None:
+    answer = running.post("/body_json_or_else", "{")
+    assert (answer.status, answer.text) == (422, "the body is not JSON")
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ codes! {
     BadHost = "bad_host", 400, Client, "The Host is not valid";
     BadFraming = "bad_framing", 400, Client, "The length of the request body is ambiguous";
     BadBody = "bad_body", 400, Client, "The request body is not framed as it says";
+    BadContent = "bad_content", 400, Client, "The content of the request body is not valid";
     HeadTimeout = "head_timeout", 408, Client, "The request took too long to arrive";
     BodyTimeout = "body_timeout", 408, Client, "The request body took too long to arrive";
     BodyTooLarge = "body_too_large", 413, Client, "The request body is too large";

@@ -66,6 +66,10 @@ fn explanation(code: Code) -> (&'static str, &'static str) {
             "The body ended early, or its chunks are malformed.",
             "Check what is between the client and the gateway; a proxy that cuts connections shows up here.",
         ),
+        Code::BadContent => (
+            "A Python handler asked for the body as JSON or as text, and it is no JSON or no UTF-8.",
+            "Send what the handler expects; `detail` in the log says where the body goes wrong. A handler that catches `BadContent` gives an answer of its own.",
+        ),
         Code::HeadTimeout => (
             "The whole head did not come within `limits.head_timeout` of the listener.",
             "Slow clients need a longer `limits.head_timeout`. Many of these from few addresses are a slow-loris attack, which the timeout ends.",

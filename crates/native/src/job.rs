@@ -147,6 +147,10 @@ impl Job {
         self.0.end();
     }
 
+    fn bad_content(&self, detail: &str) {
+        self.0.fail(Code::BadContent, detail);
+    }
+
     fn fail(&self, detail: &str) {
         self.0.fail(Code::HandlerFailed, detail);
     }

@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl
 
 from pydantic_core import from_json
 
+from tidegate.errors import BadContent
 from tidegate.extend.multi import Headers, Multi
 
 if TYPE_CHECKING:
@@ -142,12 +143,12 @@ class Request:
         return self._body
 
     async def text(self) -> str:
-        """The whole body as UTF-8 text."""
-        return (await self.body()).decode()
+        """The whole body as UTF-8 text; `BadContent`, which answers 400, when it is none."""
+        return _text(await self.body())
 
     async def json(self) -> Any:
-        """The whole body as JSON; `ValueError` when it is none."""
-        return from_json(await self.body())
+        """The whole body as JSON; `BadContent`, which answers 400, when it is none."""
+        return _json(await self.body())
 
     async def stream(self) -> AsyncIterator[bytes]:
         """The body in pieces as they come; the client is held back while nobody takes them."""
@@ -179,11 +180,25 @@ class Request:
         return self._body
 
     def read_json(self) -> Any:
-        """The whole body as JSON, for plain functions."""
-        return from_json(self.read())
+        """The whole body as JSON, for plain functions; `BadContent`, which answers 400, when it is none."""
+        return _json(self.read())
 
     def iterate(self) -> Iterator[bytes]:
         """The body in pieces as they come, for plain functions."""
         self._runner.must_not_be_the_loop("read a body that has not come yet", "`await request.body()`")
         while piece := self._job.read_blocking():
             yield piece
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return from_json(body)
+    except ValueError as error:
+        raise BadContent(f"the body is not JSON: {error}") from None
+
+
+def _text(body: bytes) -> str:
+    try:
+        return body.decode()
+    except UnicodeDecodeError as error:
+        raise BadContent(f"the body is not UTF-8: byte {error.start} begins no character") from None

@@ -13,7 +13,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from tidegate._native import Bridge, Job
-from tidegate.errors import ClientGone
+from tidegate.errors import BadContent, ClientGone
 from tidegate.extend.answer import answer, answer_blocking, stream
 from tidegate.extend.eager import start_at_once
 from tidegate.extend.handlers import Handler, Handlers, Kind
@@ -151,8 +151,14 @@ class Runner:
 
 
 def failed(handler: Handler, request: Request, job: Job, error: BaseException) -> None:
-    """Answers 500 with the request's id, and puts the traceback into the log, never into the answer."""
+    """Answers 500 with the request's id, and puts the traceback into the log, never into the answer.
+
+    A body that cannot be read is the client's fault: 400, and no line in the log of events.
+    """
     if isinstance(error, ClientGone) and job.gone:
+        return
+    if isinstance(error, BadContent):
+        job.bad_content(f"handler {handler.name}: {error}")
         return
     LOG.error(
         "handler failed handler=%s request_id=%s method=%s path=%s",
