@@ -41,7 +41,7 @@ lint: .venv/.packages
 	cargo check --quiet --manifest-path crates/http1/fuzz/Cargo.toml --target-dir target/fuzz
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy python tests benchmarks
+	$(BIN)/mypy python tests benchmarks examples
 
 $(RELEASE): .venv/.packages $(SOURCES) | need-rust
 	@echo "building the release engine (some minutes the first time)"

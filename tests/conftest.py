@@ -87,6 +87,25 @@ def process(tmp_path: Path) -> Iterator[StartProcess]:
         one.stop()
 
 
+StartProgram = Callable[[str], GatewayProcess]
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Iterator[StartProgram]:
+    """Starts Python programs that run a gateway, from their text."""
+    running: list[GatewayProcess] = []
+
+    def begin(text: str) -> GatewayProcess:
+        path = tmp_path / f"program_{len(running)}.py"
+        path.write_text(text)
+        running.append(GatewayProcess(path, command=()))
+        return running[-1]
+
+    yield begin
+    for one in running:
+        one.stop()
+
+
 Proxy = Callable[..., RunningGateway]
 
 

@@ -109,6 +109,18 @@ def test_check_warns_of_routes_that_can_never_match(command: Command, document: 
     )
 
 
+@pytest.mark.parametrize("name", ["check", "routes"])
+def test_a_document_without_routes_is_warned_of(command: Command, tmp_path: Path, name: str) -> None:
+    file = tmp_path / "gateway.yaml"
+    file.write_text("# nothing yet\n")
+    outcome = command(name, file)
+    assert outcome.code == 0
+    assert outcome.err == (
+        f"warning: {file}  there are no routes: every request is answered with 404  [config.no_routes]\n"
+        "  hint: write some under `routes`\n"
+    )
+
+
 def test_check_tells_every_problem(command: Command, broken: Path, document: Path) -> None:
     outcome = command("check", broken, document)
     assert outcome.code == 1

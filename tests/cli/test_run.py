@@ -57,6 +57,27 @@ def test_it_warns_of_routes_that_can_never_match_and_leaves_with_0(tmp_path: Pat
         assert gateway.process.wait(timeout=20) == 0
 
 
+def test_it_warns_of_a_document_without_routes(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.yaml"
+    file.write_text(DOCUMENT.partition("routes:")[0])
+    with running(file) as gateway:
+        said = gateway.until("config.no_routes")
+        assert said[-1] == (
+            f"warning: {file}  there are no routes: every request is answered with 404  [config.no_routes]"
+        )
+
+
+def test_a_reload_warns_too(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.yaml"
+    file.write_text(DOCUMENT.partition("  - {name: b")[0])
+    with running(file, "--watch") as gateway:
+        gateway.until("  http://")
+        file.write_text(DOCUMENT)
+        gateway.until("reloaded")
+        gateway.until("the document has warnings count=1")
+        gateway.until(f"{file}:6  routes[1]: this route can never match")
+
+
 def test_a_document_with_problems_is_not_run(tmp_path: Path) -> None:
     file = tmp_path / "gateway.yaml"
     file.write_text("routes: [{name: a}]\n")

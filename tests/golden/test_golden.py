@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from tidegate import ConfigError, _native
 from tidegate.config import Loader
+from tidegate.config.verify import with_all
 
 HERE = Path(__file__).parent
 CASES = sorted(file for file in HERE.iterdir() if file.suffix in (".yaml", ".json", ".toml"))
@@ -29,7 +30,7 @@ def outcome(file: Path, environment: dict[str, str]) -> str:
     try:
         loaded = Loader().load(file, environment)
     except ConfigError as error:
-        return str(error).replace(f"{file.parent}/", "")
+        return str(with_all(error)).replace(f"{file.parent}/", "")
     empty = file.with_name("empty.yaml")
     empty.write_text("")
     plain: dict[str, Any] = json.loads(Loader().load(empty, {}).plan)

@@ -18,11 +18,20 @@ _LISTENS = re.compile(r"^  (https?)://([^ ]+):(\d+)(?:  (.*))?$", re.MULTILINE)
 
 
 class GatewayProcess:
-    """`tidegate run FILE`, and what it says on stderr."""
+    """`tidegate run FILE`, and what it says on stderr.
 
-    def __init__(self, document: Path, *arguments: str, environment: dict[str, str] | None = None) -> None:
+    `command` stands before the file: with nothing there it is a program of its own that runs a gateway.
+    """
+
+    def __init__(
+        self,
+        document: Path,
+        *arguments: str,
+        command: tuple[str, ...] = ("-m", "tidegate", "run"),
+        environment: dict[str, str] | None = None,
+    ) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tidegate", "run", str(document), *arguments],
+            [sys.executable, *command, str(document), *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from hyperframe.frame import GoAwayFrame
 
-from tests.conftest import StartProcess, StartUpstream
-from tests.harness import Connection, Raw, eventually
-from tests.harness.upstream import hang_before_head
+from tests.conftest import StartProcess, StartProgram, StartUpstream
+from tests.harness import Raw, eventually
+from tests.harness.upstream import answer_when, hang_before_head
 from tests.http2.raw import Raw as Http2
 
 PORTS = "listeners: [{address: '127.0.0.1:0'}]\nadmin: {address: '127.0.0.1:0'}\naccess_log: off\n"
@@ -42,15 +42,8 @@ def slow(service_url: str) -> str:
 def test_the_first_signal_drains_and_ends_with_0(
     process: StartProcess, upstream: StartUpstream, number: signal.Signals
 ) -> None:
-    service = upstream()
     go = threading.Event()
-
-    def play(connection: Connection) -> None:
-        connection.request()
-        assert go.wait(20)
-        connection.send(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone")
-
-    service.script(play)
+    service = upstream().script(answer_when(go, b"done"))
     running = process(slow(service.url))
     address = running.address()
     with running.raw() as busy, running.raw() as idle:
@@ -70,15 +63,8 @@ def test_the_first_signal_drains_and_ends_with_0(
 
 
 def test_a_drain_says_goaway_and_finishes_the_streams(process: StartProcess, upstream: StartUpstream) -> None:
-    service = upstream()
     go = threading.Event()
-
-    def play(connection: Connection) -> None:
-        connection.request()
-        assert go.wait(20)
-        connection.send(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone")
-
-    service.script(play)
+    service = upstream().script(answer_when(go, b"done"))
     running = process(slow(service.url))
     with Http2(running.address()) as raw:
         raw.send(raw.head(1, pseudo={"path": "/slow"}))
@@ -224,6 +210,41 @@ async def main():
 
 asyncio.run(main())
 """
+
+
+RUN = """
+from tidegate import Admin, Gateway, Listener, Respond, Route
+
+gateway = Gateway(
+    listeners=[Listener(address="127.0.0.1:0")],
+    admin=Admin(address="127.0.0.1:0"),
+    access_log="off",
+    workers=2,
+    routes=[Route(name="a", paths=["/"], respond=Respond(body="hello"))],
+)
+if __name__ == "__main__":
+    raise SystemExit(gateway.run(workers=1))
+"""
+
+
+def test_a_program_runs_its_gateway_until_it_is_told_to_stop(program: StartProgram) -> None:
+    running = program(RUN)
+    assert running.get("/").text == "hello"
+    assert running.get("/readyz", "admin").json()["ready"] is True
+    assert "  1 worker  " in running.log
+    running.signal(signal.SIGHUP)
+    running.wait_for_log("reloaded reason=SIGHUP")
+    assert running.get("/").text == "hello"
+    running.signal(signal.SIGTERM)
+    assert running.wait() == 0
+
+
+def test_a_program_whose_gateway_has_problems_ends_with_1(program: StartProgram) -> None:
+    running = program(RUN.replace('paths=["/"]', 'paths=["~("], headers={"x y": "1"}'))
+    assert running.wait() == 1
+    assert "routes[0].paths[0]: " in running.log
+    assert running.log.endswith("2 problems; nothing was started\n")
+    assert "Traceback" not in running.log
 
 
 def test_serve_runs_handlers_on_the_loop_of_the_program() -> None:

@@ -1,8 +1,7 @@
 """Loads and compiles documents, and serves nothing.
 
-Every problem is told, with its place and often a hint. Routes that can never match are warned of. The exit code is 1
-when a
-document has problems.
+Every problem is told, with its place and often a hint. Warnings, such as of routes that can never match,
+change nothing: the exit code is 1 when a document has problems.
 """
 
 from __future__ import annotations
@@ -12,10 +11,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tidegate.cli import engine, report
-from tidegate.config import Problem, load
-from tidegate.config.precedence import unreachable
+from tidegate.cli import report
+from tidegate.config import Problem
+from tidegate.config.load import check
 from tidegate.config.problem import count
+from tidegate.config.warnings import warnings
 from tidegate.errors import ConfigError
 
 
@@ -64,10 +64,7 @@ class _Outcome:
 
 def _check(file: Path) -> _Outcome:
     try:
-        loaded = load(file)
+        loaded = check(file)
     except ConfigError as error:
         return _Outcome(file, list(error.problems), [], {})
-    found = engine.compile_problems(loaded, file)
-    if found:
-        return _Outcome(file, found, [], {})
-    return _Outcome(file, [], unreachable(loaded), json.loads(loaded.plan))
+    return _Outcome(file, [], warnings(loaded), json.loads(loaded.plan))

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any, TypedDict, cast
 
-from tidegate.config import Loaded, Problem
+from tidegate.config import Loaded
 from tidegate.config.precedence import native
 from tidegate.errors import UsageError
 
@@ -59,16 +58,6 @@ class Explanation(TypedDict):
     losers: list[Loser]
     more_losers: int
     upstream: Sent | None
-
-
-def compile_problems(loaded: Loaded, path: Path) -> list[Problem]:
-    """What the engine, and the import of handlers, find wrong with a document that loaded."""
-    from tidegate.extend import handlers
-    from tidegate.serve.source import find_modules_in
-
-    find_modules_in(path)
-    found = loaded.problems(native().compile_plan(loaded.plan))
-    return sorted([*found, *handlers.check(loaded.handlers)], key=Problem.order)
 
 
 def actions(loaded: Loaded) -> list[str]:

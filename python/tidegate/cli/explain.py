@@ -9,13 +9,12 @@ Nothing is sent anywhere. The exit code is 1 when no route takes the request.
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from tidegate.cli import engine, report
-from tidegate.config import load
 from tidegate.config.check import TOKEN
+from tidegate.config.load import check
 from tidegate.config.problem import count
-from tidegate.errors import ConfigError, UsageError
+from tidegate.errors import UsageError
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -35,10 +34,7 @@ def main(arguments: argparse.Namespace) -> int:
     headers = [_header(text) for text in arguments.header]
     if not TOKEN.fullmatch(arguments.method):
         raise UsageError(f"`{arguments.method}` is not a method")
-    file = Path(arguments.file)
-    loaded = load(file)
-    if found := engine.compile_problems(loaded, file):
-        raise ConfigError(found)
+    loaded = check(arguments.file)
     explained = engine.explain(loaded, arguments.method, arguments.url, headers, arguments.client)
     if arguments.json:
         report.data_json(explained)

@@ -8,12 +8,11 @@ never be reached, because routes before them take everything, and lines that sha
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from tidegate.cli import engine, report
-from tidegate.config import load
-from tidegate.config.precedence import Line, table, unreachable
-from tidegate.errors import ConfigError
+from tidegate.config.load import check
+from tidegate.config.precedence import Line, table
+from tidegate.config.warnings import warnings
 
 _KINDS = {"same": "same paths as", "within": "within", "contains": "contains", "partial": "overlaps"}
 
@@ -26,10 +25,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Carries the command out."""
-    file = Path(arguments.file)
-    loaded = load(file)
-    if found := engine.compile_problems(loaded, file):
-        raise ConfigError(found)
+    loaded = check(arguments.file)
     lines = table(loaded)
     actions = engine.actions(loaded)
     if arguments.json:
@@ -37,7 +33,7 @@ def main(arguments: argparse.Namespace) -> int:
         return 0
     head = ("", "ROUTE", "HOST", "PATH", "METHODS", "CONDITIONS", "ANSWERS", "NOTES")
     report.data(report.table(head, [_row(number, line, actions) for number, line in enumerate(lines, 1)]))
-    report.problems(unreachable(loaded), warning=True)
+    report.problems(warnings(loaded), warning=True)
     return 0
 
 

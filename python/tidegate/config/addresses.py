@@ -10,6 +10,7 @@ from typing import NamedTuple
 from tidegate.config import paths
 from tidegate.config.check import Check
 from tidegate.config.problem import Path, quote
+from tidegate.config.values import port_hint
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^?#]*)([?#].*)?", re.DOTALL)
 _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+)(?::([0-9]+))?")
@@ -103,13 +104,7 @@ def listener_address(text: str, check: Check, path: Path) -> str:
         return f"unix:{file}"
     host, colon, port = text.rpartition(":")
     if not colon or not port.isascii() or not port.isdecimal() or len(port) > 5 or int(port) > 65535:
-        hint = (
-            f"write `127.0.0.1:{text}`"
-            if text.isdecimal()
-            else f"write `{text}:8080`"
-            if _is_ip(text) and "." in text
-            else None
-        )
+        hint = port_hint(text) if text.isdecimal() else f"write `{text}:8080`" if _is_ip(text) and "." in text else None
         check.problem(path, "bad_address", f"expected `IP:PORT` or `unix:/path`, got {quote(text)}", hint)
         return text
     host = {"": "0.0.0.0", "*": "0.0.0.0", "localhost": "127.0.0.1"}.get(host, host)

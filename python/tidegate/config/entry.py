@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from tidegate.config import kong
 from tidegate.config.base import Model
 from tidegate.config.check import Check
 from tidegate.config.consumers import Consumer
@@ -71,11 +72,11 @@ class Entry:
         `text`, if given, is all there is to the entry: it can be made from it again, so that nothing else need be kept.
         """
         self.kind = kind
-        self.data = data
+        self.data, refused = kong.taken(kind, data, MODELS[kind].model_fields)
         self.tree = tree
         self.prefix = prefix
         self.text = text
-        self.findings = findings
+        self.findings = [*findings, *refused]
         self.filled = data
         self.fill_findings = findings
         self.raw: Any = None
@@ -89,12 +90,12 @@ class Entry:
         self.slim = False
         """What `text` can bring again was dropped."""
         self.model: Any = None
-        self.pruned = bool(findings)
+        self.pruned = bool(self.findings)
         self.policies: PlannedPolicies = {}
         """Of a service: its own, for the scope of its routes."""
         self.used: tuple[str, ...] = ()
         """Captures that `policies` refer to."""
-        known: dict[str, Any] = data if isinstance(data, dict) else {}
+        known: dict[str, Any] = self.data if isinstance(self.data, dict) else {}
         name = known.get("name")
         self.name: str | None = name if isinstance(name, str) and name else None
         self.handler: Any = None
@@ -146,7 +147,7 @@ class Entry:
         """Makes what `_slim` has dropped."""
         if self.slim and self.text is not None:
             self.slim = False
-            self.data = yaml_source.read(self.text).value[0]
+            self.data, _ = kong.taken(self.kind, yaml_source.read(self.text).value[0], MODELS[self.kind].model_fields)
             self.model = MODELS[self.kind].model_validate(self.data)
 
     def _slim(self) -> None:
@@ -200,22 +201,16 @@ class Entry:
         self._revive()
         if self.model is None:
             return
-        check = Check(frozenset(), scope=f"{self.kind.removesuffix('s')}/{self.name}")
-        if self.kind == "routes" and isinstance(scope, Scope):
-            value: Any = plan_route(self.model, check, scope)
-        elif self.kind == "services":
-            read_before = files.count
-            value = plan_service(self.model, check, files)
+        check = self._check()
+        read_before = files.count
+        value = _planned(self.kind, self.model, check, scope, files)
+        if self.kind == "services":
             self.reads_files = files.count != read_before
             inner = Check(anywhere=True, scope=check.scope)
-            self.policies = self.model.policies.plan(inner, ("policies",))
+            policies = self.model.policies.plan(inner, ("policies",))
+            self.policies = {} if inner.findings else policies
             self.used = tuple(inner.used)
             check.findings += inner.findings
-        elif self.kind == "consumers":
-            check.captures = None
-            value = plan_consumer(self.model, check)
-        else:
-            value = plan_listener(self.model, check, files)
         findings = check.findings
         if self.pruned:
             findings = [finding for finding in findings if not self._follows(finding)]
@@ -224,10 +219,48 @@ class Entry:
             self.fragment = encode(value)
         self._slim()
 
+    def _check(self) -> Check:
+        captures = None if self.kind == "consumers" else frozenset[str]()
+        return Check(captures, scope=f"{self.kind.removesuffix('s')}/{self.name}")
+
+    def sound_fragment(self, files: Files) -> str | None:
+        """The part of the plan without what the findings are about; `None` where too little is left.
+
+        It is for the engine to look through and never served.
+        """
+        self._revive()
+        if self.fragment is not None:
+            return self.fragment
+        data = self.data
+        if isinstance(data, Model):  # made in Python
+            data = self.model.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        bad = [finding.path for finding in (*self.findings, *self.plan_findings)]
+        for _ in range(3):  # what is left may refer to what was taken out
+            model = _validate_rest(MODELS[self.kind], data, bad)
+            if model is None:
+                return None
+            check = self._check()
+            value = _planned(self.kind, model, check, self.scope, files)
+            if not check.findings:
+                return encode(value)
+            bad += [finding.path for finding in check.findings]
+            if self.kind == "routes" and any(finding.code == "config.missing" for finding in check.findings):
+                data = {**data, "respond": {}}
+        return None
+
     def _follows(self, finding: Finding) -> bool:
         """Whether a finding may only be there because a bad part of the entry was left out."""
         size = len(finding.path)
         return finding.code == "config.missing" or any(known.path[:size] == finding.path for known in self.findings)
+
+
+def _planned(kind: str, model: Any, check: Check, scope: object, files: Files) -> Any:
+    if kind == "routes":
+        assert isinstance(scope, Scope), "routes have a scope"
+        return plan_route(model, check, scope)
+    if kind == "consumers":
+        return plan_consumer(model, check)
+    return plan_service(model, check, files) if kind == "services" else plan_listener(model, check, files)
 
 
 def _service_of(known: dict[str, Any]) -> str | None:
@@ -240,7 +273,7 @@ def _service_of(known: dict[str, Any]) -> str | None:
 def _validate_rest(model: type[Model], data: Any, bad: list[Path]) -> Any:
     """The model of what is left without the bad parts, so that its problems are told at once, too."""
     rest = data
-    for path in sorted(set(bad), key=lambda path: [str(part) for part in path], reverse=True):
+    for path in sorted(set(bad), key=_from_the_back, reverse=True):
         rest = _without(rest, path)
     if isinstance(rest, dict) and not isinstance(rest.get("name"), str) and "name" in model.model_fields:
         rest = {**rest, "name": "unnamed"}
@@ -248,6 +281,10 @@ def _validate_rest(model: type[Model], data: Any, bad: list[Path]) -> Any:
         return model.model_validate(rest)
     except ValidationError:
         return None
+
+
+def _from_the_back(path: Path) -> list[tuple[int, str]]:
+    return [(part, "") if isinstance(part, int) else (-1, part) for part in path]
 
 
 def _without(data: Any, path: Path) -> Any:

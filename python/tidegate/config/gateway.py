@@ -15,7 +15,7 @@ from tidegate.config.listeners import Listener
 from tidegate.config.problem import quote
 from tidegate.config.routes import Route
 from tidegate.config.services import Service
-from tidegate.config.values import Duration, Integer, Texts
+from tidegate.config.values import Duration, Integer, ListenerAddress, Texts
 from tidegate.policies import Policies
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def _workers(value: object) -> object:
 class Admin(Model):
     """The listener for operators: `/livez`, `/readyz`, `/metrics` and `/config`."""
 
-    address: str = Field(
+    address: ListenerAddress = Field(
         DEFAULT_ADMIN,
         description="`IP:PORT` or `unix:/path`. It has no authentication: keep it on loopback, or on a network "
         "of operators only.",
@@ -135,13 +135,22 @@ class Gateway(Model):
         return to_yaml(self)
 
     def load(self, base: str | Path = ".") -> Loaded:
-        """Resolves and checks the gateway; raises `ConfigError` with every problem.
+        """Resolves the gateway; raises `ConfigError` with every problem that can be seen without the engine.
 
         Relative file names (certificates) start at `base`.
         """
         from tidegate.config.load import load_gateway
 
         return load_gateway(self, Path(base))
+
+    def check(self, base: str | Path = ".") -> Loaded:
+        """Resolves the gateway, has the engine compile it, imports its handlers, and serves nothing.
+
+        Raises `ConfigError` with all that is wrong.
+        """
+        from tidegate.config.verify import verified
+
+        return verified(lambda: self.load(base))
 
     def run(self, *, workers: int | None = None) -> int:
         """Runs the gateway until it is told to stop; returns the exit code of the process. See `tidegate.serve.run`."""

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from tidegate.config.base import Model
-from tidegate.config.values import Duration, Integer, Size, Text, Truth
+from tidegate.config.values import Duration, Integer, ListenerAddress, Size, Text, Truth
 
 
 def _version(value: object) -> object:
@@ -92,7 +92,7 @@ class Limits(Model):
 class Listener(Model):
     """A socket the gateway accepts connections on."""
 
-    address: Text = Field(
+    address: ListenerAddress = Field(
         description="`IP:PORT`, `[IPv6]:PORT`, `:PORT` for every address of the machine, or `unix:/path`. Port 0 "
         "lets the system choose."
     )

@@ -20,11 +20,24 @@ LARGEST_DOCUMENT = 64 * LARGEST_FILE
 
 
 def load(path: str | FilePath, environment: Mapping[str, str] | None = None) -> Loaded:
-    """Loads a file or a folder; raises `ConfigError` with every problem.
+    """Loads a file or a folder; raises `ConfigError` with every problem of the document.
 
-    `environment` is where `${env:NAME}` looks, the process's own unless given.
+    What only the engine or an import can tell (a regular expression, a key, a handler) is told by `check`, and at the
+    start. `environment` is where `${env:NAME}` looks, the process's own unless given.
     """
     return Loader().load(path, environment)
+
+
+def check(path: str | FilePath, environment: Mapping[str, str] | None = None) -> Loaded:
+    """Loads a file or a folder, has the engine compile it, imports its handlers, and serves nothing.
+
+    Raises `ConfigError` with all that is wrong. `load` tells only what can be seen in the document itself.
+    """
+    from tidegate.config.verify import verified
+    from tidegate.extend.handlers import find_modules_in
+
+    find_modules_in(FilePath(path))
+    return verified(lambda: load(path, environment))
 
 
 def load_gateway(gateway: Gateway, base: FilePath) -> Loaded:

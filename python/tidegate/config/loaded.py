@@ -1,4 +1,4 @@
-"""A document that loaded: the plan, and what the process needs beside it."""
+"""What becomes of a document: a plan with its places, and all that the process needs beside it."""
 
 from __future__ import annotations
 
@@ -36,33 +36,19 @@ class HandlerReference:
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """A document that loaded."""
+class Planned:
+    """A plan, and where its parts stand in the document.
+
+    By itself it is for the engine to look through, such as what is sound of a document with problems. Only a `Loaded`
+    is ever served.
+    """
 
     plan: bytes = field(repr=False)
     """What the engine takes."""
     handlers: tuple[HandlerReference, ...]
-    admin: str | None
-    """`IP:PORT` or `unix:/path` of the admin listener; `None`: off."""
-    workers: int | None
-    """Worker threads; `None`: one for each processor."""
-    drain_timeout_ms: int
-    files: tuple[FilePath, ...]
-    """Every file that was read: the document, and what it names. A watcher watches these."""
-    documents: Mapping[FilePath, str] = field(repr=False)
-    """The files of the document itself and their text; none where the gateway was made in Python."""
-    folders: tuple[FilePath, ...]
-    """Folders whose files make up the document; a watcher watches for new ones."""
     place: Place = field(repr=False)
-    written: Callable[[], dict[str, Any]] = field(repr=False)
-    """The document as data. It holds secrets; `redacted(loaded.written())` is what may be shown."""
     secrets: Mapping[str, str] = field(repr=False)
     """What came from the environment or from files, and the reference that stands for it."""
-
-    @property
-    def named(self) -> tuple[FilePath, ...]:
-        """The files that the document names: certificates, keys, `${file:...}`."""
-        return tuple(file for file in self.files if file not in self.documents)
 
     def problem(self, plan_path: str, code: str, message: str, hint: str | None = None) -> Problem:
         """A problem the engine found, with its place in the document. `plan_path` is such as `routes[3].paths[0]`."""
@@ -78,8 +64,36 @@ class Loaded:
         if rest[:1] == ("policies",) and len(rest) > 1:
             name, *_ = json.loads(self.plan)[head[0]][head[1]]["policies"][rest[1]]
             return (*head, "policies", name, *rest[2:3])
+        if len(rest) > 1 and rest[0] in ("headers", "query", "cookies"):
+            # `headers[0].values[1]`: a mapping by name in the document, its value a text or a list of texts.
+            name = json.loads(self.plan)[head[0]][head[1]][rest[0]][rest[1]]["name"]
+            return (*head, rest[0], name)
         return parts
 
     def problems(self, found: Iterable[tuple[str, str, str]]) -> list[Problem]:
         """The problems that `compile_plan` found: plan path, code and message of each."""
         return sorted((self.problem(*entry) for entry in found), key=Problem.order)
+
+
+@dataclass(frozen=True)
+class Loaded(Planned):
+    """A document that loaded."""
+
+    admin: str | None
+    """`IP:PORT` or `unix:/path` of the admin listener; `None`: off."""
+    workers: int | None
+    """Worker threads; `None`: one for each processor."""
+    drain_timeout_ms: int
+    files: tuple[FilePath, ...]
+    """Every file that was read: the document, and what it names. A watcher watches these."""
+    documents: Mapping[FilePath, str] = field(repr=False)
+    """The files of the document itself and their text; none where the gateway was made in Python."""
+    folders: tuple[FilePath, ...]
+    """Folders whose files make up the document; a watcher watches for new ones."""
+    written: Callable[[], dict[str, Any]] = field(repr=False)
+    """The document as data. It holds secrets; `redacted(loaded.written())` is what may be shown."""
+
+    @property
+    def named(self) -> tuple[FilePath, ...]:
+        """The files that the document names: certificates, keys, `${file:...}`."""
+        return tuple(file for file in self.files if file not in self.documents)

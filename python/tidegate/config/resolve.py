@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tidegate.actions.handler import handler_name
-from tidegate.config import addresses
+from tidegate.config import addresses, kong
 from tidegate.config.check import Check
 from tidegate.config.document import Document, Section
 from tidegate.config.entry import MODELS, Entry
@@ -21,11 +21,13 @@ from tidegate.config.listeners import Listener
 from tidegate.config.loaded import HandlerReference, Loaded
 from tidegate.config.problem import Finding, Path, Problem, did_you_mean, printable, quote, render_path
 from tidegate.config.redact import written_document
+from tidegate.config.sound import joined, sound_part
 from tidegate.config.sources.tree import Mark
 from tidegate.config.translate import translate
 from tidegate.errors import ConfigError
 from tidegate.plan import PlannedPolicies, Scope, default_policies, encode
 
+_KEYS = frozenset(field.alias or name for name, field in Gateway.model_fields.items())
 _LISTS = ("trusted_proxies",)
 """Lists that are no entries; they too are concatenated over files."""
 
@@ -164,7 +166,8 @@ class Resolution:
         """The plan, or `ConfigError` with every problem."""
         settings = self._resolve_settings()
         check = Check()
-        gateway_policies = {**default_policies(), **settings.policies.plan(check, ("policies",))}
+        policies = settings.policies.plan(check, ("policies",))
+        gateway_policies = {**default_policies(), **({} if check.findings else policies)}
         networks = [
             addresses.network(text, check, ("trusted_proxies", index))
             for index, text in enumerate(settings.trusted_proxies)
@@ -173,28 +176,25 @@ class Resolution:
         if settings.admin is not None:
             admin = addresses.listener_address(settings.admin.address, check, ("admin", "address"))
         self._setting_findings(check.findings)
+        if check.findings:
+            networks = []
         listeners = self._listeners()
         consumers = self._consumers()
         services, scopes, base = self._services(gateway_policies)
         routes = self._routes(scopes, base)
-        if self.problems:
-            raise ConfigError((problem.without(self.secrets) for problem in self.problems), self.files)
+        lists = {"listeners": listeners, "services": services, "routes": routes, "consumers": consumers}
         log = settings.access_log
         if isinstance(log, dict):
             log = {"file": str(self.folders.get("access_log", self.folder) / log["file"])}
-        policies = encode(base.over({}))
-        plan = (
-            f'{{"listeners":[{",".join(listeners)}],"services":[{",".join(services)}],"routes":[{",".join(routes)}],'
+        rest = (
             f'"access_log":{encode(log)},"trusted_proxies":{encode(networks)},'
-            f'"drain_timeout_ms":{settings.drain_timeout},"policies":{policies},"consumers":[{",".join(consumers)}]}}'
+            f'"drain_timeout_ms":{settings.drain_timeout},"policies":{encode(base.over({}))}'
         )
-        try:
-            content = plan.encode()
-        except UnicodeEncodeError as error:
-            bad = plan[error.start : error.end]
-            raise ConfigError([Problem("config.bad_value", f"{quote(bad)} in a text is half of a character")]) from None
+        if self.problems:
+            problems = [problem.without(self.secrets) for problem in self.problems]
+            raise ConfigError(problems, self.files, lambda: sound_part(self, rest))
         return Loaded(
-            plan=content,
+            plan=joined(lists, rest),
             handlers=self._handler_list(),
             admin=admin,
             workers=settings.workers,
@@ -202,7 +202,7 @@ class Resolution:
             files=tuple(self.files),
             documents=self.documents,
             folders=tuple(self.watched),
-            place=self._place,
+            place=self.place,
             written=lambda: written_document(self),
             secrets=self.secrets,
         )
@@ -210,7 +210,9 @@ class Resolution:
     def _resolve_settings(self) -> Gateway:
         if self.gateway is not None:
             return self.gateway
-        data = {key: setting.value for key, setting in self.settings.items()}
+        written = {key: setting.value for key, setting in self.settings.items()}
+        data, refused = kong.taken("gateway", written, _KEYS)
+        self._setting_findings(refused)
         try:
             return Gateway.model_validate(data)
         except ValidationError as error:
@@ -305,7 +307,7 @@ class Resolution:
     def _handler_list(self) -> tuple[HandlerReference, ...]:
         out = []
         for handler, (_, uses) in self._handlers.items():
-            places = tuple(self._where(run, index, ("handler",)) for run, index in uses)
+            places = tuple(self.where(run, index, ("handler",)) for run, index in uses)
             out.append(HandlerReference(handler_name(handler) or "", handler, places))
         return tuple(out)
 
@@ -322,7 +324,7 @@ class Resolution:
                     first[entry.name] = (run, index)
                     continue
                 other, place = first[entry.name]
-                path, file, line = self._where(other, place, ("name",))
+                path, file, line = self.where(other, place, ("name",))
                 where = f" in {file}:{line}" if file else f" at `{path}`"
                 message = f"a {noun} named {quote(entry.name)} is already there{where}"
                 key = "name" if noun != "listener" or entry.model.name else "address"
@@ -337,16 +339,16 @@ class Resolution:
 
     # ---- places
 
-    def _where(self, run: Run, index: int, path: Path) -> tuple[str, str | None, int | None]:
+    def where(self, run: Run, index: int, path: Path) -> tuple[str, str | None, int | None]:
         """Path in the document, file and line of a value of an entry."""
         line = None if run.shown is None else run.offsets[index] + run.entries[index].line(path)
         return render_path((*run.path, index, *path)), run.shown, line
 
     def _entry_problem(self, run: Run, index: int, finding: Finding) -> None:
-        path, file, line = self._where(run, index, finding.path)
+        path, file, line = self.where(run, index, finding.path)
         self.problems.append(Problem(finding.code, finding.message, path, file, line, finding.hint))
 
-    def _place(self, path: Path) -> tuple[str, str | None, int | None]:
+    def place(self, path: Path) -> tuple[str, str | None, int | None]:
         """The place of a part of the plan."""
         kind = str(path[0]) if path else ""
         if kind in self.settings:
@@ -359,7 +361,7 @@ class Resolution:
             for index, entry in enumerate(run.entries):
                 if entry.enabled and entry.service not in self.disabled:
                     if number == 0:
-                        return self._where(run, index, path)
+                        return self.where(run, index, path)
                     number -= 1
         return render_path((kind, *path)), None, None
 

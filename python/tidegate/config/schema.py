@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from tidegate.config import kong
 from tidegate.config.gateway import Gateway
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
+_KONG = {"description": "Kong's; taken where it changes nothing, and without effect.", "deprecated": True}
 _INTERPOLATED = {"type": "string", "pattern": r"\$\{(env|file):"}
 
 
@@ -16,6 +18,10 @@ def schema() -> dict[str, Any]:
     """The schema, as editors take it."""
     made: dict[str, Any] = _tidied(Gateway.model_json_schema(by_alias=True, mode="validation"))
     made["properties"]["admin"]["anyOf"].append({"enum": ["off", False]})
+    # Which of their values are taken is told when the document is loaded.
+    for kind, keys in kong.NAMES.items():
+        part = made if kind == "gateway" else made["$defs"][kind.removesuffix("s").title()]
+        part["properties"] |= {key: _KONG for key in keys if key not in part["properties"]}
     for switched in made["$defs"]["Policies"]["properties"].values():
         switched["anyOf"] = [
             *(option for option in switched.get("anyOf", ()) if option.get("type") != "null"),

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from tidegate.config import kong
 from tidegate.config.base import Model
 from tidegate.config.problem import Finding, Interpolated, Path, Problem, did_you_mean, quote, render_path
 from tidegate.errors import ConfigError
@@ -24,23 +25,6 @@ _EXPECTED = {
     "model_type": "a mapping",
     "model_attributes_type": "a mapping",
     "dict_attributes_type": "a mapping",
-}
-_KONG_KEYS = {
-    "plugins": "Kong's plugins are written as `policies` here; see the list of policies in the reference",
-    "upstreams": "write the targets into the service: `upstream: {targets: [...]}`",
-    "certificates": "certificates belong to a listener: `listeners[].tls.certificates`",
-    "protocols": "a route serves every listener; leave `protocols` out",
-    "regex_priority": "the order of routes follows from how precise they are; leave `regex_priority` out",
-    "https_redirect_status_code": "write a route with `redirect` instead",
-    "path_handling": "there is one way to join paths, Kong's `v0`; leave `path_handling` out",
-    "request_buffering": "bodies always stream; leave `request_buffering` out",
-    "response_buffering": "bodies always stream; leave `response_buffering` out",
-    "snis": "use `hosts`",
-    "tls_verify": "write `tls: {verify: ...}`",
-    "ca_certificates": "write `tls: {ca: file}`",
-    "client_certificate": "write `tls: {client_certificate: file, client_key: file}`",
-    "id": "names are what identifies things here; leave `id` out",
-    "_transform": "leave `_transform` out",
 }
 _YES = {
     "yes": "true",
@@ -68,11 +52,10 @@ def _one(model: type[Model], kind: str, path: Path, value: Any, context: dict[st
         return Finding(_without_marks(path), context["code"], context["message"], context["hint"])
     path = _without_marks(path)
     if kind == "extra_forbidden":
-        known = _keys(_model_at(model, path[:-1]))
+        inside = _model_at(model, path[:-1])
+        known = _keys(inside)
         name = str(path[-1])
-        hint = did_you_mean(name, known) or _KONG_KEYS.get(name)
-        if name in _KONG_KEYS and (hint is None or name not in known):
-            hint = _KONG_KEYS[name]
+        hint = kong.hint(inside, name) or did_you_mean(name, known)
         if hint is None and known:
             hint = "known here: " + ", ".join(f"`{key}`" for key in known)
         return Finding(path, "config.unknown_key", f"unknown key {quote(name)}", hint)
@@ -103,7 +86,9 @@ _BOUNDS = {
 def _choice(path: Path, value: Any, context: dict[str, Any]) -> Finding:
     expected = str(context.get("expected", "")).replace("'", "`")
     hint = None
-    if isinstance(value, str):
+    if path[-1:] == ("protocol",) and value in ("grpc", "grpcs"):
+        hint = "write `h2`" if value == "grpc" else "write `h2`, and `tls: {}` or an `https` url"
+    elif isinstance(value, str):
         hint = did_you_mean(value, [word.strip("`") for word in expected.replace(" or ", ", ").split(", ")])
     return Finding(path, "config.bad_value", f"expected {expected}, got {quote(value)}", hint)
 

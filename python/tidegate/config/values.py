@@ -97,6 +97,18 @@ def text(value: object) -> str:
     raise problem("wrong_type", f"expected text, got {quote(value)}", hint)
 
 
+def port_hint(port: object) -> str:
+    """What to write instead of a bare port."""
+    return f"write `127.0.0.1:{port}`, or `0.0.0.0:{port}` for every address of this machine"
+
+
+def listener_address(value: object) -> str:
+    """The text of an address to listen on."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        raise problem("bad_address", f"expected `IP:PORT` or `unix:/path`, got {quote(value)}", port_hint(value))
+    return text(value)
+
+
 def one_or_many(value: object) -> object:
     """Lets a single text stand for a list of one."""
     if isinstance(value, str):
@@ -150,6 +162,7 @@ if TYPE_CHECKING:
     Duration: TypeAlias = int | str
     Size: TypeAlias = int | str
     Text: TypeAlias = str
+    ListenerAddress: TypeAlias = str
     Texts: TypeAlias = list[str] | str
     Condition: TypeAlias = list[str] | str | bool
     Integer: TypeAlias = int
@@ -178,6 +191,7 @@ else:
         ),
     ]
     Text = Annotated[str, PlainValidator(text), WithJsonSchema({"type": "string"})]
+    ListenerAddress = Annotated[str, PlainValidator(listener_address), WithJsonSchema({"type": "string"})]
     Texts = Annotated[list[str], BeforeValidator(one_or_many), WithJsonSchema({"anyOf": [_STRING, _STRINGS]})]
     Condition = Annotated[
         list[str],

@@ -13,10 +13,10 @@ from tidegate.admin import AdminServer
 from tidegate.config import Loaded, load
 from tidegate.demo.services import Shop
 from tidegate.errors import UsageError
+from tidegate.extend.handlers import find_modules_in
 from tidegate.extend.loop_thread import LoopThread
 from tidegate.extend.runner import Runner
 from tidegate.serve.server import Server
-from tidegate.serve.source import find_modules_in
 
 DOCUMENT = Path(__file__).resolve().parents[3] / "examples" / "shop" / "gateway.yaml"
 

@@ -18,7 +18,7 @@ from typing import Literal
 
 from tidegate.admin import AdminServer
 from tidegate.config import Loaded
-from tidegate.config.precedence import unreachable
+from tidegate.config.warnings import warnings
 from tidegate.errors import ConfigError, ListenError, TidegateError
 from tidegate.extend.loop_thread import LoopThread
 from tidegate.extend.runner import Runner
@@ -129,7 +129,7 @@ class Process:
     def _announce(self) -> None:
         """Says that it is up, once signals find their handlers and changes their watcher."""
         print(banner(self.server, self._admin, self._ready - self._started), file=sys.stderr, flush=True)
-        for problem in unreachable(self.server.loaded):
+        for problem in warnings(self.server.loaded):
             print(f"warning: {problem}", file=sys.stderr, flush=True)
 
     def close(self) -> None:
@@ -196,6 +196,8 @@ class Process:
         for setting, value in self._fixed.items():
             if getattr(self.server.loaded, setting) != value:
                 LOG.warning("changed setting waits for the next start setting=%s", setting)
+        if document and (found := warnings(self.server.loaded)):
+            LOG.warning("the document has warnings count=%d\n%s", len(found), "\n".join(map(str, found)))
 
     def _drain(self) -> None:
         LOG.info("draining timeout_ms=%d pid=%d", self.server.loaded.drain_timeout_ms, os.getpid())

@@ -6,7 +6,8 @@ import os
 import threading
 
 from tidegate._native import Engine
-from tidegate.config import Loaded, Problem
+from tidegate.config import Loaded
+from tidegate.config.verify import found
 from tidegate.errors import CompileError, ConfigError, ListenError
 from tidegate.extend.runner import Runner
 from tidegate.serve.background import Background
@@ -29,12 +30,12 @@ class Server:
         self.background = Background()
         self._changing = threading.Lock()
         self._stopped = False
-        numbers = runner.handlers.numbers(loaded.handlers)
         count = workers or loaded.workers or _processors()
         try:
+            numbers = runner.handlers.numbers(loaded.handlers)
             self._engine = Engine(loaded.plan, workers=count, bridge=runner.bridge, handlers=numbers)
-        except CompileError as error:
-            raise ConfigError(_problems(loaded, error), loaded.files) from None
+        except (CompileError, ConfigError) as error:
+            raise _refusal(loaded, error) from None
         self.workers = count
 
     def reload(self, loaded: Loaded) -> None:
@@ -45,8 +46,8 @@ class Server:
         with self._changing:
             try:
                 self._engine.reload(loaded.plan, self.runner.handlers.numbers(loaded.handlers))
-            except CompileError as error:
-                raise ConfigError(_problems(loaded, error), loaded.files) from None
+            except (CompileError, ConfigError) as error:
+                raise _refusal(loaded, error) from None
             self.loaded = loaded
             self.refused = None
 
@@ -107,8 +108,10 @@ def _url(address: str, tls: bool, bound: tuple[str, int] | None) -> str:
     return f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def _problems(loaded: Loaded, error: CompileError) -> list[Problem]:
-    return loaded.problems(error.found)
+def _refusal(loaded: Loaded, error: CompileError | ConfigError) -> ConfigError:
+    """Every problem of a document that was refused: the handlers come first, and hide what the engine would find."""
+    known = loaded.problems(error.found) if isinstance(error, CompileError) else error.problems
+    return ConfigError({*known, *found(loaded)}, loaded.files)
 
 
 def _processors() -> int:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from pydantic_core import from_json, to_json
 
 from tidegate.config import Gateway, Listener, Loaded, Loader
+from tidegate.config.verify import with_all
+from tidegate.errors import ConfigError
+from tidegate.extend.handlers import find_modules_in
 
 Source: TypeAlias = Gateway | str | Path
 
@@ -26,10 +28,17 @@ class Documents:
         self._loader = Loader()
 
     def load(self, again: Loaded | None = None) -> Loaded:
-        """Loads; raises `ConfigError` with every problem.
+        """Loads; raises `ConfigError` with every problem, those that only the engine or an import finds too.
 
-        Of a document that was loaded before, `again`, only the files that it names are read anew.
+        Of a document that loads, the engine has yet to find its own. Of a document that was loaded before, `again`,
+        only the files that it names are read anew.
         """
+        try:
+            return self._load(again)
+        except ConfigError as error:
+            raise with_all(error) from None
+
+    def _load(self, again: Loaded | None) -> Loaded:
         source = self.source
         if isinstance(source, Gateway):
             return (_with_any_port(source) if self._any_port else source).load()
@@ -40,13 +49,6 @@ class Documents:
     def folders(self) -> list[Path]:
         """Folders in which a new file belongs to the document."""
         return [self.source] if isinstance(self.source, Path) and self.source.is_dir() else []
-
-
-def find_modules_in(path: Path) -> None:
-    """Lets `handler: module:function` find modules that lie beside the document."""
-    folder = str(path.absolute() if path.is_dir() else path.absolute().parent)
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
 
 
 def _with_any_port(gateway: Gateway) -> Gateway:

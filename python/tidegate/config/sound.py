@@ -1,0 +1,104 @@
+"""What is sound of a document with problems, as a plan that the engine looks through and nobody serves.
+
+The engine and the import of handlers then find what is wrong with it now, and not once everything else is mended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING, Any
+
+from tidegate.actions.handler import handler_name
+from tidegate.config.check import Check
+from tidegate.config.files import Files
+from tidegate.config.loaded import HandlerReference, Planned
+from tidegate.config.problem import Path, Problem, quote, render_path
+from tidegate.config.services import Service
+from tidegate.errors import ConfigError
+from tidegate.plan import encode, plan_service
+
+if TYPE_CHECKING:
+    from tidegate.config.entry import Entry
+    from tidegate.config.resolve import Resolution, Run
+
+Placed = tuple["Run", int]
+"""An entry by the list it stands in and its number there."""
+
+
+def joined(lists: Mapping[str, Iterable[str]], rest: str) -> bytes:
+    """The text of a plan from those of its parts: the entries of its lists by key, and all the rest."""
+    plan = "{" + "".join(f'"{key}":[{",".join(parts)}],' for key, parts in lists.items()) + rest + "}"
+    try:
+        return plan.encode()
+    except UnicodeEncodeError as error:
+        bad = plan[error.start : error.end]
+        raise ConfigError([Problem("config.bad_value", f"{quote(bad)} in a text is half of a character")]) from None
+
+
+def sound_part(resolution: Resolution, rest: str) -> Planned:
+    """The plan of all entries without what is known to be wrong with them. `rest`: all but the lists of the plan."""
+    entries: dict[str, list[Placed]] = {}
+    fragments: dict[str, list[str]] = {}
+    for kind in resolution.runs:
+        entries[kind], fragments[kind] = [], []
+        for run, index in _entries(resolution, kind):
+            fragment = run.entries[index].sound_fragment(run.files)
+            if fragment is not None:
+                entries[kind].append((run, index))
+                fragments[kind].append(fragment)
+    fragments["services"] += _stand_ins(entries)
+    return Planned(
+        plan=joined(fragments, rest),
+        handlers=_handlers(resolution),
+        place=_placing(resolution, entries),
+        secrets=resolution.secrets,
+    )
+
+
+def _entries(resolution: Resolution, kind: str) -> Iterable[Placed]:
+    """Those that are switched on."""
+    for run in resolution.runs[kind]:
+        for index, entry in enumerate(run.entries):
+            if entry.enabled and entry.service not in resolution.disabled:
+                yield run, index
+
+
+def _stand_ins(entries: dict[str, list[Placed]]) -> list[str]:
+    """Services for the routes whose own is missing or broken."""
+    there = {run.entries[index].name for run, index in entries["services"]}
+    wanted = {run.entries[index].service for run, index in entries["routes"]}
+    files = Files(FilePath(), lambda _: None)
+    services = (Service(name=name, url="http://127.0.0.1") for name in wanted - there if name)
+    return [encode(plan_service(service, Check(), files)) for service in services]
+
+
+def _handlers(resolution: Resolution) -> tuple[HandlerReference, ...]:
+    """Every handler that is named in the right form."""
+    uses: dict[Any, list[tuple[str, str | None, int | None]]] = {}
+    for run, index in _entries(resolution, "routes"):
+        entry = run.entries[index]
+        if entry.handler is not None and not _is_bad(entry, ("handler",)):
+            uses.setdefault(entry.handler, []).append(resolution.where(run, index, ("handler",)))
+    return tuple(
+        HandlerReference(handler_name(handler) or "", handler, tuple(places)) for handler, places in uses.items()
+    )
+
+
+def _is_bad(entry: Entry, path: Path) -> bool:
+    return any(finding.path == path for finding in (*entry.findings, *entry.plan_findings))
+
+
+def _placing(
+    resolution: Resolution, entries: dict[str, list[Placed]]
+) -> Callable[[Path], tuple[str, str | None, int | None]]:
+    def place(path: Path) -> tuple[str, str | None, int | None]:
+        kind, number = (path[0], path[1]) if len(path) > 1 else ("", None)
+        known = entries.get(str(kind))
+        if known is None:
+            return resolution.place(path)
+        if isinstance(number, int) and number < len(known):
+            return resolution.where(*known[number], path[2:])
+        return render_path(path), None, None
+
+    return place
