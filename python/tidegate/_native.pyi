@@ -22,7 +22,8 @@ def limits_trace(
     """Runs arrivals of one key through limits that are checked together, for tests; all times are microseconds.
 
     Limits: algorithm, amount, window, burst, longest delay. Arrivals: time, cost, and whether the arrival before is
-    given back. Of each arrival and limit: passed, charged, the wait (`None`: for ever), what remains, and when all is back.
+    given back. Of each arrival and limit: passed, charged, the wait (`None`: for ever), what remains, and when all is
+    back.
     """
 
 class Engine:
