@@ -151,6 +151,18 @@ def test_a_body_is_sent_again_from_its_first_byte(proxy: Proxy, upstream: StartU
     assert [request.body for request in service.requests] == [b"whole body"] * 3
 
 
+def test_a_body_that_is_still_coming_is_sent_again_from_its_first_byte(proxy: Proxy, upstream: StartUpstream) -> None:
+    service = upstream().script(one_answer_each)
+    gateway = proxy(service, retries=0)
+    assert gateway.get("/x").text == "ok"
+    with gateway.raw() as client:
+        client.send(b"PUT /x HTTP/1.1\r\nHost: shop\r\nContent-Length: 10\r\n\r\nwhole")
+        eventually(lambda: service.connections == 2, "another connection")
+        client.send(b" body")
+        assert client.read_answer()[0] == 200
+    assert service.requests[-1].body == b"whole body"
+
+
 def test_what_may_not_be_done_twice_is_not_sent_again(proxy: Proxy, upstream: StartUpstream) -> None:
     service = upstream().script(one_answer_each)
     gateway = proxy(service, retries=3)

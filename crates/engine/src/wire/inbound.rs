@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use tidegate_http1::{BodyLength, ChunkDecoder, ChunkError, Decoded};
 use tokio::io::AsyncRead;
 
-use crate::buffer::Buffer;
+use crate::buffer::{BUFFER_BYTES, Buffer};
 use crate::head::Head;
 use crate::policies::trust::is_owned_in_trailers;
 use crate::sides::Filled;
@@ -14,6 +14,9 @@ use crate::sides::Filled;
 /// A body with more than this left is read in larger pieces.
 const LARGE_BYTES: u64 = 32 * 1024;
 const LARGE_BUFFER: usize = 128 * 1024;
+
+/// A body of known length up to this is kept until the exchange is over, however it arrives, so that it can be sent again.
+const KEPT_BYTES: u64 = BUFFER_BYTES as u64;
 
 /// Why a body cannot be read to its end.
 #[derive(Debug)]
@@ -36,8 +39,8 @@ pub struct Inbound {
     ready: usize,
     /// Payload that was handed out but stays in the buffer, so that it can be sent again.
     kept: usize,
-    /// The whole body was in the buffer when it began: nothing is thrown away before [`Inbound::finish`].
-    whole: bool,
+    /// The body is short: nothing of it is thrown away before [`Inbound::finish`].
+    keeps: bool,
     done: bool,
     decoder: Option<Box<ChunkDecoder>>,
     trailers: Head,
@@ -55,14 +58,14 @@ impl Inbound {
         self.ready = 0;
         self.kept = 0;
         self.left = 0;
-        self.whole = false;
+        self.keeps = false;
         self.done = false;
         self.trailers.clear();
         match length {
             BodyLength::None | BodyLength::Length(0) => self.done = true,
             BodyLength::Length(length) => {
                 self.left = length;
-                self.whole = self.buffer.len() as u64 >= length;
+                self.keeps = length <= KEPT_BYTES.max(self.buffer.len() as u64);
             }
             BodyLength::Chunked => match &mut self.decoder {
                 Some(decoder) => decoder.clear(),
@@ -88,16 +91,16 @@ impl Inbound {
     pub fn consume(&mut self, count: usize) {
         let count = count.min(self.ready);
         self.ready -= count;
-        if self.whole {
+        if self.keeps {
             self.kept += count;
         } else {
             self.buffer.consume(count);
         }
     }
 
-    /// Starts the body again from its first byte, when all of it is still in the buffer or none was taken.
+    /// Starts the body again from its first byte, when all that came is still in the buffer or none was taken.
     pub fn rewind(&mut self) -> bool {
-        if self.whole {
+        if self.keeps {
             self.ready += self.kept;
             self.kept = 0;
             return true;
@@ -133,7 +136,7 @@ impl Inbound {
             if self.done {
                 return Poll::Ready(Ok(Filled::End));
             }
-            if !self.buffer.is_empty() {
+            if self.buffer.len() > self.kept {
                 self.advance()?;
                 if self.ready > 0 || self.done {
                     continue;
@@ -152,7 +155,7 @@ impl Inbound {
 
     /// Finds payload in what the buffer holds.
     fn advance(&mut self) -> Result<(), ReadError> {
-        let available = self.buffer.len();
+        let available = self.buffer.len() - self.kept;
         match self.length {
             BodyLength::None => self.done = true,
             BodyLength::Close => self.gain(available)?,
