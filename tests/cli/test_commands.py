@@ -109,6 +109,14 @@ def test_check_warns_of_routes_that_can_never_match(command: Command, document: 
     )
 
 
+def test_a_program_is_no_document(command: Command, tmp_path: Path) -> None:
+    file = tmp_path / "gateway.py"
+    file.write_text("from tidegate import Gateway\n")
+    outcome = command("check", file)
+    assert outcome.code == 1
+    assert outcome.err.startswith(f"{file}  this is Python, not a document  [config.file_unreadable]\n  hint: run it")
+
+
 @pytest.mark.parametrize("name", ["check", "routes"])
 def test_a_document_without_routes_is_warned_of(command: Command, tmp_path: Path, name: str) -> None:
     file = tmp_path / "gateway.yaml"

@@ -307,6 +307,12 @@ def test_a_reload_keeps_handlers_apart(gateway: StartGateway) -> None:
     assert running.get("/b").json() == [1, 2, 3]
 
 
+def test_a_handler_that_is_nearly_there_is_named(gateway: StartGateway) -> None:
+    with pytest.raises(ConfigError) as raised:
+        gateway({"routes": [{"name": "a", "paths": ["/"], "handler": "tests.handlers.functions:txet"}]})
+    assert raised.value.problems[0].hint == "did you mean `text`?"
+
+
 @pytest.mark.parametrize(
     ("reference", "message"),
     [

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from tidegate import Gateway, Route, Service
 
-from tests.harness import serving
+from tests.conftest import StartGateway, StartUpstream
+from tests.harness import Connection, serving
 from tests.tls.certificates import Authority, Issued
 
 
@@ -107,3 +108,20 @@ def test_a_certificate_is_shown_to_a_service_that_asks(authority: Authority, loc
 def test_a_service_without_http2_is_a_failure_where_http2_is_asked_for(authority: Authority, localhost: Issued) -> None:
     with secured(localhost) as port:
         assert ask(port, ca=str(authority.file), protocol="h2") == "upstream_tls_failed"
+
+
+def test_a_port_that_does_not_speak_tls_is_named_in_the_log(
+    gateway: StartGateway, upstream: StartUpstream, tmp_path: Path
+) -> None:
+    def play(connection: Connection) -> None:
+        connection.send(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n")
+        connection.hang()
+
+    log = tmp_path / "access.log"
+    service = {"name": "s", "url": upstream().script(play).url.replace("http:", "https:"), "retries": 0}
+    running = gateway(
+        {"access_log": {"file": str(log)}, "services": [service], "routes": [{"name": "r", "service": "s"}]}
+    )
+    assert running.get("/").code == "upstream_tls_failed"
+    running.stop()
+    assert "the handshake broke off: what it answers is not TLS" in log.read_text()

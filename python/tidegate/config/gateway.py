@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -37,7 +38,10 @@ def _access_log(value: object) -> object:
         return value
     if isinstance(value, Mapping) and set(value) == {"file"} and isinstance(value["file"], str) and value["file"]:
         return value
-    raise problem("bad_value", f"expected `off`, `stdout` or `{{file: path}}`, got {quote(value)}")
+    hint = (
+        f"write `{{file: {quote(value).strip('`')}}}`" if isinstance(value, str) and re.search(r"[./]", value) else None
+    )
+    raise problem("bad_value", f"expected `off`, `stdout` or `{{file: path}}`, got {quote(value)}", hint)
 
 
 def _workers(value: object) -> object:

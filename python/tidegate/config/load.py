@@ -118,6 +118,9 @@ def _discover(path: FilePath) -> tuple[list[FilePath], Problem | None]:
 
 
 def _text(file: FilePath, shown: str) -> tuple[str, Problem | None]:
+    if file.suffix == ".py":
+        hint = f"run it, `python {shown}`, or write the document with `gateway.to_yaml()`"
+        return "", Problem("config.file_unreadable", "this is Python, not a document", file=shown, hint=hint)
     try:
         with file.open("rb") as stream:
             content = stream.read(LARGEST_DOCUMENT + 1)

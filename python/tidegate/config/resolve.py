@@ -334,6 +334,8 @@ class Resolution:
         if run.path != ("routes",):
             return
         hint = did_you_mean(service, known) or (None if known else "the document has no services")
+        if "://" in service:
+            hint = "write it as the `url` of a service under `services`, and that service's `name` here"
         message = f"no service is named {quote(service)}"
         self._entry_problem(run, index, Finding(("service",), "config.unknown_name", message, hint))
 

@@ -62,9 +62,8 @@ def _one(model: type[Model], kind: str, path: Path, value: Any, context: dict[st
     if kind == "missing":
         return Finding(path[:-1], "config.missing", f"{quote(path[-1])} is missing")
     if kind in _EXPECTED:
-        return Finding(
-            path, "config.wrong_type", f"expected {_EXPECTED[kind]}, got {quote(value)}", _type_hint(kind, value)
-        )
+        hint = _type_hint(kind, value, path or (f"{model.__name__.lower()}s",))
+        return Finding(path, "config.wrong_type", f"expected {_EXPECTED[kind]}, got {quote(value)}", hint)
     if kind == "literal_error":
         return _choice(path, value, context)
     if kind in _BOUNDS:
@@ -93,7 +92,32 @@ def _choice(path: Path, value: Any, context: dict[str, Any]) -> Finding:
     return Finding(path, "config.bad_value", f"expected {expected}, got {quote(value)}", hint)
 
 
-def _type_hint(kind: str, value: Any) -> str | None:
+_FIRST_KEYS = {
+    "listeners": "address",
+    "admin": "address",
+    "targets": "address",
+    "respond": "body",
+    "redirect": "location",
+}
+"""What a single value in the place of a mapping is most likely meant to be."""
+
+
+def _mapping_hint(value: Any, path: Path) -> str | None:
+    name = next((part for part in reversed(path) if isinstance(part, str)), "")
+    key = _FIRST_KEYS.get(name)
+    if name == "policies" and isinstance(value, list):
+        return "write each as a key, such as `request_id: {}`"
+    if key is None or isinstance(value, bool | dict | list | None):
+        return None
+    shown = quote(value).strip("`")
+    if isinstance(value, int) and name in ("listeners", "admin"):
+        shown = f"127.0.0.1:{shown}"
+    return f"write `{{{key}: {shown}}}`"
+
+
+def _type_hint(kind: str, value: Any, path: Path) -> str | None:
+    if _EXPECTED[kind] == "a mapping":
+        return _mapping_hint(value, path)
     if kind.startswith("bool") and isinstance(value, str):
         word = _YES.get(value, _YES.get(value.lower()))
         return f"write `{word}`" if word else None

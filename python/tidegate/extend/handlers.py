@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tidegate.config import HandlerReference, Problem
+from tidegate.config.problem import did_you_mean
 from tidegate.errors import ConfigError
 
 
@@ -104,8 +105,8 @@ def _find(reference: HandlerReference, problems: list[Problem]) -> Callable[...,
         found: Any = importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name is not None and (module == error.name or module.startswith(f"{error.name}.")):
-            hint = "modules are looked for in the document's folder and on PYTHONPATH"
-            problems += _problems(reference, f"there is no module `{error.name}`", hint)
+            where = "modules are looked for in the document's folder and on PYTHONPATH"
+            problems += _problems(reference, f"there is no module `{error.name}`", where)
         else:
             problems += _problems(reference, f"module `{module}` cannot be imported: {error}")
         return None
@@ -113,12 +114,17 @@ def _find(reference: HandlerReference, problems: list[Problem]) -> Callable[...,
         reason = f"{type(error).__name__}: {error}"
         problems += _problems(reference, f"module `{module}` cannot be imported: {reason}")
         return None
+    hint: str | None = None
     for part in name.split("."):
-        found = getattr(found, part, None)
+        if not hasattr(found, part):
+            hint = did_you_mean(part, [known for known in dir(found) if not known.startswith("_")])
+            found = None
+            break
+        found = getattr(found, part)
     if callable(found):
         return found  # type: ignore[no-any-return]
     what = "no" if found is None else "not a function:"
-    problems += _problems(reference, f"module `{module}` has {what} `{name}`")
+    problems += _problems(reference, f"module `{module}` has {what} `{name}`", hint)
     return None
 
 
