@@ -25,6 +25,31 @@ def test_connections_are_used_again_on_both_sides(proxy: Proxy, upstream: StartU
     assert service.connections == 1
 
 
+def test_a_reload_keeps_the_connections_of_services_that_stay_and_closes_those_of_the_rest(
+    gateway: StartGateway, upstream: StartUpstream
+) -> None:
+    stays, changes, goes = upstream(), upstream(), upstream()
+
+    def document(retries: int, **urls: str) -> dict[str, object]:
+        return {
+            "services": [
+                {"name": name, "url": url, "retries": retries if name == "changes" else 1} for name, url in urls.items()
+            ],
+            "routes": [{"name": name, "paths": [f"/{name}"], "service": name} for name in urls],
+        }
+
+    running = gateway(document(1, stays=stays.url, changes=changes.url, goes=goes.url))
+    for name in ("stays", "changes", "goes"):
+        assert running.get(f"/{name}").status == 200
+    running.reload(document(2, stays=stays.url, changes=changes.url))
+    running.advance(2)
+    changes.wait_for_closed()
+    goes.wait_for_closed()
+    for name in ("stays", "changes"):
+        assert running.get(f"/{name}").status == 200
+    assert (stays.connections, changes.connections, goes.connections) == (1, 2, 1)
+
+
 def test_pipelined_requests_are_answered_in_order(proxy: Proxy, upstream: StartUpstream) -> None:
     def play(connection: Connection) -> None:
         while (request := connection.request()) is not None:

@@ -132,6 +132,9 @@ impl Links {
             Ok(link) => group.links.push(link),
             Err(failure) => *opening.failure.borrow_mut() = Some(failure),
         }
+        if group.links.is_empty() {
+            groups.remove(&key);
+        }
         opening.done.set(true);
         opening.waiting.notify_waiters();
     }

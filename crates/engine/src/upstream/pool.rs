@@ -7,6 +7,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
+
 use crate::clock::Millis;
 use crate::upstream::http1::Wire;
 use crate::upstream::service::Service;
@@ -21,23 +23,30 @@ struct Idle {
 }
 
 /// The pools of one service.
-#[derive(Default)]
 struct ServicePools {
-    service: Option<Arc<Service>>,
+    service: Arc<Service>,
     targets: Vec<Vec<Idle>>,
+    /// The snapshot has the service; only meant within a sweep.
+    current: bool,
 }
 
-/// All pools of a worker, by [`Service::slot`].
+impl ServicePools {
+    fn new(service: &Arc<Service>) -> Self {
+        Self { service: service.clone(), targets: service.targets.iter().map(|_| Vec::new()).collect(), current: false }
+    }
+}
+
+/// All pools of a worker, by [`Service::slot`]: of the services of this snapshot and, until the next sweep, of the last ones.
 #[derive(Default)]
 pub struct Pools {
-    slots: RefCell<Vec<ServicePools>>,
+    slots: RefCell<FxHashMap<usize, ServicePools>>,
 }
 
 impl Pools {
     /// An idle connection that still lives. `once`: the request cannot be sent again, so the kernel is asked too.
     pub fn take(&self, worker: &Worker, service: &Service, target: usize, once: bool) -> Option<Box<Wire>> {
         let mut slots = self.slots.borrow_mut();
-        let idle = slots.get_mut(service.slot)?.targets.get_mut(target)?;
+        let idle = slots.get_mut(&service.slot)?.targets.get_mut(target)?;
         while let Some(mut candidate) = idle.pop() {
             let alive = if once { candidate.wire.is_surely_idle() } else { candidate.wire.is_idle() };
             if alive {
@@ -53,14 +62,7 @@ impl Pools {
     pub fn give_back(&self, worker: &Worker, service: &Arc<Service>, target: usize, wire: Box<Wire>, clean: bool) {
         let kept = clean && !worker.drain.has_begun() && {
             let mut slots = self.slots.borrow_mut();
-            if slots.len() <= service.slot {
-                slots.resize_with(service.slot + 1, ServicePools::default);
-            }
-            let pools = &mut slots[service.slot];
-            if pools.service.is_none() {
-                pools.service = Some(service.clone());
-                pools.targets.resize_with(service.targets.len(), Vec::new);
-            }
+            let pools = slots.entry(service.slot).or_insert_with(|| ServicePools::new(service));
             let idle = &mut pools.targets[target];
             if idle.len() < service.plan.pool.max_idle {
                 idle.push(Idle { wire, since: worker.now() });
@@ -79,20 +81,23 @@ impl Pools {
     /// Drops connections that were idle too long or have died, and the pools of services that are gone.
     pub fn sweep(&self, worker: &Worker) {
         let now = worker.now();
-        let snapshot = worker.snapshot();
-        for pools in self.slots.borrow_mut().iter_mut() {
-            let Some(service) = pools.service.clone() else { continue };
-            let current = snapshot.services.iter().any(|known| Arc::ptr_eq(known, &service));
-            let longest = service.plan.pool.idle_timeout_ms;
+        let mut slots = self.slots.borrow_mut();
+        // Marked first, so that the cost is that of the services and not of their square.
+        for service in &worker.snapshot().services {
+            if let Some(pools) = slots.get_mut(&service.slot) {
+                pools.current = true;
+            }
+        }
+        slots.retain(|_, pools| {
+            let current = std::mem::take(&mut pools.current);
+            let longest = pools.service.plan.pool.idle_timeout_ms;
             for idle in &mut pools.targets {
                 let before = idle.len();
                 idle.retain_mut(|it| current && now.saturating_sub(it.since) < longest && it.wire.is_idle());
-                (idle.len()..before).for_each(|_| service.series.closed_idle(worker.index));
+                (idle.len()..before).for_each(|_| pools.service.series.closed_idle(worker.index));
             }
-            if !current {
-                *pools = ServicePools::default();
-            }
-        }
+            current
+        });
     }
 
     /// Sweeps for ever; one task a worker.

@@ -12,14 +12,14 @@ use crate::problem::Problem;
 use crate::telemetry::metrics::{Registry, ServiceSeries};
 use crate::upstream::tls::ClientTls;
 
-/// Numbers every service that was ever compiled, so that workers find their pools by index.
+/// Numbers every service that was ever compiled: workers know their pools by it, and none is given twice.
 static NEXT_SLOT: AtomicUsize = AtomicUsize::new(0);
 
 pub struct Service {
     pub name: Box<str>,
     /// What it was compiled from; an equal plan keeps the service, its addresses and its connections over a reload.
     pub plan: plan::Service,
-    /// Index of this service's pools in every worker.
+    /// The key of this service's connections in every worker.
     pub slot: usize,
     pub targets: Vec<Target>,
     pub tls: Option<ClientTls>,
