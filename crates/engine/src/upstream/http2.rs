@@ -130,7 +130,9 @@ impl Http2Upstream {
         let mut parts = http::uri::Parts::default();
         parts.scheme = Some(if self.service().tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP });
         parts.authority = Some(self.place.authority(outgoing.host)?);
-        parts.path_and_query = PathAndQuery::from_maybe_shared(Bytes::copy_from_slice(outgoing.target)).ok();
+        let target = PathAndQuery::from_maybe_shared(Bytes::copy_from_slice(outgoing.target)).ok();
+        // The `http` crate cuts a `#` and what follows off; then the service would get another target than was decided on.
+        parts.path_and_query = target.filter(|target| target.as_str().len() == outgoing.target.len());
         Uri::from_parts(parts).ok()
     }
 
