@@ -1,11 +1,20 @@
-//! Networks in CIDR form.
+//! Networks in CIDR form, and how a client's address is written.
 
 use std::io::Write;
 use std::net::IpAddr;
 
+use crate::worker::NO_ADDRESS;
+
+/// How a client on a UNIX socket is written, in `trusted_proxies` and wherever else an address would stand; as in nginx.
+pub const UNIX: &str = "unix:";
+
 /// A set of networks; an IPv4 address that came mapped into IPv6 counts as IPv4.
 #[derive(Debug, Clone, Default)]
-pub struct Networks(Vec<Network>);
+pub struct Networks {
+    all: Vec<Network>,
+    /// Clients on UNIX sockets, which have no address, are in it.
+    unix: bool,
+}
 
 #[derive(Debug, Clone, Copy)]
 struct Network {
@@ -14,19 +23,28 @@ struct Network {
 }
 
 impl Networks {
-    /// Parses `10.0.0.0/8`, `2001:db8::/32` or a single address. Returns the index and the fault of the first bad one.
+    /// Parses `10.0.0.0/8`, `2001:db8::/32`, a single address, or `unix:`. Returns the index and the fault of the first bad one.
     pub fn parse(texts: &[String]) -> Result<Self, (usize, String)> {
-        let parse = |(index, text): (usize, &String)| Network::parse(text).map_err(|message| (index, message));
-        texts.iter().enumerate().map(parse).collect::<Result<_, _>>().map(Self)
+        let mut networks = Self::default();
+        for (index, text) in texts.iter().enumerate() {
+            match text == UNIX {
+                true => networks.unix = true,
+                false => networks.all.push(Network::parse(text).map_err(|message| (index, message))?),
+            }
+        }
+        Ok(networks)
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.all.is_empty() && !self.unix
     }
 
+    /// Of a client on a UNIX socket ([`NO_ADDRESS`]): whether `unix:` is in the set. No network has such clients.
     pub fn contains(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        self.0.iter().any(|network| network.contains(address))
+        match address.to_canonical() {
+            NO_ADDRESS => self.unix,
+            address => self.all.iter().any(|network| network.contains(address)),
+        }
     }
 }
 
@@ -82,6 +100,21 @@ pub fn write_address(out: &mut Vec<u8>, address: IpAddr) {
     }
 }
 
+/// Writes who a client is: its address, or [`UNIX`].
+pub fn write_client(out: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        NO_ADDRESS => out.extend_from_slice(UNIX.as_bytes()),
+        address => write_address(out, address),
+    }
+}
+
+/// As [`write_client`].
+pub fn client_text(address: IpAddr) -> String {
+    let mut text = Vec::new();
+    write_client(&mut text, address);
+    String::from_utf8(text).expect("an address is ASCII")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,6 +135,10 @@ mod tests {
             ("2001:db8::/32", "2001:db9::5", false),
             ("0.0.0.0/0", "9.9.9.9", true),
             ("0.0.0.0/0", "2001:db8::1", false),
+            ("0.0.0.0/0", "0.0.0.0", false),
+            ("unix:", "0.0.0.0", true),
+            ("unix:", "::ffff:0.0.0.0", true),
+            ("unix:", "127.0.0.1", false),
         ] {
             assert_eq!(contains(network, address), held, "{network} {address}");
         }

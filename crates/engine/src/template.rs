@@ -8,11 +8,11 @@ mod compile;
 mod escape;
 
 use crate::identity::{Identity, write_claim};
+use crate::network::write_client;
 use crate::path::{self, PathError};
 use crate::plan::Reference;
 use crate::routing::{Lookup, query_pairs};
 use std::fmt;
-use std::io::Write as _;
 use std::net::IpAddr;
 
 /// Where the text of a template goes.
@@ -318,7 +318,7 @@ fn write_value(reference: &Reference, values: &impl Values, out: &mut Vec<u8>) {
                 write_identity(reference, identity, out);
             }
         }
-        Reference::ClientIp => write!(out, "{}", values.client_ip()).expect("a Vec takes every write"),
+        Reference::ClientIp => write_client(out, values.client_ip()),
         Reference::RouteName => out.extend_from_slice(values.route_name().as_bytes()),
         Reference::ServiceName => out.extend_from_slice(values.service_name().as_bytes()),
         Reference::RequestId => out.extend_from_slice(values.request_id()),

@@ -9,11 +9,13 @@ use pyo3::prelude::*;
 use tidegate_engine::bridge as engine_bridge;
 use tidegate_engine::engine::{self, Options, StartError};
 use tidegate_engine::explain::{ExplainError, Question, explain as explain_request};
+use tidegate_engine::network::UNIX;
 use tidegate_engine::plan::{Action, Plan};
 use tidegate_engine::problem::Problem;
 use tidegate_engine::routing::{self, Router};
 use tidegate_engine::telemetry::metrics::Format;
 
+use tidegate_engine::worker::NO_ADDRESS;
 use crate::bridge::Bridge;
 
 import_exception!(tidegate.errors, CompileError);
@@ -96,7 +98,10 @@ pub fn explain(
     client: &str,
 ) -> PyResult<String> {
     let plan = decode(plan, &[])?;
-    let client = client.parse().map_err(|_| PyValueError::new_err(format!("`{client}` is no IP address")))?;
+    let client = match client {
+        UNIX => NO_ADDRESS,
+        client => client.parse().map_err(|_| PyValueError::new_err(format!("`{client}` is no IP address")))?,
+    };
     let question = Question { method, url, headers: &headers, client };
     match py.detach(|| explain_request(plan, &question)) {
         Ok(explained) => json(&explained),

@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
 use pyo3::{import_exception, intern};
 use tidegate_engine::bridge::{self, Read, Sent};
+use tidegate_engine::network::client_text;
 use tidegate_engine::respond::Code;
 
 use crate::answer::{Fields, head};
@@ -66,7 +67,7 @@ impl Job {
 
     #[getter]
     fn client(&self) -> String {
-        self.0.request.client_ip.map(|address| address.to_string()).unwrap_or_default()
+        self.0.request.client_ip.map(client_text).unwrap_or_default()
     }
 
     #[getter]

@@ -148,7 +148,9 @@ def route_host(text: str, check: Check, path: Path) -> str:
 
 
 def network(text: str, check: Check, path: Path) -> str:
-    """A network in CIDR form; a single address is a network of one."""
+    """A network in CIDR form; a single address is a network of one, `unix:` stands for peers on UNIX sockets."""
+    if text.strip() in ("unix", "unix:"):
+        return "unix:"
     with contextlib.suppress(ValueError):
         return str(ipaddress.ip_network(text.strip(), strict=True))
     hint = None

@@ -87,7 +87,7 @@ class Gateway(Model):
     trusted_proxies: Texts = Field(
         default_factory=list,
         description="Addresses and networks (`10.0.0.0/8`) in front of the gateway whose `X-Forwarded-*`, "
-        "`Forwarded` and `X-Request-Id` are believed. "
+        "`Forwarded` and `X-Request-Id` are believed; `unix:` stands for those on UNIX sockets. "
         "Without any, nobody's.",
     )
     access_log: Annotated[

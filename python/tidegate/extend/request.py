@@ -116,7 +116,7 @@ class Request:
 
     @property
     def client(self) -> str:
-        """The client's IP address: the peer, or what a trusted proxy says."""
+        """The client's IP address: the peer, or what a trusted proxy says; `unix:` for a peer on a UNIX socket."""
         return self._job.client
 
     @property

@@ -19,6 +19,7 @@ use crate::listener::http2_stream::Http2;
 use crate::listener::http2_tasks::{Job, Tasks};
 use crate::listener::meter::{FrameLimits, Metered, PREFACE, Seen};
 use crate::listener::socket::Socket;
+use crate::network::client_text;
 use crate::plan::ListenerLimits;
 use crate::wheel::Alarm;
 use crate::worker::Worker;
@@ -154,7 +155,8 @@ impl Http2Connection {
         if self.phase != Phase::Ending
             && let Some(flood) = self.seen.flood.get()
         {
-            tracing::info!(peer = %self.connection.peer, reason = flood.reason(), "http2 client cut off");
+            let peer = client_text(self.connection.peer.ip().to_canonical());
+            tracing::info!(peer, reason = flood.reason(), "http2 client cut off");
             self.end(Reason::ENHANCE_YOUR_CALM);
         }
         if self.phase == Phase::Serving && self.drains(cx, drains) {

@@ -64,7 +64,10 @@ pub async fn read<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<Option<Add
     let mut header = Vec::with_capacity(V1_BYTES);
     loop {
         match parse(&header).map_err(|fault| io::Error::new(io::ErrorKind::InvalidData, fault))? {
-            Parsed::Complete { addresses, .. } => return Ok(addresses),
+            // No client has the address `0.0.0.0` or `::`: a proxy that says so does not know.
+            Parsed::Complete { addresses, .. } => {
+                return Ok(addresses.filter(|of| !of.source.ip().to_canonical().is_unspecified()));
+            }
             Parsed::Partial(needed) => {
                 let have = header.len();
                 header.resize(needed, 0);

@@ -120,7 +120,9 @@ fn address(text: &[u8]) -> Option<IpAddr> {
             _ => text,
         },
     };
-    bare.parse().ok().map(|address: IpAddr| address.to_canonical())
+    let address = bare.parse::<IpAddr>().ok()?.to_canonical();
+    // No client has `0.0.0.0` or `::`.
+    (!address.is_unspecified()).then_some(address)
 }
 
 fn is_port(text: &str) -> bool {
@@ -152,6 +154,8 @@ mod tests {
             (&["[2001:db9::1], ::ffff:10.0.0.9"], "2001:db9::1"),
             (&["1.2.3.4:66666"], "10.0.0.1"),
             (&["unknown, 10.1.1.1"], "10.1.1.1"),
+            (&["0.0.0.0, 10.1.1.1"], "10.1.1.1"),
+            (&["6.6.6.6, ::"], "10.0.0.1"),
         ] {
             let mut head = Head::default();
             lines.iter().for_each(|line| head.add(b"X-Forwarded-For", line.as_bytes()));

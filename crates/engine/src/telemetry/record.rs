@@ -1,13 +1,12 @@
 //! One line of the access log. `docs/reference/access-log.md` describes the fields.
 
 use crate::exchange::{Connection, Exchange};
-use crate::network::write_address;
+use crate::network::write_client;
 use crate::policies::trace_context::trace_id;
 use crate::respond::Code;
 use crate::telemetry::escape::write_escaped;
 use crate::telemetry::metrics::Sample;
 use crate::telemetry::timestamp::write_timestamp;
-use crate::worker::NO_ADDRESS;
 
 /// An exchange that is over, and what was measured of it. Fields without a value are left out.
 pub(super) struct Record<'a> {
@@ -58,10 +57,7 @@ fn write_begin(out: &mut Vec<u8>, epoch_micros: u64, client: std::net::IpAddr) {
     out.extend_from_slice(b"{\"time\":\"");
     write_timestamp(out, epoch_micros / 1000);
     out.extend_from_slice(b"\",\"client\":\"");
-    match client {
-        NO_ADDRESS => out.extend_from_slice(b"unix"),
-        client => write_address(out, client),
-    }
+    write_client(out, client);
     out.push(b'"');
 }
 
