@@ -30,11 +30,18 @@ class Engine:
     """A running engine. Every call may come from any thread; those that wait do so without the interpreter's lock."""
 
     def __init__(
-        self, plan: bytes, *, workers: int, bridge: Bridge | None = None, handlers: Sequence[int] = ()
+        self,
+        plan: bytes,
+        *,
+        workers: int,
+        bridge: Bridge | None = None,
+        handlers: Sequence[int] = (),
+        exclusive: bool = False,
     ) -> None:
         """Starts; raises `CompileError` or `ListenError`.
 
-        `handlers` gives each handler number of the plan the number it has in this process.
+        `handlers` gives each handler number of the plan the number it has in this process. `exclusive`: no other
+        process may listen on the same addresses.
         """
     def reload(self, plan: bytes, handlers: Sequence[int] = ()) -> None:
         """Builds everything anew and swaps it as one; an error means that nothing has changed."""
@@ -95,7 +102,7 @@ class Job:
     def version(self) -> str: ...
     @property
     def client(self) -> str:
-        """The client's IP address."""
+        """The client's IP address; `unix:` on a UNIX socket."""
     @property
     def request_id(self) -> str: ...
     @property

@@ -61,12 +61,13 @@ class PlanError(TidegateError):
 class ListenError(TidegateError):
     """An address cannot be listened on; `str()` is one line with a hint below it."""
 
-    def __init__(self, listener: str, address: str, number: int, reason: str) -> None:
+    def __init__(self, listener: str, address: str, number: int, reason: str, hint: str | None = None) -> None:
         self.listener = listener
         self.address = address
         self.errno = number
+        self.reason = reason
         plain = os.strerror(number).lower() if number else reason
-        hint = _LISTEN_HINTS.get(number)
+        hint = hint or _LISTEN_HINTS.get(number)
         super().__init__(f"cannot listen on {address}: {plain}" + (f"\n  hint: {hint}" if hint else ""))
 
 

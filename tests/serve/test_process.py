@@ -60,6 +60,7 @@ def test_the_first_signal_drains_and_ends_with_0(
         status, headers, body = busy.read_answer()
         assert (status, headers["connection"], body) == (200, "close", b"done")
     assert running.wait() == 0
+    assert f"stopped pid={running.process.pid}" in running.log.splitlines()[-1]
 
 
 def test_a_drain_says_goaway_and_finishes_the_streams(process: StartProcess, upstream: StartUpstream) -> None:
@@ -137,6 +138,22 @@ def test_an_admin_port_in_use_starts_nothing(process: StartProcess, upstream: St
     running = process(text)
     assert running.wait() == 1
     assert running.log.startswith(f"cannot listen on {host}:{port}")
+
+
+# For clients they share a port, so that one can take over; on the admin port nobody could tell which one answers.
+def test_two_gateways_do_not_share_an_admin_port(process: StartProcess) -> None:
+    first = process(HELLO)
+    host, port = first.address()
+    admin = "{}:{}".format(*first.listening()["admin"])
+    shared = HELLO.replace("127.0.0.1:0", f"{host}:{port}", 1)
+    second = process(shared.replace("admin: {address: '127.0.0.1:0'}", f"admin: {{address: '{admin}'}}"))
+    assert second.wait() == 1
+    line, hint = second.log.splitlines()
+    assert line == f"cannot listen on {admin}: address already in use"
+    assert "give this one another `admin` address" in hint
+    assert first.get("/livez", "admin").status == 200
+    third = process(shared)
+    assert third.get("/").text == "hello"
 
 
 def test_as_many_files_may_be_open_as_the_system_allows(tmp_path: Path) -> None:

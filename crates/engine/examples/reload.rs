@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use tidegate_engine::engine::{Engine, Options};
+use tidegate_engine::listener::bind::Sharing;
 use tidegate_engine::plan::{PathPattern, Plan, Segment};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -23,7 +24,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         })
         .collect();
     let began = Instant::now();
-    let engine = Engine::start(plan.clone(), Options { workers: 2, bridge: None })?;
+    let engine = Engine::start(plan.clone(), Options { workers: 2, bridge: None, sharing: Sharing::Shared })?;
     println!("start {:?}", began.elapsed());
     for round in 0..5 {
         let mut next = plan.clone();

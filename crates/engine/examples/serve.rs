@@ -3,13 +3,14 @@
 use std::io::Read;
 
 use tidegate_engine::engine::{Engine, Options};
+use tidegate_engine::listener::bind::Sharing;
 use tidegate_engine::plan::Plan;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = std::env::args().nth(1).ok_or("usage: serve PLAN [WORKERS]")?;
     let workers = std::env::args().nth(2).map_or(Ok(1), |count| count.parse())?;
     let plan: Plan = serde_json::from_slice(&std::fs::read(path)?)?;
-    let engine = Engine::start(plan, Options { workers, bridge: None })?;
+    let engine = Engine::start(plan, Options { workers, bridge: None, sharing: Sharing::Shared })?;
     for (name, address) in engine.addresses() {
         println!("{name} {}", address.map_or_else(|| "unix".into(), |address| address.to_string()));
     }

@@ -16,7 +16,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use crate::bridge::Bridge;
 use crate::clock::{Clock, Millis};
 use crate::listener::accept::Census;
-use crate::listener::bind::{self, Bound};
+use crate::listener::bind::{self, Bound, Sharing};
 use crate::listener::tls::ServerTls;
 use crate::plan::{self, Plan};
 use crate::problem::Problem;
@@ -32,6 +32,8 @@ use crate::upstream::resolve;
 pub struct Options {
     pub workers: usize,
     pub bridge: Option<Arc<dyn Bridge>>,
+    /// Whether another process may listen on the same addresses; else a second one is refused its start.
+    pub sharing: Sharing,
 }
 
 /// Why nothing runs.
@@ -67,6 +69,7 @@ pub struct Engine {
     workers: Vec<UnboundedSender<Control>>,
     slow: UnboundedSender<()>,
     retired: Arc<Retired>,
+    sharing: Sharing,
     process: Mutex<Process>,
 }
 
@@ -169,7 +172,7 @@ impl Engine {
         let (snapshot, tls) = compile(plan, None, &telemetry, &state, &[]).map_err(StartError::Problems)?;
         let snapshot = Arc::new(snapshot);
         let log = open_log(&snapshot.plan)?;
-        let prepared = prepare(&snapshot.plan, tls, &[], workers)?;
+        let prepared = prepare(&snapshot.plan, tls, &[], workers, options.sharing)?;
         let current = Arc::new(ArcSwap::new(snapshot.clone()));
         let mut threads = Vec::with_capacity(workers + 1);
         let mut controls = Vec::with_capacity(workers);
@@ -200,6 +203,7 @@ impl Engine {
             workers: controls,
             slow,
             retired,
+            sharing: options.sharing,
             process: Mutex::new(Process { listeners: Vec::new(), threads }),
         };
         engine.telemetry.access_log.apply(log);
@@ -223,7 +227,7 @@ impl Engine {
             .map_err(StartError::Problems)?;
         let snapshot = Arc::new(snapshot);
         let log = open_log(&snapshot.plan)?;
-        let prepared = prepare(&snapshot.plan, tls, &process.listeners, self.workers.len())?;
+        let prepared = prepare(&snapshot.plan, tls, &process.listeners, self.workers.len(), self.sharing)?;
         self.telemetry.access_log.apply(log);
         self.hand_over(&mut process, snapshot, prepared);
         self.retired.push(previous);
@@ -360,6 +364,7 @@ fn prepare(
     tls: Vec<Option<ServerTls>>,
     open: &[Open],
     workers: usize,
+    sharing: Sharing,
 ) -> Result<Vec<Prepared>, StartError> {
     let mut prepared = Vec::with_capacity(plan.listeners.len());
     for (listener, tls) in plan.listeners.iter().zip(tls) {
@@ -368,7 +373,7 @@ fn prepare(
         let (bound, census, mut openings): (_, Arc<Census>, Vec<Opening>) = match open.iter().find(same) {
             Some(known) => (known.bound, known.census.clone(), (0..workers).map(|_| opening(None)).collect()),
             None => {
-                let bound = bind::bind(&listener.address, workers).map_err(|error| StartError::Bind {
+                let bound = bind::bind(&listener.address, workers, sharing).map_err(|error| StartError::Bind {
                     listener: listener.name.clone(),
                     address: listener.address.clone(),
                     error,

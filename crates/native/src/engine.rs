@@ -9,13 +9,14 @@ use pyo3::prelude::*;
 use tidegate_engine::bridge as engine_bridge;
 use tidegate_engine::engine::{self, Options, StartError};
 use tidegate_engine::explain::{ExplainError, Question, explain as explain_request};
+use tidegate_engine::listener::bind::Sharing;
 use tidegate_engine::network::UNIX;
 use tidegate_engine::plan::{Action, Plan};
 use tidegate_engine::problem::Problem;
 use tidegate_engine::routing::{self, Router};
 use tidegate_engine::telemetry::metrics::Format;
-
 use tidegate_engine::worker::NO_ADDRESS;
+
 use crate::bridge::Bridge;
 
 import_exception!(tidegate.errors, CompileError);
@@ -34,11 +35,19 @@ pub struct Engine(engine::Engine);
 #[pymethods]
 impl Engine {
     #[new]
-    #[pyo3(signature = (plan, *, workers, bridge=None, handlers=Vec::new()))]
-    fn new(py: Python<'_>, plan: &[u8], workers: usize, bridge: Option<&Bridge>, handlers: Vec<u32>) -> PyResult<Self> {
+    #[pyo3(signature = (plan, *, workers, bridge=None, handlers=Vec::new(), exclusive=false))]
+    fn new(
+        py: Python<'_>,
+        plan: &[u8],
+        workers: usize,
+        bridge: Option<&Bridge>,
+        handlers: Vec<u32>,
+        exclusive: bool,
+    ) -> PyResult<Self> {
         let plan = decode(plan, &handlers)?;
         let bridge = bridge.map(|bridge| -> Arc<dyn engine_bridge::Bridge> { bridge.queue.clone() });
-        py.detach(|| engine::Engine::start(plan, Options { workers, bridge })).map(Self).map_err(raised)
+        let sharing = if exclusive { Sharing::Exclusive } else { Sharing::Shared };
+        py.detach(|| engine::Engine::start(plan, Options { workers, bridge, sharing })).map(Self).map_err(raised)
     }
 
     #[pyo3(signature = (plan, handlers=Vec::new()))]

@@ -5,11 +5,13 @@ It has its own worker, its own loop and its own thread, so that neither busy wor
 
 from __future__ import annotations
 
+import errno
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from tidegate.admin.pages import Pages, for_this_machine
 from tidegate.config import Gateway, Listener, Route
+from tidegate.errors import ListenError
 from tidegate.extend.loop_thread import LoopThread
 from tidegate.extend.runner import Runner
 
@@ -17,8 +19,17 @@ if TYPE_CHECKING:
     from tidegate.serve.server import Server
 
 
+_IN_USE = (
+    "another process has the admin port, perhaps another gateway: stop it, or give this one another `admin` address "
+    "(`admin: off` for none)"
+)
+
+
 class AdminServer:
-    """Serves the admin pages of `server` until it is stopped."""
+    """Serves the admin pages of `server` until it is stopped.
+
+    Its address is not shared: of two gateways on one port, nobody could tell which one answers.
+    """
 
     def __init__(self, address: str, server: Server) -> None:
         from tidegate.serve.server import Server
@@ -35,7 +46,11 @@ class AdminServer:
         self._runner = Runner()
         try:
             self._thread.call(lambda: self._runner.attach(self._thread.loop))
-            self._server = Server(gateway.load(), self._runner, workers=1)
+            self._server = Server(gateway.load(), self._runner, workers=1, exclusive=True)
+        except ListenError as error:
+            self._close_loop()
+            hint = _IN_USE if error.errno == errno.EADDRINUSE else None
+            raise ListenError("admin", address, error.errno, error.reason, hint) from None
         except BaseException:
             self._close_loop()
             raise

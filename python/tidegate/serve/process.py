@@ -33,6 +33,9 @@ LOG = logging.getLogger("tidegate.serve")
 APP_NICE = 5
 """Lowers the app loop's priority: Python that spins then leaves the processor to the workers."""
 
+GIVE_UP_MS = 2000
+"""How long requests that came during a start that failed may take."""
+
 Order = Literal["reload", "changed", "stop", "drained"]
 
 
@@ -51,9 +54,11 @@ def run(source: Source, *, watch: bool = False, workers: int | None = None) -> i
         print(_report(error), file=sys.stderr)
         return 1
     try:
-        return process.run(watch=watch)
+        code = process.run(watch=watch)
     finally:
         process.close()
+    LOG.info("stopped pid=%d", os.getpid())
+    return code
 
 
 def _allow_open_files() -> None:
@@ -97,7 +102,7 @@ class Process:
             self._app.call(lambda: self._runner.attach(self._app.loop))
             undo.callback(self._app.call, self._runner.detach)
             self.server = Server(loaded, self._runner, workers)
-            undo.callback(self.server.stop)
+            undo.callback(self._give_up)
             self._start_admin(loaded)
             undo.pop_all()
         self._watcher = Watcher()
@@ -154,6 +159,11 @@ class Process:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def _give_up(self) -> None:
+        """Ends a start that failed. Of another gateway with the same port, clients may have come here already."""
+        self.server.drain(GIVE_UP_MS)
+        self.server.stop()
 
     def _start_admin(self, loaded: Loaded) -> None:
         if loaded.admin is not None:

@@ -20,8 +20,11 @@ class Server:
     The runner belongs to the caller, who decides which loop its coroutines run on.
     """
 
-    def __init__(self, loaded: Loaded, runner: Runner, workers: int | None = None) -> None:
-        """Starts; raises `ConfigError` or `ListenError` and leaves nothing behind when it cannot."""
+    def __init__(self, loaded: Loaded, runner: Runner, workers: int | None = None, *, exclusive: bool = False) -> None:
+        """Starts; raises `ConfigError` or `ListenError` and leaves nothing behind when it cannot.
+
+        `exclusive`: addresses are not shared with other processes, which is how another may take over.
+        """
         self.runner = runner
         self.loaded = loaded
         self.draining = False
@@ -33,7 +36,9 @@ class Server:
         count = workers or loaded.workers or _processors()
         try:
             numbers = runner.handlers.numbers(loaded.handlers)
-            self._engine = Engine(loaded.plan, workers=count, bridge=runner.bridge, handlers=numbers)
+            self._engine = Engine(
+                loaded.plan, workers=count, bridge=runner.bridge, handlers=numbers, exclusive=exclusive
+            )
         except (CompileError, ConfigError) as error:
             raise _refusal(loaded, error) from None
         self.workers = count

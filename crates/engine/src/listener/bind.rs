@@ -11,6 +11,15 @@ use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, Type};
 
 const BACKLOG: i32 = 4096;
 
+/// Whether two processes may listen on one address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharing {
+    /// They share its connections, so that one can take over from the other.
+    Shared,
+    /// The second is refused.
+    Exclusive,
+}
+
 /// A bound listener, once for every worker.
 pub enum Bound {
     Tcp(Vec<TcpListener>, SocketAddr),
@@ -19,26 +28,30 @@ pub enum Bound {
 }
 
 /// Binds `IP:PORT` or `unix:/path`. Port 0 lets the system choose; all workers get the same.
-pub fn bind(address: &str, workers: usize) -> io::Result<Bound> {
+pub fn bind(address: &str, workers: usize, sharing: Sharing) -> io::Result<Bound> {
     if let Some(path) = address.strip_prefix("unix:") {
         return bind_unix(Path::new(path), workers).map(Bound::Unix);
     }
     let wanted: SocketAddr = address
         .parse()
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "expected `IP:PORT` or `unix:/path`"))?;
-    let first = bind_tcp(wanted)?;
+    let first = bind_tcp(wanted, sharing)?;
     let bound = first.local_addr()?;
     let mut all = vec![first];
     for _ in 1..workers {
-        all.push(bind_tcp(bound)?);
+        all.push(match sharing {
+            Sharing::Shared => bind_tcp(bound, sharing)?,
+            // One queue for all of them.
+            Sharing::Exclusive => all[0].try_clone()?,
+        });
     }
     Ok(Bound::Tcp(all, bound))
 }
 
-fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+fn bind_tcp(address: SocketAddr, sharing: Sharing) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
+    socket.set_reuse_port(sharing == Sharing::Shared)?;
     if address.is_ipv6() {
         // `[::]` means IPv6 only, as written; who wants both lists both.
         socket.set_only_v6(true)?;
