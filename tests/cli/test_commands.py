@@ -234,6 +234,26 @@ def test_explain_of_requests_that_no_service_gets(
     assert outcome.code == (0 if said.startswith("route") else 1)
 
 
+# A route without `methods` takes every method, but the gateway lets TRACE through only where it is named.
+def test_explain_knows_that_trace_must_be_named(command: Command, document: Path) -> None:
+    outcome = command("explain", document, "TRACE", "/away")
+    assert outcome.out.splitlines()[0] == "route away"
+    assert "  but refused: method_not_allowed: TRACE is for routes that name it in `methods`" in outcome.out
+    assert outcome.code == 1
+    explained = command("explain", document, "TRACE", "/away", "--json").json
+    assert (explained["outcome"], explained["upstream"]) == ("method_not_allowed", None)
+    assert "TRACE" not in explained["allow"]
+
+
+@pytest.mark.parametrize(("method", "hinted"), [("get", True), ("Post", True), ("GET", False), ("purge", False)])
+def test_explain_of_a_method_in_lower_case_comes_with_a_hint(
+    command: Command, document: Path, method: str, hinted: bool
+) -> None:
+    outcome = command("explain", document, method, "/away")
+    assert (f"hint: methods are told apart by case: `{method}` is not `{method.upper()}`" in outcome.err) == hinted
+    assert "hint" not in outcome.out
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

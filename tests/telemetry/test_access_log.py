@@ -90,6 +90,31 @@ def test_what_exactly_was_wrong_is_for_operators_only(logged: Logged, log: Path)
     assert line["attempts"] >= 1
 
 
+# By what the client was told, an operator finds what it sent.
+def test_a_request_that_is_refused_by_its_head_says_who_sent_what(logged: Logged, log: Path) -> None:
+    gateway = logged({"request_id": {}}, trusted_proxies=["127.0.0.1"])
+    sent = [("X-Forwarded-For", "192.0.2.7"), ("User-Agent", "test/1")]
+    ids = [
+        ask(gateway, target=target, headers=headers).one("x-request-id")
+        for target, headers in [("/a/%zz?token=secret", sent), ("/a", [*sent, ("Host", "a"), ("Host", "a")])]
+    ]
+    gateway.stop()
+    path, host = lines(log)
+    assert (path["method"], path["path"], path["reason"], path["client"]) == ("GET", "/a/%zz", "bad_path", "192.0.2.7")
+    assert (host["method"], host["reason"], host["user_agent"]) == ("GET", "bad_host", "test/1")
+    assert [path["request_id"], host["request_id"]] == ids
+    assert "secret" not in log.read_text()
+    assert all("route" not in line and "service" not in line for line in (path, host))
+
+
+def test_a_client_on_a_unix_socket_is_written_as_one(logged: Logged, log: Path, tmp_path: Path) -> None:
+    gateway = logged(address=f"unix:{tmp_path}/gateway.socket")
+    assert ask(gateway, unix=tmp_path / "gateway.socket").status == 200
+    gateway.stop()
+    (line,) = lines(log)
+    assert line["client"] == "unix:"
+
+
 def test_a_message_that_is_no_request_has_a_line_too(logged: Logged, log: Path) -> None:
     gateway = logged()
     with socket.create_connection(gateway.address(), timeout=10) as client:

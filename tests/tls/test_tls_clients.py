@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import ssl
 from collections.abc import Iterator
@@ -162,11 +163,29 @@ def test_client_certificates_are_asked_for(served: RunningGateway, authority: Au
     assert [outcome("optional", shows) for shows in (None, ours, foreign)] == [answered, answered, "refused"]
 
 
-def test_a_plain_request_on_a_tls_port_is_closed(served: RunningGateway) -> None:
-    with socket.create_connection(served.address("plain")) as client:
-        client.settimeout(10)
-        client.sendall(b"GET / HTTP/1.1\r\nHost: gateway.test\r\n\r\n")
-        assert b"HTTP/" not in client.recv(4096)
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET / HTTP/1.1\r\nHost: gateway.test\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: gateway.test\r\nContent-Length: 100000\r\n\r\n" + b"a" * 100_000,
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"G",
+    ],
+    ids=["a request", "a request with a body", "HTTP/2", "a letter"],
+)
+def test_plain_http_on_a_tls_port_is_told_so_and_closed(served: RunningGateway, sent: bytes) -> None:
+    with served.raw("plain") as client:
+        status, headers, body = client.send(sent).read_answer()
+        assert (status, headers["connection"]) == (400, "close")
+        assert headers["content-type"] == "application/problem+json"
+        assert json.loads(body)["code"] == "plain_http_on_tls"
+        assert client.is_closed()
+
+
+def test_what_is_neither_tls_nor_http_is_closed_without_http(served: RunningGateway) -> None:
+    for sent in (b"\x00\x01\x02", b"\x16\x03\x01\xff\xff", b"ssh-2.0-x\r\n"):
+        with served.raw("plain") as client:
+            assert b"HTTP/" not in client.send(sent).half_close().read_all(), sent
 
 
 def test_a_reload_changes_the_certificate_for_new_connections(authority: Authority, localhost: Issued) -> None:

@@ -125,6 +125,10 @@ pub struct Request {
 impl Request {
     pub fn clear(&mut self) {
         self.head.clear();
+        self.method = Method::default();
+        self.method_name = Span::default();
+        self.raw_path = Span::default();
+        self.authority = Span::default();
         self.path.clear();
         self.host.clear();
         self.query = None;

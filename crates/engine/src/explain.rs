@@ -20,6 +20,7 @@ use crate::policies::{Local, trust};
 use crate::problem::Problem;
 use crate::respond::{Code, Failure};
 use crate::routing::{self, Explanation, Found, Loser, Winner};
+use crate::serve::check_method;
 use crate::snapshot::{Pinned, Snapshot};
 use crate::state::State;
 use crate::telemetry::Wall;
@@ -37,7 +38,7 @@ pub struct Question<'a> {
 
 #[derive(Debug, Serialize)]
 pub struct Explained {
-    /// `route`, `no_route`, `method_not_allowed` or `refused`.
+    /// `route`, `no_route`, `method_not_allowed` or `refused`. With a winner, `method_not_allowed` is the gateway's own rule.
     pub outcome: &'static str,
     /// Why the gateway itself refuses the request.
     pub reason: Option<String>,
@@ -88,7 +89,7 @@ pub fn explain(plan: Plan, question: &Question<'_>) -> Result<Explained, Explain
         exchange.route = Some(index);
         match upstream(&snapshot, index, &local, &mut exchange) {
             Ok(sent) => explained.upstream = sent,
-            Err(reason) => explained.reason = Some(reason),
+            Err(reason) => explained.refuse(reason, &exchange),
         }
     }
     Ok(explained)
@@ -166,14 +167,13 @@ fn take(exchange: &mut Exchange, asked: &Asked) -> Result<(), Failure> {
         Ok(codec::Parse::Partial) => return Err(Failure::with(Code::MalformedRequest, "the head does not end")),
         Err(error) => return Err(Failure::with(Code::MalformedRequest, error.code())),
     }
-    let framing = codec::request_framing(parser.head(), &asked.head)
-        .map_err(|error| Failure::with(Code::MalformedRequest, error.code()))?;
-    intake::fill_http1(&mut exchange.request, parser.head(), &framing, &asked.head)
+    intake::fill_http1(&mut exchange.request, parser.head(), &asked.head).map(drop)
 }
 
 /// Runs the policies of the route, and shows what its service would get.
 fn upstream(snapshot: &Snapshot, route: usize, local: &Local, exchange: &mut Exchange) -> Result<Option<Sent>, String> {
     admit(&snapshot.routes[route].pipeline, local, exchange)?;
+    check_method(exchange, &snapshot.plan.routes[route]).map_err(|failure| words(&failure))?;
     let Action::Proxy(proxy) = &snapshot.routes[route].action else { return Ok(None) };
     let mut target = Vec::new();
     let (service, host) = proxy.preview(exchange, &mut target).map_err(|failure| words(&failure))?;
@@ -218,6 +218,17 @@ fn refused(failure: &Failure) -> Explained {
         losers: Vec::new(),
         more_losers: 0,
         upstream: None,
+    }
+}
+
+impl Explained {
+    /// The route is found, and the request refused all the same.
+    fn refuse(&mut self, reason: String, exchange: &Exchange) {
+        self.reason = Some(reason);
+        if let Some(allow) = &exchange.notes.allow {
+            self.outcome = "method_not_allowed";
+            self.allow = Some(allow.to_string());
+        }
     }
 }
 

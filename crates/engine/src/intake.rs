@@ -1,6 +1,6 @@
 //! Turns a parsed HTTP/1.1 head into a [`Request`]: checked, normal, and free of what belongs to the connection only.
 
-use tidegate_http1::{self as codec, BodyLength, Known, RequestFraming, RequestHead, Target, Version};
+use tidegate_http1::{self as codec, BodyLength, FramingError, Known, RequestFraming, RequestHead, Target, Version};
 
 use crate::exchange::{Method, Protocol, Request, Upgrade};
 use crate::path;
@@ -8,17 +8,15 @@ use crate::respond::{Code, Failure};
 use crate::routing::normalise_host;
 use crate::sides::BodySize;
 
-/// Fills `request` from a head and its framing; `data` is what their spans point into.
-pub fn fill_http1(
-    request: &mut Request,
-    head: &RequestHead,
-    framing: &RequestFraming,
-    data: &[u8],
-) -> Result<(), Failure> {
+/// Fills `request` from a head, and says how its body is framed; `data` is what the head's spans point into.
+///
+/// Of a head that is refused, the request has what was found good before: enough to answer and to log it.
+pub fn fill_http1(request: &mut Request, head: &RequestHead, data: &[u8]) -> Result<RequestFraming, Failure> {
     request.head.fill(&data[..head.length], &head.fields, head.seen);
     request.protocol = if head.version == Version::Http10 { Protocol::Http10 } else { Protocol::Http11 };
     request.method_name = head.method;
     request.method = Method::of(head.method.of(data));
+    let framing = codec::request_framing(head, data).map_err(framing_failure)?;
     if request.method == Method::Connect {
         return Err(Code::ConnectRefused.into());
     }
@@ -34,7 +32,20 @@ pub fn fill_http1(
     fill_target(request, framing.target, data)?;
     fill_host(request, framing.host.of(data))?;
     strip(request, head, data);
-    Ok(())
+    Ok(framing)
+}
+
+fn framing_failure(error: FramingError) -> Failure {
+    let code = match error {
+        FramingError::UnknownExpectation => Code::ExpectationFailed,
+        FramingError::BadHost
+        | FramingError::MissingHost
+        | FramingError::RepeatedHost
+        | FramingError::TargetNotHost => Code::BadHost,
+        FramingError::TargetForm | FramingError::BadConnection => Code::MalformedRequest,
+        _ => Code::BadFraming,
+    };
+    Failure::with(code, error)
 }
 
 fn accepts_trailers(request: &Request) -> bool {

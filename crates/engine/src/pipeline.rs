@@ -153,6 +153,15 @@ impl Pipeline {
         self.on_request_with_consumer(from, local, exchange)
     }
 
+    /// Gives the request its id, and does nothing else with it.
+    pub fn name(&self, local: &Local, exchange: &mut Exchange) {
+        for step in &self.steps {
+            if let Policy::RequestId(policy) = &step.policy {
+                policy.on_request(local, exchange);
+            }
+        }
+    }
+
     /// The rest of the request, where the consumer has policies of its own: they stand in for the route's of the same kind.
     fn on_request_with_consumer(&self, from: &mut u8, local: &Local, exchange: &mut Exchange) -> Flow {
         let Some(consumer) = exchange.consumer_pipeline() else {

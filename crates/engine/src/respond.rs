@@ -36,6 +36,7 @@ codes! {
     BadPath = "bad_path", 400, Client, "The path is not valid";
     BadHost = "bad_host", 400, Client, "The Host is not valid";
     BadFraming = "bad_framing", 400, Client, "The length of the request body is ambiguous";
+    PlainHttpOnTls = "plain_http_on_tls", 400, Client, "This port takes HTTPS, and got plain HTTP";
     BadBody = "bad_body", 400, Client, "The request body is not framed as it says";
     BadContent = "bad_content", 400, Client, "The content of the request body is not valid";
     HeadTimeout = "head_timeout", 408, Client, "The request took too long to arrive";

@@ -29,6 +29,29 @@ pub async fn serve<C: Client>(worker: &Rc<Worker>, client: &mut C, exchange: &mu
     watched.over = true;
 }
 
+/// Answers a request that is refused by its head alone, before a route is looked for.
+///
+/// Of the policies it meets the one that names it, so that client and log can speak of it, and those that act on answers.
+pub async fn refuse<C: Client>(
+    worker: &Rc<Worker>,
+    client: &mut C,
+    exchange: &mut Exchange,
+    alarm: &Alarm,
+    failure: Failure,
+) {
+    worker.telemetry.begin(worker.index);
+    let watched = &mut Watched { worker, client, exchange, over: false };
+    trust::admit(watched.exchange);
+    let snapshot = watched.exchange.snapshot.clone();
+    snapshot.unrouted.name(&worker.local, watched.exchange);
+    if failure.code == Code::ConnectRefused {
+        watched.exchange.notes.allow = Some(ALLOWED_BUT_TRACE.into());
+    }
+    watched.client.close_after();
+    fail(worker, watched.client, watched.exchange, alarm, failure).await;
+    watched.over = true;
+}
+
 /// Counts and logs an exchange at its end, also when its task is dropped or panics in the middle.
 struct Watched<'a, C: Client> {
     worker: &'a Worker,
@@ -73,10 +96,7 @@ async fn answer<C: Client>(
     if let Some(reply) = admit(worker, client, exchange, &route.pipeline).await? {
         return say_reply(worker, client, exchange, alarm, *reply).await;
     }
-    if exchange.request.method == Method::Trace && !names_trace(&snapshot.plan.routes[index]) {
-        exchange.notes.allow = Some(ALLOWED_BUT_TRACE.into());
-        return Err(Code::MethodNotAllowed.into());
-    }
+    check_method(exchange, &snapshot.plan.routes[index])?;
     if let BodySize::Length(length) = exchange.request.body
         && length > route.body_bytes
     {
@@ -91,8 +111,12 @@ const ALLOWED_BUT_TRACE: &str = "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS";
 
 /// TRACE makes a service send the request back, with the credentials that policies put into it (RFC 9110 section 9.3.8): only
 /// a route that asks for it by name gets it.
-fn names_trace(route: &plan::Route) -> bool {
-    route.methods.iter().any(|method| method == "TRACE")
+pub(crate) fn check_method(exchange: &mut Exchange, route: &plan::Route) -> Result<(), Failure> {
+    if exchange.request.method != Method::Trace || route.methods.iter().any(|method| method == "TRACE") {
+        return Ok(());
+    }
+    exchange.notes.allow = Some(ALLOWED_BUT_TRACE.into());
+    Err(Failure::with(Code::MethodNotAllowed, "TRACE is for routes that name it in `methods`"))
 }
 
 /// The policies that act on requests without a route still do: the answer carries a request id.

@@ -62,6 +62,10 @@ fn explanation(code: Code) -> (&'static str, &'static str) {
             "The end of the body is not beyond doubt: `Content-Length` together with `Transfer-Encoding`, lengths that differ or are repeated, codings other than `chunked`.",
             "Send one `Content-Length` or `Transfer-Encoding: chunked`. From an unknown client this may be an attempt to smuggle a request.",
         ),
+        Code::PlainHttpOnTls => (
+            "A connection to a listener with TLS began with a request that is not encrypted. The answer is not encrypted either, and the connection is closed.",
+            "Write `https://` in the client. What was in the request has crossed the network in the clear: a credential in it is better replaced.",
+        ),
         Code::BadBody => (
             "The body ended early, or its chunks are malformed.",
             "Check what is between the client and the gateway; a proxy that cuts connections shows up here.",

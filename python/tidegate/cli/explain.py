@@ -16,6 +16,8 @@ from tidegate.config.load import check
 from tidegate.config.problem import count
 from tidegate.errors import UsageError
 
+_METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT")
+
 
 def options(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
@@ -25,7 +27,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-H", "--header", action="append", default=[], metavar="NAME:VALUE", help="a header of the request"
     )
-    parser.add_argument("--client", default="127.0.0.1", metavar="IP", help="address of the client (127.0.0.1)")
+    parser.add_argument("--client", default="127.0.0.1", metavar="IP", help="address of the client, or `unix:` (127.0.0.1)")
     parser.add_argument("--json", action="store_true", help="print the explanation as JSON")
 
 
@@ -34,6 +36,8 @@ def main(arguments: argparse.Namespace) -> int:
     headers = [_header(text) for text in arguments.header]
     if not TOKEN.fullmatch(arguments.method):
         raise UsageError(f"`{arguments.method}` is not a method")
+    if (meant := arguments.method.upper()) != arguments.method and meant in _METHODS:
+        report.note(f"hint: methods are told apart by case: `{arguments.method}` is not `{meant}`")
     loaded = check(arguments.file)
     explained = engine.explain(loaded, arguments.method, arguments.url, headers, arguments.client)
     if arguments.json:

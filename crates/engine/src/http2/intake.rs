@@ -21,16 +21,18 @@ const METHOD_BYTES: usize = 32;
 const FIELD_BYTES: usize = 4;
 
 /// Fills `request`. `has_body` is false when the head ended the stream.
+///
+/// Of a head that is refused, the request has what was found good before: enough to answer and to log it.
 pub fn fill(request: &mut Request, parts: &Parts, has_body: bool, limits: &ListenerLimits) -> Result<(), Failure> {
-    check_size(&parts.headers, limits)?;
     request.protocol = Protocol::Http2;
     fill_method(request, parts)?;
+    check_size(&parts.headers, limits)?;
+    fields::from_map(&parts.headers, &mut request.head).map_err(|_| malformed("white space around a field value"))?;
     fill_target(request, parts, limits)?;
     fill_authority(request, parts)?;
     request.body = body_size(&parts.headers, has_body, request.upgrade)?;
     request.expect_continue = expects_continue(&parts.headers)?;
     request.trailers = parts.headers.contains_key(TE);
-    fields::from_map(&parts.headers, &mut request.head).map_err(|_| malformed("white space around a field value"))?;
     if request.upgrade != Upgrade::None {
         // HTTP/2 has no use for it (RFC 8441 section 5), and the service gets one of ours.
         request.head.remove_known(Known::SecWebsocketKey);

@@ -99,12 +99,6 @@ impl Outbound {
         }
     }
 
-    /// Ends the body with a piece that is small and at hand.
-    pub fn send_last(&mut self, piece: Bytes) {
-        // Fails when the peer has gone, and then there is nobody to tell.
-        let _: Result<(), SendError> = self.send(piece, true);
-    }
-
     pub fn reset(&mut self, reason: Reason) {
         self.ended = true;
         self.stream.send_reset(reason);

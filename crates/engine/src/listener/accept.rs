@@ -266,7 +266,7 @@ fn spawn(worker: &Rc<Worker>, listener: &Rc<Listener>, transport: Transport, pee
     });
 }
 
-/// PROXY header and TLS handshake.
+/// PROXY header and TLS handshake; the socket of a client that speaks HTTP instead comes back plain.
 async fn prepare(
     mut transport: Transport,
     settings: &Settings,
@@ -281,6 +281,9 @@ async fn prepare(
     let Some(tls) = &settings.tls else {
         return Some((Socket::Plain(transport), connection));
     };
+    if transport.begins_like_http().await.ok()? {
+        return Some((Socket::Plain(transport), connection));
+    }
     let stream = TlsAcceptor::from(tls.config().clone()).accept(transport).await.ok()?;
     let socket = Socket::ServerTls(Box::new(stream));
     connection.server_name = socket.server_name().map(Into::into);
@@ -292,6 +295,9 @@ async fn protocol(worker: &Rc<Worker>, settings: &Rc<Settings>, socket: Socket, 
     let connection = Rc::new(connection);
     let limits = settings.limits.clone();
     let buffer = Buffer::default();
+    if settings.tls.is_some() && !socket.is_tls() {
+        return http1::refuse_plain(worker.clone(), socket, connection, limits).await;
+    }
     if socket.alpn() == Some(b"h2") {
         return http2::run(worker.clone(), socket, connection, limits, buffer).await;
     }

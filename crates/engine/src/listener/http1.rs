@@ -5,9 +5,7 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use tidegate_http1::{
-    self as codec, Error, FramingError, Known, Limits, Parse, RequestFraming, RequestParser, Version,
-};
+use tidegate_http1::{self as codec, BodyLength, Error, Known, Limits, Parse, RequestFraming, RequestParser, Version};
 use tokio::io::AsyncWriteExt;
 
 use crate::buffer::Buffer;
@@ -74,26 +72,8 @@ pub async fn run(
     half_close: bool,
     prior_knowledge: bool,
 ) -> Option<(Socket, Buffer)> {
-    let parser =
-        RequestParser::new(Limits { head: limits.head_bytes, fields: limits.head_fields, target: limits.target_bytes });
     let alarm = worker.wheel.alarm();
-    let mut http1 = Http1 {
-        worker,
-        socket,
-        limits,
-        half_close,
-        parser,
-        inbound: Inbound::default(),
-        outbound: Outbound::default(),
-        prior_knowledge,
-        protocol: Protocol::Http11,
-        keep_alive: true,
-        is_upgrade: false,
-        expects: false,
-        head_sent: false,
-        ended: false,
-        aborted: false,
-    };
+    let mut http1 = Http1::new(worker, socket, limits, half_close, prior_knowledge);
     match http1.exchanges(&connection, &alarm).await {
         Ending::Http2 => Some((http1.socket, http1.inbound.buffer)),
         ending => {
@@ -102,6 +82,15 @@ pub async fn run(
             None
         }
     }
+}
+
+/// Tells a client that speaks plain HTTP where TLS is spoken, in the language it understands, and closes.
+pub async fn refuse_plain(worker: Rc<Worker>, socket: Socket, connection: Rc<Connection>, limits: Rc<ListenerLimits>) {
+    let alarm = worker.wheel.alarm();
+    let mut http1 = Http1::new(worker, socket, limits, false, false);
+    let ending = http1.refuse(&connection, Code::PlainHttpOnTls, "").await;
+    http1.close(ending, &alarm).await;
+    http1.recycle();
 }
 
 /// How a connection ends.
@@ -115,6 +104,33 @@ enum Ending {
 }
 
 impl Http1 {
+    fn new(
+        worker: Rc<Worker>,
+        socket: Socket,
+        limits: Rc<ListenerLimits>,
+        half_close: bool,
+        prior_knowledge: bool,
+    ) -> Self {
+        let of_head = Limits { head: limits.head_bytes, fields: limits.head_fields, target: limits.target_bytes };
+        Self {
+            worker,
+            socket,
+            limits,
+            half_close,
+            parser: RequestParser::new(of_head),
+            inbound: Inbound::default(),
+            outbound: Outbound::default(),
+            prior_knowledge,
+            protocol: Protocol::Http11,
+            keep_alive: true,
+            is_upgrade: false,
+            expects: false,
+            head_sent: false,
+            ended: false,
+            aborted: false,
+        }
+    }
+
     /// Serves exchanges until the connection should close.
     async fn exchanges(&mut self, connection: &Rc<Connection>, alarm: &Alarm) -> Ending {
         let mut fresh = true;
@@ -126,15 +142,16 @@ impl Http1 {
                 Err(Quiet::Refuse(code, detail)) => return self.refuse(connection, code, detail).await,
             }
             fresh = false;
-            let mut exchange = self.worker.begin_exchange(connection);
-            if let Err(failure) = self.take_request(&mut exchange) {
-                let detail = failure.detail.as_deref().unwrap_or_default().to_owned();
-                self.worker.end_exchange(exchange);
-                return self.refuse(connection, failure.code, &detail).await;
-            }
             let worker = self.worker.clone();
+            let mut exchange = worker.begin_exchange(connection);
+            if let Err(failure) = self.take_request(&mut exchange) {
+                self.begin_refusal();
+                serve::refuse(&worker, self, &mut exchange, alarm, failure).await;
+                worker.end_exchange(exchange);
+                return Ending::Racing;
+            }
             serve::serve(&worker, self, &mut exchange, alarm).await;
-            self.worker.end_exchange(exchange);
+            worker.end_exchange(exchange);
             let complete = self.discard_body(alarm).await;
             // A client that has said all may still wait for the answers to what it pipelined.
             let over = self.ended && self.inbound.buffer.is_empty();
@@ -256,15 +273,29 @@ impl Http1 {
     fn take_request(&mut self, exchange: &mut Exchange) -> Result<(), Failure> {
         let head = self.parser.head();
         let data = self.inbound.buffer.data();
-        let framing = codec::request_framing(head, data).map_err(framing_failure)?;
         let length = head.length;
         self.protocol = match head.version {
             Version::Http10 => Protocol::Http10,
             Version::Http11 => Protocol::Http11,
         };
-        intake::fill_http1(&mut exchange.request, head, &framing, data)?;
+        let framing = intake::fill_http1(&mut exchange.request, head, data)?;
         self.begin(length, &framing);
         Ok(())
+    }
+
+    /// Nobody can tell where the body of a head that is refused ends: nothing behind it is read as a message.
+    fn begin_refusal(&mut self) {
+        self.begin(
+            0,
+            &RequestFraming {
+                body: BodyLength::None,
+                keep_alive: false,
+                expect_continue: false,
+                upgrade: false,
+                host: Default::default(),
+                target: codec::Target::Asterisk,
+            },
+        );
     }
 
     fn begin(&mut self, head_length: usize, framing: &RequestFraming) {
@@ -280,7 +311,7 @@ impl Http1 {
         }
     }
 
-    /// Answers a message that never became an exchange, and closes.
+    /// Answers what is no message, and closes.
     async fn refuse(&mut self, connection: &Rc<Connection>, code: Code, detail: &str) -> Ending {
         self.worker.telemetry.refused(self.worker.index, connection, code, detail);
         self.keep_alive = false;
@@ -350,19 +381,6 @@ impl Http1 {
 /// A request line that is wrong, but one: it names a path, or HTTP.
 fn is_like_http1(data: &[u8]) -> bool {
     data.windows(2).any(|word| word == b" /") || data.windows(5).any(|word| word == b"HTTP/")
-}
-
-fn framing_failure(error: FramingError) -> Failure {
-    let code = match error {
-        FramingError::UnknownExpectation => Code::ExpectationFailed,
-        FramingError::BadHost
-        | FramingError::MissingHost
-        | FramingError::RepeatedHost
-        | FramingError::TargetNotHost => Code::BadHost,
-        FramingError::TargetForm | FramingError::BadConnection => Code::MalformedRequest,
-        _ => Code::BadFraming,
-    };
-    Failure::with(code, error)
 }
 
 impl Source for Http1 {

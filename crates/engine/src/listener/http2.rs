@@ -184,27 +184,21 @@ impl Http2Connection {
         drains.poll(cx).is_ready()
     }
 
-    /// Starts the exchange of a new stream, or refuses its request.
+    /// Starts the exchange of a new stream, be it to refuse its request.
     fn begin(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
         let (parts, body) = request.into_parts();
         let has_body = !body.is_end_stream();
         let wants_switch = parts.method == Method::CONNECT;
         let client = Http2::new(&self.worker, &self.limits, respond, body, wants_switch);
         let mut exchange = self.worker.begin_exchange(&self.connection);
-        if let Err(failure) = intake::fill(&mut exchange.request, &parts, has_body, &self.limits) {
-            self.worker.end_exchange(exchange);
-            let detail = failure.detail.as_deref().unwrap_or_default();
-            self.worker.telemetry.refused(self.worker.index, &self.connection, failure.code, detail);
-            client.refuse(failure.code, parts.method == Method::HEAD);
-            return;
-        }
+        let refused = intake::fill(&mut exchange.request, &parts, has_body, &self.limits).err();
         self.streams.open.set(self.streams.open.get() + 1);
         let open = OpenStream {
             worker: self.worker.clone(),
             streams: self.streams.clone(),
             idle_timeout_ms: self.limits.idle_timeout_ms,
         };
-        Tasks::serve(&self.worker, Job { client, exchange, open });
+        Tasks::serve(&self.worker, Job { client, exchange, open, refused });
     }
 
     /// Takes no new streams, finishes those that are open, then closes.

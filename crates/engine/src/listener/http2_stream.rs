@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
-use http::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderValue};
+use http::header::{DATE, HeaderMap, HeaderValue};
 use http::{Response, StatusCode};
 
 use crate::head::Head;
@@ -14,7 +14,7 @@ use crate::http2::fields;
 use crate::http2::inbound::{Inbound, ReadError};
 use crate::http2::outbound::{Outbound, SendError};
 use crate::plan::ListenerLimits;
-use crate::respond::{Code, Failure, write_problem};
+use crate::respond::{Code, Failure};
 use crate::sides::{BodySize, Client, Filled, Sink, Source};
 use crate::worker::Worker;
 
@@ -46,21 +46,6 @@ impl Http2 {
             outbound: None,
             head_sent: false,
             wants_switch,
-        }
-    }
-
-    /// Answers a message that never became an exchange.
-    pub fn refuse(mut self, code: Code, is_head: bool) {
-        let mut body = Vec::with_capacity(160);
-        write_problem(&mut body, code, b"");
-        let mut map = HeaderMap::with_capacity(3);
-        map.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        fields::set_length(&mut map, body.len() as u64);
-        self.answer(code.status(), map, is_head);
-        if let Some(outbound) = &mut self.outbound
-            && !outbound.is_ended()
-        {
-            outbound.send_last(Bytes::from(body));
         }
     }
 

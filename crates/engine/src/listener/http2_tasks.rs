@@ -12,6 +12,7 @@ use crate::clock::NEVER;
 use crate::exchange::Exchange;
 use crate::listener::http2::OpenStream;
 use crate::listener::http2_stream::Http2;
+use crate::respond::Failure;
 use crate::serve;
 use crate::worker::Worker;
 
@@ -23,6 +24,8 @@ pub struct Job {
     pub client: Http2,
     pub exchange: Box<Exchange>,
     pub open: OpenStream,
+    /// Why its request cannot be served.
+    pub refused: Option<Failure>,
 }
 
 /// The idle tasks of a worker.
@@ -68,8 +71,11 @@ impl Tasks {
 async fn run(worker: Rc<Worker>, slot: Rc<Slot>) {
     let alarm = worker.wheel.alarm();
     loop {
-        let Job { mut client, mut exchange, open } = poll_fn(|cx| slot.poll_next(cx)).await;
-        serve::serve(&worker, &mut client, &mut exchange, &alarm).await;
+        let Job { mut client, mut exchange, open, refused } = poll_fn(|cx| slot.poll_next(cx)).await;
+        match refused {
+            None => serve::serve(&worker, &mut client, &mut exchange, &alarm).await,
+            Some(failure) => serve::refuse(&worker, &mut client, &mut exchange, &alarm, failure).await,
+        }
         worker.end_exchange(exchange);
         alarm.set(NEVER);
         drop((client, open));

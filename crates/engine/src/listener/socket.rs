@@ -139,6 +139,17 @@ impl Socket {
     }
 }
 
+impl Transport {
+    /// Whether the peer begins as requests do, with a letter; a TLS handshake begins with 22. The byte stays to be read.
+    ///
+    /// Clients on UNIX sockets are not looked at: none of them comes there by mistake.
+    pub async fn begins_like_http(&self) -> io::Result<bool> {
+        let Self::Tcp(stream) = self else { return Ok(false) };
+        let mut first = [0];
+        Ok(stream.peek(&mut first).await? == 1 && first[0].is_ascii_uppercase())
+    }
+}
+
 impl AsyncRead for Transport {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         on_transport!(self, stream => Pin::new(stream).poll_read(cx, buf))
