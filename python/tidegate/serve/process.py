@@ -206,7 +206,14 @@ class Process:
         for setting, value in self._fixed.items():
             if getattr(self.server.loaded, setting) != value:
                 LOG.warning("changed setting waits for the next start setting=%s", setting)
-        if document and (found := warnings(self.server.loaded)):
+        if document:
+            # Comparing thousands of routes takes longer than the reload; the next one need not wait for it.
+            threading.Thread(target=self._warn, name="tidegate-warnings", daemon=True).start()
+
+    def _warn(self) -> None:
+        loaded = self.server.loaded
+        found = warnings(loaded)
+        if found and loaded is self.server.loaded:
             LOG.warning("the document has warnings count=%d\n%s", len(found), "\n".join(map(str, found)))
 
     def _drain(self) -> None:
