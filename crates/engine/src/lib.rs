@@ -24,7 +24,7 @@ pub mod jose;
 pub mod limits;
 pub mod listener;
 pub mod network;
-mod owned;
+pub mod owned;
 pub mod path;
 pub mod pipeline;
 pub mod plan;

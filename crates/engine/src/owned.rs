@@ -5,6 +5,7 @@
 //! request before anything looks at it, on every route: the service behind a route without authentication may be the same.
 
 use crate::head::Head;
+use crate::plan::{HeaderEdits, Plan, Policy};
 use crate::policies::trust::is_alias;
 
 /// The owned names of a whole document.
@@ -25,6 +26,17 @@ impl Owned {
         Self { names: names.into(), lengths }
     }
 
+    /// What the trailers of a client may not carry: `owned`, and every name that a policy of the document writes or removes.
+    ///
+    /// Such a name is taken out of the head when the policy acts; a trailer comes later, and some servers put trailers among
+    /// the headers. It holds on every route, as a service does not know by which of them a request came.
+    pub fn in_trailers(plan: &Plan, owned: &[Box<[u8]>]) -> Self {
+        let routes = plan.routes.iter().flat_map(|route| &route.policies);
+        let consumers = plan.consumers.iter().flat_map(|consumer| &consumer.policies);
+        let policies = plan.policies.iter().chain(routes).chain(consumers);
+        Self::new(policies.flat_map(written).map(|name| name.as_bytes().into()).chain(owned.iter().cloned()))
+    }
+
     pub fn is_empty(&self) -> bool {
         self.names.is_empty()
     }
@@ -39,6 +51,21 @@ impl Owned {
         if !self.is_empty() {
             head.retain(|_, name, _| !self.covers(name));
         }
+    }
+}
+
+/// The names of request headers that a policy writes or removes; what it says of its own names is in [`Context::owned`].
+///
+/// [`Context::owned`]: crate::pipeline::Context::owned
+fn written(policy: &Policy) -> Vec<&str> {
+    match policy {
+        Policy::RequestId(policy) => vec![&policy.header],
+        Policy::TraceContext(_) => vec!["traceparent", "tracestate"],
+        Policy::Forwarded(_) => vec!["via"],
+        Policy::RequestHeaders(HeaderEdits { remove, set, .. }) => {
+            remove.iter().map(String::as_str).chain(set.iter().map(|set| set.name.as_str())).collect()
+        }
+        _ => Vec::new(),
     }
 }
 

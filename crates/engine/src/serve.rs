@@ -103,6 +103,7 @@ async fn answer<C: Client>(
         return Err(Code::BodyTooLarge.into());
     }
     client.limit_body(route.body_bytes);
+    client.limit_trailers(&snapshot.trailers);
     route.action.run(worker, client, exchange, alarm).await
 }
 

@@ -6,11 +6,13 @@
 //!
 //! All methods are polls on one task: no spawned driver, no channel between the two.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
 use crate::head::Head;
+use crate::owned::Owned;
 use crate::respond::Failure;
 
 /// What is known of a body's length before it comes.
@@ -88,6 +90,9 @@ pub trait Client: Source + Sink {
 
     /// The most bytes of body that will be taken; more is [`Code::BodyTooLarge`](crate::respond::Code).
     fn limit_body(&mut self, bytes: u64);
+
+    /// The names that trailers of the body may not have; such trailers are dropped. For clients that send trailers.
+    fn limit_trailers(&mut self, _owned: &Arc<Owned>) {}
 
     /// How long the client may be silent, or take nothing, in the middle of a message; milliseconds.
     fn patience(&self) -> u64;

@@ -29,6 +29,8 @@ pub struct Snapshot {
     pub consumers: Arc<Consumers>,
     /// Headers that only the gateway may set.
     pub owned: Owned,
+    /// Names that no trailer of a client may have.
+    pub trailers: Arc<Owned>,
     /// For requests that match no route.
     pub unrouted: Pipeline,
     pub unrouted_series: Arc<RouteSeries>,
@@ -91,8 +93,20 @@ impl Snapshot {
             return Err(problems);
         }
         let unrouted_series = registry.route("", "");
+        let trailers = Arc::new(Owned::in_trailers(&plan, &owned));
         let owned = Owned::new(owned);
-        Ok(Self { plan, router, routes, services, trusted_proxies, consumers, owned, unrouted, unrouted_series })
+        Ok(Self {
+            plan,
+            router,
+            routes,
+            services,
+            trusted_proxies,
+            consumers,
+            owned,
+            trailers,
+            unrouted,
+            unrouted_series,
+        })
     }
 }
 

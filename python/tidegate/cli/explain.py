@@ -27,7 +27,9 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-H", "--header", action="append", default=[], metavar="NAME:VALUE", help="a header of the request"
     )
-    parser.add_argument("--client", default="127.0.0.1", metavar="IP", help="address of the client, or `unix:` (127.0.0.1)")
+    parser.add_argument(
+        "--client", default="127.0.0.1", metavar="IP", help="address of the client, or `unix:` (127.0.0.1)"
+    )
     parser.add_argument("--json", action="store_true", help="print the explanation as JSON")
 
 

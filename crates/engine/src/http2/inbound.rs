@@ -1,5 +1,6 @@
 //! A body that comes in on a stream. Credit goes back to the sender as the bytes are used, so a slow reader slows it down.
 
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
@@ -7,6 +8,7 @@ use h2::RecvStream;
 
 use crate::head::Head;
 use crate::http2::fields;
+use crate::owned::Owned;
 use crate::sides::Filled;
 
 /// A body of which no more than this was taken can start again.
@@ -27,6 +29,8 @@ pub struct Inbound {
     stream: Option<RecvStream>,
     chunk: Bytes,
     trailers: Head,
+    /// Names that no trailer may have, besides those that never may.
+    owned: Option<Arc<Owned>>,
     over: bool,
     /// What came so far, for [`Inbound::rewind`]; `None` when it was too much, or is not wanted.
     replay: Option<Vec<Bytes>>,
@@ -46,6 +50,7 @@ impl Inbound {
             stream: Some(stream),
             chunk: Bytes::new(),
             trailers: Head::default(),
+            owned: None,
             replay: replay.then(Vec::new),
             replayed: 0,
             received: 0,
@@ -61,6 +66,7 @@ impl Inbound {
             stream: None,
             chunk: Bytes::new(),
             trailers: Head::default(),
+            owned: None,
             over: true,
             replay: None,
             replayed: 0,
@@ -68,6 +74,13 @@ impl Inbound {
             credited: 0,
             consumed: 0,
             limit: u64::MAX,
+        }
+    }
+
+    /// Drops trailers with these names, where there can be trailers.
+    pub fn limit_trailers(&mut self, owned: &Arc<Owned>) {
+        if !self.over && !owned.is_empty() {
+            self.owned = Some(owned.clone());
         }
     }
 
@@ -166,6 +179,9 @@ impl Inbound {
                 None => {
                     if let Some(trailers) = ready!(stream.poll_trailers(cx)).map_err(ReadError::Stream)? {
                         fields::from_trailers(&trailers, &mut self.trailers).map_err(|_| ReadError::Trailers)?;
+                        if let Some(owned) = self.owned.take() {
+                            owned.strip(&mut self.trailers);
+                        }
                     }
                     self.over = true;
                 }

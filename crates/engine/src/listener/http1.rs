@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tidegate_http1::{self as codec, BodyLength, Error, Known, Limits, Parse, RequestFraming, RequestParser, Version};
@@ -13,6 +14,7 @@ use crate::exchange::{Connection, Exchange, Protocol};
 use crate::head::Head;
 use crate::intake;
 use crate::listener::socket::Socket;
+use crate::owned::Owned;
 use crate::plan::ListenerLimits;
 use crate::respond::{Code, Failure, write_problem};
 use crate::serve;
@@ -519,6 +521,10 @@ impl Client for Http1 {
 
     fn limit_body(&mut self, bytes: u64) {
         self.inbound.limit = bytes;
+    }
+
+    fn limit_trailers(&mut self, owned: &Arc<Owned>) {
+        self.inbound.limit_trailers(owned);
     }
 
     fn close_after(&mut self) {

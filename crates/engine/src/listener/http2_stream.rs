@@ -1,6 +1,7 @@
 //! One stream of an HTTP/2 client: its request's body in, the answer out.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use crate::head::Head;
 use crate::http2::fields;
 use crate::http2::inbound::{Inbound, ReadError};
 use crate::http2::outbound::{Outbound, SendError};
+use crate::owned::Owned;
 use crate::plan::ListenerLimits;
 use crate::respond::{Code, Failure};
 use crate::sides::{BodySize, Client, Filled, Sink, Source};
@@ -201,6 +203,10 @@ impl Client for Http2 {
 
     fn limit_body(&mut self, bytes: u64) {
         self.inbound.limit = bytes;
+    }
+
+    fn limit_trailers(&mut self, owned: &Arc<Owned>) {
+        self.inbound.limit_trailers(owned);
     }
 
     fn patience(&self) -> u64 {

@@ -84,9 +84,7 @@ impl ClientTls {
             Some(Error::NoApplicationProtocol) => {
                 self.fail(service, "it does not speak the protocol asked for by ALPN")
             }
-            Some(Error::InvalidMessage(_)) => {
-                self.fail(service, "the handshake broke off: what it answers is not TLS")
-            }
+            Some(Error::InvalidMessage(_)) => self.fail(service, "the handshake broke off: what it answers is not TLS"),
             Some(fault) => self.fail(service, fault),
             None => self.fail(service, format_args!("the handshake broke off: {error}")),
         }

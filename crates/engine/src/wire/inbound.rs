@@ -1,6 +1,7 @@
 //! The half of an HTTP/1.1 connection that reads: a buffer, and where the body in it ends.
 
 use std::io;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tidegate_http1::{BodyLength, ChunkDecoder, ChunkError, Decoded};
@@ -8,6 +9,7 @@ use tokio::io::AsyncRead;
 
 use crate::buffer::{BUFFER_BYTES, Buffer};
 use crate::head::Head;
+use crate::owned::Owned;
 use crate::policies::trust::is_owned_in_trailers;
 use crate::sides::Filled;
 
@@ -44,6 +46,8 @@ pub struct Inbound {
     done: bool,
     decoder: Option<Box<ChunkDecoder>>,
     trailers: Head,
+    /// Names that no trailer may have, besides those that never may.
+    owned: Option<Arc<Owned>>,
     /// Payload so far, and how much there may be.
     pub bytes: u64,
     pub limit: u64,
@@ -61,6 +65,7 @@ impl Inbound {
         self.keeps = false;
         self.done = false;
         self.trailers.clear();
+        self.owned = None;
         match length {
             BodyLength::None | BodyLength::Length(0) => self.done = true,
             BodyLength::Length(length) => {
@@ -72,6 +77,13 @@ impl Inbound {
                 None => self.decoder = Some(Box::default()),
             },
             BodyLength::Close => {}
+        }
+    }
+
+    /// Drops trailers with these names, where there can be trailers.
+    pub fn limit_trailers(&mut self, owned: &Arc<Owned>) {
+        if self.length == BodyLength::Chunked && !owned.is_empty() {
+            self.owned = Some(owned.clone());
         }
     }
 
@@ -188,6 +200,9 @@ impl Inbound {
                     if !is_owned_in_trailers(name) {
                         self.trailers.add(name, value);
                     }
+                }
+                if let Some(owned) = self.owned.take() {
+                    owned.strip(&mut self.trailers);
                 }
             }
         }
