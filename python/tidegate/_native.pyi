@@ -26,6 +26,12 @@ def limits_trace(
     back.
     """
 
+def make_signing_key(algorithm: str) -> str:
+    """A new private key in PEM, for `ES256` or `EdDSA`; `ValueError` for any other algorithm."""
+
+def signing_key_name(pem: str) -> str:
+    """The name (`kid`) of a private key in PEM; `ValueError` for what is none."""
+
 class Engine:
     """A running engine. Every call may come from any thread; those that wait do so without the interpreter's lock."""
 
@@ -37,16 +43,21 @@ class Engine:
         bridge: Bridge | None = None,
         handlers: Sequence[int] = (),
         exclusive: bool = False,
+        signing_keys: Sequence[tuple[str, Sequence[tuple[str, int, int]]]] = (),
     ) -> None:
         """Starts; raises `CompileError` or `ListenError`.
 
         `handlers` gives each handler number of the plan the number it has in this process. `exclusive`: no other
-        process may listen on the same addresses.
+        process may listen on the same addresses. `signing_keys`: as for `put_signing_keys`, by name.
         """
     def reload(self, plan: bytes, handlers: Sequence[int] = ()) -> None:
         """Builds everything anew and swaps it as one; an error means that nothing has changed."""
     def listeners(self) -> list[tuple[str, str, bool, tuple[str, int] | None]]:
         """Name, address as the plan has it, whether it speaks TLS, and the bound host and port (UNIX sockets: none)."""
+    def put_signing_keys(self, name: str, keys: Sequence[tuple[str, int, int]]) -> None:
+        """Puts kept keys in the place of those of that name: PEM, and the Unix seconds from which each signs and until
+        which it is published. `ValueError` for what is no key.
+        """
     def refused(self) -> None:
         """Counts a document that did not come as far as `reload`."""
     def drain(self, timeout_ms: int) -> bool:

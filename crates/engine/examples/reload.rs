@@ -24,7 +24,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         })
         .collect();
     let began = Instant::now();
-    let engine = Engine::start(plan.clone(), Options { workers: 2, bridge: None, sharing: Sharing::Shared })?;
+    let engine = Engine::start(
+        plan.clone(),
+        Options { workers: 2, bridge: None, sharing: Sharing::Shared, signing: Vec::new() },
+    )?;
     println!("start {:?}", began.elapsed());
     for round in 0..5 {
         let mut next = plan.clone();

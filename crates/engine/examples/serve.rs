@@ -10,7 +10,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = std::env::args().nth(1).ok_or("usage: serve PLAN [WORKERS]")?;
     let workers = std::env::args().nth(2).map_or(Ok(1), |count| count.parse())?;
     let plan: Plan = serde_json::from_slice(&std::fs::read(path)?)?;
-    let engine = Engine::start(plan, Options { workers, bridge: None, sharing: Sharing::Shared })?;
+    let engine = Engine::start(plan, Options { workers, bridge: None, sharing: Sharing::Shared, signing: Vec::new() })?;
     for (name, address) in engine.addresses() {
         println!("{name} {}", address.map_or_else(|| "unix".into(), |address| address.to_string()));
     }

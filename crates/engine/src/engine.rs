@@ -21,6 +21,7 @@ use crate::listener::tls::ServerTls;
 use crate::plan::{self, Plan};
 use crate::problem::Problem;
 use crate::run::{self, Control, Opening};
+use crate::signing::KeyRing;
 use crate::snapshot::Snapshot;
 use crate::state::State;
 use crate::telemetry::Telemetry;
@@ -34,6 +35,8 @@ pub struct Options {
     pub bridge: Option<Arc<dyn Bridge>>,
     /// Whether another process may listen on the same addresses; else a second one is refused its start.
     pub sharing: Sharing,
+    /// Keys that are there before the first request; the name is the one that policies know them by.
+    pub signing: Vec<(String, KeyRing)>,
 }
 
 /// Why nothing runs.
@@ -168,6 +171,7 @@ impl Engine {
         let clock = Clock::default();
         let workers = options.workers.max(1);
         let state = State::new();
+        options.signing.into_iter().for_each(|(name, ring)| state.signing.put(&name, ring));
         let telemetry = Telemetry::start(workers, clock.clone()).map_err(StartError::Io)?;
         let (snapshot, tls) = compile(plan, None, &telemetry, &state, &[]).map_err(StartError::Problems)?;
         let snapshot = Arc::new(snapshot);
@@ -310,6 +314,11 @@ impl Engine {
     /// Counts a document that did not come as far as [`Engine::reload`].
     pub fn refused(&self) {
         self.telemetry.registry.refused_document();
+    }
+
+    /// What outlives a reload.
+    pub fn state(&self) -> &State {
+        &self.state
     }
 
     pub fn telemetry(&self) -> &Telemetry {

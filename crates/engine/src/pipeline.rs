@@ -12,11 +12,14 @@ use crate::exchange::Exchange;
 use crate::identity::{Consumer, Consumers, Line};
 use crate::plan;
 use crate::policies::Local;
-use crate::policies::authentication::Authentication;
+use crate::policies::authentication::{Authentication, Credential};
+use crate::policies::forward_auth::ForwardAuth;
 use crate::policies::forwarded::Forwarded;
+use crate::policies::introspection::Introspection;
 use crate::policies::request_headers::RequestHeaders;
 use crate::policies::request_id::RequestId;
 use crate::policies::response_headers::ResponseHeaders;
+use crate::policies::signed_identity::SignedIdentity;
 use crate::policies::trace_context::TraceContext;
 use crate::problem::Problem;
 use crate::respond::Failure;
@@ -32,8 +35,13 @@ fn rank(policy: &plan::Policy) -> u8 {
         plan::Policy::RequestId(_) => 0,
         // Before anything that could call a service: such a call belongs to the same trace.
         plan::Policy::TraceContext(_) => 5,
+        // Who calls; what costs a call to a service stands behind what the gateway can tell alone.
+        plan::Policy::Introspection(_) => 55,
+        plan::Policy::ForwardAuth(_) => 60,
         // Behind every decision: only a request that goes on pays for its forwarding fields.
         plan::Policy::Forwarded(_) => 200,
+        // Behind every decision, too, and once it is known who calls.
+        plan::Policy::SignedIdentity(_) => 210,
         // Behind the gateway's own fields: the document has the last word on what the service sees.
         plan::Policy::RequestHeaders(_) => 220,
         // Last on the answer, for the same reason.
@@ -47,11 +55,11 @@ enum Policy {
     RequestId(Arc<RequestId>),
     TraceContext(Arc<TraceContext>),
     /// Every kind of credential, and the trees of them.
-    #[expect(dead_code, reason = "made by the first kind of credential")]
     Authentication(Arc<Authentication>),
     Forwarded(Arc<Forwarded>),
     RequestHeaders(Arc<RequestHeaders>),
     ResponseHeaders(Arc<ResponseHeaders>),
+    SignedIdentity(Arc<SignedIdentity>),
 }
 
 /// What a policy wants done with the request.
@@ -250,13 +258,24 @@ impl Step {
 }
 
 impl Policy {
-    fn compile(plan: &plan::Policy, _context: &Context<'_>) -> Result<Self, Problem> {
+    fn compile(plan: &plan::Policy, context: &Context<'_>) -> Result<Self, Problem> {
         Ok(match plan {
             plan::Policy::RequestId(plan) => Self::RequestId(Arc::new(RequestId::compile(plan))),
             plan::Policy::TraceContext(plan) => Self::TraceContext(Arc::new(TraceContext::compile(plan))),
             plan::Policy::Forwarded(plan) => Self::Forwarded(Arc::new(Forwarded::compile(plan))),
             plan::Policy::RequestHeaders(plan) => Self::RequestHeaders(Arc::new(RequestHeaders::compile(plan)?)),
             plan::Policy::ResponseHeaders(plan) => Self::ResponseHeaders(Arc::new(ResponseHeaders::compile(plan)?)),
+            plan::Policy::ForwardAuth(plan) => {
+                let credential = Credential::ForwardAuth(Arc::new(ForwardAuth::compile(plan, context)?));
+                Self::Authentication(Authentication::one(credential, false, context))
+            }
+            plan::Policy::Introspection(plan) => {
+                let credential = Credential::Introspection(Arc::new(Introspection::compile(plan, context)?));
+                Self::Authentication(Authentication::one(credential, plan.optional, context))
+            }
+            plan::Policy::SignedIdentity(plan) => {
+                Self::SignedIdentity(Arc::new(SignedIdentity::compile(plan, context)?))
+            }
         })
     }
 
@@ -267,6 +286,7 @@ impl Policy {
             Self::Authentication(policy) => return policy.on_request(local, exchange),
             Self::Forwarded(policy) => policy.on_request(exchange),
             Self::RequestHeaders(policy) => policy.on_request(exchange),
+            Self::SignedIdentity(policy) => return policy.on_request(local, exchange),
             Self::ResponseHeaders(_) => {}
         }
         Flow::Continue
@@ -277,7 +297,7 @@ impl Policy {
             Self::RequestId(policy) => policy.on_response(exchange),
             Self::Forwarded(policy) => policy.on_response(exchange),
             Self::ResponseHeaders(policy) => policy.on_response(exchange),
-            Self::TraceContext(_) | Self::RequestHeaders(_) | Self::Authentication(_) => {}
+            Self::TraceContext(_) | Self::RequestHeaders(_) | Self::Authentication(_) | Self::SignedIdentity(_) => {}
         }
     }
 
@@ -288,7 +308,8 @@ impl Policy {
             | Self::Authentication(_)
             | Self::Forwarded(_)
             | Self::RequestHeaders(_)
-            | Self::ResponseHeaders(_) => {}
+            | Self::ResponseHeaders(_)
+            | Self::SignedIdentity(_) => {}
         }
     }
 }

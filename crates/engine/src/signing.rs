@@ -33,6 +33,8 @@ enum Pair {
 /// One key, and the texts that are made of it once.
 pub struct SigningKey {
     pair: Pair,
+    /// Its thumbprint (RFC 7638), so that every gateway that has the key gives it the same name.
+    kid: Box<str>,
     /// `{"alg":...,"kid":...,"typ":"JWT"}` in base64url, with the dot behind it.
     header: Box<[u8]>,
     /// Its public half as a JWK (RFC 7517).
@@ -71,13 +73,17 @@ impl SigningKey {
                 ("EdDSA", format!(r#""crv":"Ed25519","kty":"OKP","x":"{x}""#))
             }
         };
-        // The thumbprint of RFC 7638, so that every gateway that has the key gives it the same name.
         let kid = base64::url(digest(&SHA256, format!("{{{members}}}").as_bytes()).as_ref());
         let mut header = Vec::new();
         base64::push_url(&mut header, format!(r#"{{"alg":"{algorithm}","kid":"{kid}","typ":"JWT"}}"#).as_bytes());
         header.push(b'.');
         let jwk = format!(r#"{{{members},"kid":"{kid}","alg":"{algorithm}","use":"sig"}}"#);
-        Self { pair, header: header.into(), jwk: jwk.into(), from, until }
+        Self { pair, kid: kid.into(), header: header.into(), jwk: jwk.into(), from, until }
+    }
+
+    /// What tokens and the published set know it by.
+    pub fn name(&self) -> &str {
+        &self.kid
     }
 
     /// Appends a token (RFC 7519, JWS compact serialization) with this payload.

@@ -152,7 +152,7 @@ fn compile_services(
 
 impl Route {
     fn compile(route: &plan::Route, context: &Context<'_>) -> Result<Self, Problem> {
-        let action = Action::compile(route, context.services)?;
+        let action = Action::compile(route, context)?;
         let series = context.registry.route(&route.name, action.service_name());
         Ok(Self {
             name: route.name.as_str().into(),

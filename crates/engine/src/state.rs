@@ -1,13 +1,49 @@
 //! What outlives a reload: counters, keys and the like, shared by all workers and by one snapshot after the other.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use crate::plan;
+use crate::policies::forward_auth::Decision;
+use crate::policies::introspection::Outcome;
+use crate::policies::verdicts::Verdicts;
+use crate::signing;
 
 /// One for each engine; whoever compiles a policy finds in it what the policy before the reload has left.
 #[derive(Default)]
-pub struct State {}
+pub struct State {
+    /// Keys that policies sign with, made and rotated outside of the document.
+    pub signing: signing::Kept,
+    pub decisions: Tables<plan::ForwardAuth, Verdicts<Decision>>,
+    pub introspections: Tables<plan::Introspection, Verdicts<Outcome>>,
+}
 
 impl State {
     pub fn new() -> Arc<Self> {
         Arc::default()
+    }
+}
+
+/// Tables of policies, by their options: a policy whose options did not change finds its own again after a reload.
+///
+/// A table lives for as long as a snapshot uses it.
+pub struct Tables<P, T>(Mutex<Vec<(P, Weak<T>)>>);
+
+impl<P, T> Default for Tables<P, T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<P: Clone + PartialEq, T> Tables<P, T> {
+    /// The table of these options; made if there is none.
+    pub fn of(&self, options: &P, make: impl FnOnce() -> T) -> Arc<T> {
+        let mut tables = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        tables.retain(|(_, table)| table.strong_count() > 0);
+        let known = tables.iter().find(|(known, _)| known == options).and_then(|(_, table)| table.upgrade());
+        known.unwrap_or_else(|| {
+            let table = Arc::new(make());
+            tables.push((options.clone(), Arc::downgrade(&table)));
+            table
+        })
     }
 }

@@ -18,6 +18,7 @@ use tidegate_engine::telemetry::metrics::Format;
 use tidegate_engine::worker::NO_ADDRESS;
 
 use crate::bridge::Bridge;
+use crate::signing;
 
 import_exception!(tidegate.errors, CompileError);
 import_exception!(tidegate.errors, ListenError);
@@ -35,7 +36,7 @@ pub struct Engine(engine::Engine);
 #[pymethods]
 impl Engine {
     #[new]
-    #[pyo3(signature = (plan, *, workers, bridge=None, handlers=Vec::new(), exclusive=false))]
+    #[pyo3(signature = (plan, *, workers, bridge=None, handlers=Vec::new(), exclusive=false, signing_keys=Vec::new()))]
     fn new(
         py: Python<'_>,
         plan: &[u8],
@@ -43,11 +44,16 @@ impl Engine {
         bridge: Option<&Bridge>,
         handlers: Vec<u32>,
         exclusive: bool,
+        signing_keys: Vec<(String, Vec<signing::Key>)>,
     ) -> PyResult<Self> {
         let plan = decode(plan, &handlers)?;
+        let ring = |(name, keys)| Ok((name, signing::ring(keys)?));
+        let signing = signing_keys.into_iter().map(ring).collect::<PyResult<_>>()?;
         let bridge = bridge.map(|bridge| -> Arc<dyn engine_bridge::Bridge> { bridge.queue.clone() });
         let sharing = if exclusive { Sharing::Exclusive } else { Sharing::Shared };
-        py.detach(|| engine::Engine::start(plan, Options { workers, bridge, sharing })).map(Self).map_err(raised)
+        py.detach(|| engine::Engine::start(plan, Options { workers, bridge, sharing, signing }))
+            .map(Self)
+            .map_err(raised)
     }
 
     #[pyo3(signature = (plan, handlers=Vec::new()))]
@@ -68,6 +74,11 @@ impl Engine {
 
     fn drain(&self, py: Python<'_>, timeout_ms: u64) -> bool {
         py.detach(|| self.0.drain(Duration::from_millis(timeout_ms)))
+    }
+
+    fn put_signing_keys(&self, name: &str, keys: Vec<signing::Key>) -> PyResult<()> {
+        self.0.state().signing.put(name, signing::ring(keys)?);
+        Ok(())
     }
 
     fn refused(&self) {

@@ -7,6 +7,7 @@ mod bridge;
 mod engine;
 mod job;
 mod limits;
+mod signing;
 
 use pyo3::prelude::*;
 
@@ -24,5 +25,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(engine::explain, module)?)?;
     module.add_function(wrap_pyfunction!(engine::route_table, module)?)?;
     module.add_function(wrap_pyfunction!(limits::limits_trace, module)?)?;
+    module.add_function(wrap_pyfunction!(signing::make_signing_key, module)?)?;
+    module.add_function(wrap_pyfunction!(signing::signing_key_name, module)?)?;
     Ok(())
 }

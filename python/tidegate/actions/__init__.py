@@ -4,4 +4,6 @@ proxy     the service behind (`service:` with `strip_path`, `rewrite`, `preserve
 respond   a fixed answer
 redirect  the client goes elsewhere
 handler   a Python function
+
+signing_keys   the public keys of `signed_identity`, on a route that the gateway adds itself
 """

@@ -21,20 +21,26 @@ from tidegate.config.redact import redacted
 from tidegate.config.routes import Route
 from tidegate.config.services import Pool, Service, ServiceTls, Target, Upstream
 from tidegate.policies import Policies
+from tidegate.policies.forward_auth import DecisionCache, ForwardAuth
 from tidegate.policies.forwarded import Forwarded
+from tidegate.policies.introspection import Introspection, TokenCache
 from tidegate.policies.request_headers import RequestHeaders
 from tidegate.policies.request_id import RequestId
 from tidegate.policies.response_headers import ResponseHeaders
+from tidegate.policies.signed_identity import SignedIdentity
 from tidegate.policies.trace_context import TraceContext
 
 __all__ = [
     "Admin",
     "CertifiedKey",
     "Consumer",
+    "DecisionCache",
+    "ForwardAuth",
     "Forwarded",
     "Gateway",
     "HandlerReference",
     "Http2Limits",
+    "Introspection",
     "Limits",
     "Listener",
     "ListenerTls",
@@ -51,7 +57,9 @@ __all__ = [
     "Route",
     "Service",
     "ServiceTls",
+    "SignedIdentity",
     "Target",
+    "TokenCache",
     "TraceContext",
     "Upstream",
     "load",

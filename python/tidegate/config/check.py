@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 from tidegate.config import paths, references
+from tidegate.config.implied import Implied
 from tidegate.config.problem import Finding, Interpolated, Path, did_you_mean, quote
+
+if TYPE_CHECKING:
+    from tidegate.config.files import Files
 
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 """A field name or method (RFC 9110 section 5.6.2)."""
@@ -35,19 +40,33 @@ class Check:
     """Collects the problems of one part of the document, with paths relative to that part."""
 
     def __init__(
-        self, captures: Collection[str] | None = None, *, anywhere: bool = False, scope: str = "gateway"
+        self,
+        captures: Collection[str] | None = None,
+        *,
+        anywhere: bool = False,
+        scope: str = "gateway",
+        files: Files | None = None,
     ) -> None:
         """`captures`: what all paths of a route capture; `None`: no route. `anywhere`: any may be used, see `used`.
 
         `scope`: whose policies these are: `gateway`, `service/NAME`, `route/NAME` or `consumer/NAME`. What policies
-        count, they count by it.
+        count, they count by it. `files`: the files it may name; `None`: it names none.
         """
         self.scope = scope
+        self._files = files
+        self.implied = Implied()
+        """What policies need beside themselves."""
         self.captures = captures
         self.anywhere = anywhere
         self.findings: list[Finding] = []
         self.used: dict[str, Path] = {}
         """Captures that were referred to, and where."""
+
+    @property
+    def files(self) -> Files:
+        """Reads the files that this part of the document names."""
+        assert self._files is not None, "who plans policies gives their files"
+        return self._files
 
     def problem(self, path: Path, code: str, message: str, hint: str | None = None) -> None:
         """Notes a problem."""

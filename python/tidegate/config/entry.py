@@ -16,6 +16,7 @@ from tidegate.config.base import Model
 from tidegate.config.check import Check
 from tidegate.config.consumers import Consumer
 from tidegate.config.files import Files
+from tidegate.config.implied import Implied
 from tidegate.config.listeners import Listener
 from tidegate.config.problem import Finding, Path
 from tidegate.config.routes import Route
@@ -46,6 +47,7 @@ class Entry:
         "findings",
         "fragment",
         "handler",
+        "implied",
         "kind",
         "marks",
         "model",
@@ -91,6 +93,8 @@ class Entry:
         """What `text` can bring again was dropped."""
         self.model: Any = None
         self.pruned = bool(self.findings)
+        self.implied: Implied | None = None
+        """What its policies need beside themselves."""
         self.policies: PlannedPolicies = {}
         """Of a service: its own, for the scope of its routes."""
         self.used: tuple[str, ...] = ()
@@ -119,7 +123,7 @@ class Entry:
         entry.handler = model.handler if kind == "routes" else None
         entry.enabled = getattr(model, "enabled", True)
         entry.filled, entry.fill_findings, entry.raw, entry.marks = None, [], None, []
-        entry.policies, entry.used, entry.children = {}, (), []
+        entry.policies, entry.used, entry.children, entry.implied = {}, (), [], None
         if kind == "listeners":
             entry.name = model.name or model.address
         if kind == "services":
@@ -201,16 +205,18 @@ class Entry:
         self._revive()
         if self.model is None:
             return
-        check = self._check()
+        check = self._check(files)
         read_before = files.count
         value = _planned(self.kind, self.model, check, scope, files)
         if self.kind == "services":
-            self.reads_files = files.count != read_before
-            inner = Check(anywhere=True, scope=check.scope)
+            inner = Check(anywhere=True, scope=check.scope, files=files)
             policies = self.model.policies.plan(inner, ("policies",))
             self.policies = {} if inner.findings else policies
             self.used = tuple(inner.used)
             check.findings += inner.findings
+            check.implied.add(inner.implied)
+        self.reads_files = files.count != read_before
+        self.implied = check.implied if check.implied else None
         findings = check.findings
         if self.pruned:
             findings = [finding for finding in findings if not self._follows(finding)]
@@ -219,9 +225,9 @@ class Entry:
             self.fragment = encode(value)
         self._slim()
 
-    def _check(self) -> Check:
+    def _check(self, files: Files) -> Check:
         captures = None if self.kind == "consumers" else frozenset[str]()
-        return Check(captures, scope=f"{self.kind.removesuffix('s')}/{self.name}")
+        return Check(captures, scope=f"{self.kind.removesuffix('s')}/{self.name}", files=files)
 
     def sound_fragment(self, files: Files) -> str | None:
         """The part of the plan without what the findings are about; `None` where too little is left.
@@ -239,7 +245,7 @@ class Entry:
             model = _validate_rest(MODELS[self.kind], data, bad)
             if model is None:
                 return None
-            check = self._check()
+            check = self._check(files)
             value = _planned(self.kind, model, check, self.scope, files)
             if not check.findings:
                 return encode(value)

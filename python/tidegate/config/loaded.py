@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
 
+from tidegate.config.implied import KeptKeys
 from tidegate.config.problem import Path, Problem
 
 _PLAN_PATH = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
@@ -92,6 +93,8 @@ class Loaded(Planned):
     """Folders whose files make up the document; a watcher watches for new ones."""
     written: Callable[[], dict[str, Any]] = field(repr=False)
     """The document as data. It holds secrets; `redacted(loaded.written())` is what may be shown."""
+    signing: tuple[KeptKeys, ...] = ()
+    """Keys to sign with that the gateway makes itself."""
 
     @property
     def named(self) -> tuple[FilePath, ...]:

@@ -24,6 +24,8 @@ from tidegate.config.schema import schema
 from tidegate.config.services import Pool, Service, ServiceTls, Target, Upstream
 from tidegate.config.values import show_duration, show_size
 from tidegate.policies import POLICIES, Policies
+from tidegate.policies.forward_auth import DecisionCache
+from tidegate.policies.introspection import TokenCache
 
 PAGE = "docs/reference/configuration.md"
 GENERATED = "<!-- Made from the models by `python -m tidegate.config.reference`. Do not edit. -->"
@@ -48,6 +50,8 @@ SECTIONS: tuple[tuple[str, type[Model]], ...] = (
     ("Action: redirect", Redirect),
     ("Policies", Policies),
     *((f"Policy: {name}", model) for name, model in POLICIES.items()),
+    ("Policy: introspection: cache", TokenCache),
+    ("Policy: forward_auth: cache", DecisionCache),
     ("Admin listener", Admin),
 )
 
@@ -164,7 +168,7 @@ def page() -> str:
 
 def options_table(model: type[Model]) -> str:
     """The options of a model, for its own page."""
-    return "\n".join(_table(model, schema()))
+    return "\n".join(_table(model, schema())).replace("](#", "](../reference/configuration.md#")
 
 
 def _section(model: type[Model], definitions: dict[str, Any]) -> list[str]:

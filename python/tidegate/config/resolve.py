@@ -16,6 +16,7 @@ from tidegate.config.document import Document, Section
 from tidegate.config.entry import MODELS, Entry
 from tidegate.config.files import Files
 from tidegate.config.gateway import DEFAULT_LISTENER, Gateway
+from tidegate.config.implied import Implied
 from tidegate.config.interpolate import Interpolation
 from tidegate.config.listeners import Listener
 from tidegate.config.loaded import HandlerReference, Loaded
@@ -73,6 +74,7 @@ class Resolution:
         """What came from the environment or from files, and the reference that stands for it."""
         self.disabled: set[str] = set()
         """Names of services that are left out, and their routes with them."""
+        self.implied = Implied()
         self._handlers: dict[Any, tuple[int, list[tuple[Run, int]]]] = {}
 
     def seen(self, file: FilePath) -> None:
@@ -165,7 +167,7 @@ class Resolution:
     def finish(self) -> Loaded:
         """The plan, or `ConfigError` with every problem."""
         settings = self._resolve_settings()
-        check = Check()
+        check = Check(files=Files(self.folders.get("policies", self.folder), self.seen))
         policies = settings.policies.plan(check, ("policies",))
         gateway_policies = {**default_policies(), **({} if check.findings else policies)}
         networks = [
@@ -182,6 +184,9 @@ class Resolution:
         consumers = self._consumers()
         services, scopes, base = self._services(gateway_policies)
         routes = self._routes(scopes, base)
+        self._imply(check.implied)
+        services += self.implied.services.values()
+        routes += self.implied.routes(encode(Scope(default_policies(), {}, ()).over({})))
         lists = {"listeners": listeners, "services": services, "routes": routes, "consumers": consumers}
         log = settings.access_log
         if isinstance(log, dict):
@@ -205,6 +210,7 @@ class Resolution:
             place=self.place,
             written=lambda: written_document(self),
             secrets=self.secrets,
+            signing=tuple(self.implied.kept.values()),
         )
 
     def _resolve_settings(self) -> Gateway:
@@ -279,10 +285,23 @@ class Resolution:
                         self._unknown_service(run, index, service, scopes)
                     else:
                         scope = known
-                if entry.scope is not scope:
+                if entry.scope is not scope or entry.reads_files:
                     entry.plan(scope, run.files)
         self._unique("route", names)
         return self._collect("routes")
+
+    def _imply(self, of_gateway: Implied) -> None:
+        """Collects what the policies of all parts need beside themselves."""
+        self.implied.add(of_gateway)
+        for runs in self.runs.values():
+            for run in runs:
+                for entry in run.entries:
+                    if entry.implied is not None and entry.enabled and entry.service not in self.disabled:
+                        self.implied.add(entry.implied)
+        names = {entry.name for run in self.runs["services"] for entry in run.entries}
+        for name in names & self.implied.services.keys():
+            message = f"a service named {quote(str(name))} is in the way of a policy that asks at this `url`"
+            self.problems.append(Problem("config.duplicate_name", message, hint="give the service another name"))
 
     def _collect(self, kind: str) -> list[str]:
         """The parts of the plan of one kind; findings become problems on the way."""

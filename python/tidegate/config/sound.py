@@ -47,7 +47,7 @@ def sound_part(resolution: Resolution, rest: str) -> Planned:
             if fragment is not None:
                 entries[kind].append((run, index))
                 fragments[kind].append(fragment)
-    fragments["services"] += _stand_ins(entries)
+    fragments["services"] += [*_stand_ins(entries), *resolution.implied.services.values()]
     return Planned(
         plan=joined(fragments, rest),
         handlers=_handlers(resolution),

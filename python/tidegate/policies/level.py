@@ -9,11 +9,14 @@ from pydantic import BeforeValidator, Field, PlainSerializer
 from tidegate.config.base import Model
 from tidegate.config.check import Check
 from tidegate.config.problem import Path
+from tidegate.policies.forward_auth import ForwardAuth
 from tidegate.policies.forwarded import Forwarded
+from tidegate.policies.introspection import Introspection
 from tidegate.policies.list import POLICIES
 from tidegate.policies.request_headers import RequestHeaders
 from tidegate.policies.request_id import RequestId
 from tidegate.policies.response_headers import ResponseHeaders
+from tidegate.policies.signed_identity import SignedIdentity
 from tidegate.policies.trace_context import TraceContext
 
 
@@ -40,8 +43,17 @@ class Policies(Model):
         None,
         description="Passes W3C `traceparent` on, or begins a trace. On by default, at every level, until it is `off`.",
     )
+    introspection: Annotated[Introspection | None, *_SWITCHED] = Field(
+        None, description="Asks the provider whether a token is good, and whose it is (RFC 7662)."
+    )
+    forward_auth: Annotated[ForwardAuth | None, *_SWITCHED] = Field(
+        None, description="Asks a service whether a request may pass, and who makes it."
+    )
     forwarded: Annotated[Forwarded | None, *_SWITCHED] = Field(
         None, description="Tells the service who the client is. On by default, at every level, until it is `off`."
+    )
+    signed_identity: Annotated[SignedIdentity | None, *_SWITCHED] = Field(
+        None, description="Gives services a short-lived token that says who calls, signed by the gateway."
     )
     request_headers: Annotated[RequestHeaders | None, *_SWITCHED] = Field(
         None, description="Edits the headers of requests."

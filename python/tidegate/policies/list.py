@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from tidegate.policies.forward_auth import ForwardAuth
 from tidegate.policies.forwarded import Forwarded
+from tidegate.policies.introspection import Introspection
 from tidegate.policies.policy import Policy
 from tidegate.policies.request_headers import RequestHeaders
 from tidegate.policies.request_id import RequestId
 from tidegate.policies.response_headers import ResponseHeaders
+from tidegate.policies.signed_identity import SignedIdentity
 from tidegate.policies.trace_context import TraceContext
 
 POLICIES: dict[str, type[Policy]] = {
     "request_id": RequestId,
     "trace_context": TraceContext,
+    "introspection": Introspection,
+    "forward_auth": ForwardAuth,
     "forwarded": Forwarded,
+    "signed_identity": SignedIdentity,
     "request_headers": RequestHeaders,
     "response_headers": ResponseHeaders,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 
 from tidegate._native import Engine
 from tidegate.config import Loaded
@@ -11,6 +12,7 @@ from tidegate.config.verify import found
 from tidegate.errors import CompileError, ConfigError, ListenError
 from tidegate.extend.runner import Runner
 from tidegate.serve.background import Background
+from tidegate.serve.signing_keys import Files, SigningKeys
 from tidegate.serve.source import Documents
 
 
@@ -33,15 +35,24 @@ class Server:
         self.background = Background()
         self._changing = threading.Lock()
         self._stopped = False
+        self._moved = 0.0
+        self._signing = SigningKeys(lambda: time.time() + self._moved)
+        self._rotates = False
+        signing = self._signing.read(loaded.signing)
         count = workers or loaded.workers or _processors()
         try:
-            numbers = runner.handlers.numbers(loaded.handlers)
             self._engine = Engine(
-                loaded.plan, workers=count, bridge=runner.bridge, handlers=numbers, exclusive=exclusive
+                loaded.plan,
+                workers=count,
+                bridge=runner.bridge,
+                handlers=runner.handlers.numbers(loaded.handlers),
+                exclusive=exclusive,
+                signing_keys=[(name, keys) for name, (_, keys) in signing.items()],
             )
         except (CompileError, ConfigError) as error:
             raise _refusal(loaded, error) from None
         self.workers = count
+        self._sign_with(signing)
 
     def reload(self, loaded: Loaded) -> None:
         """Puts another document in place of the running one.
@@ -49,12 +60,16 @@ class Server:
         Raises `ConfigError` or `ListenError` when it cannot, and then has changed nothing.
         """
         with self._changing:
+            signing = self._signing.read(loaded.signing)
+            for name, (_, keys) in signing.items():
+                self._engine.put_signing_keys(name, keys)
             try:
                 self._engine.reload(loaded.plan, self.runner.handlers.numbers(loaded.handlers))
             except (CompileError, ConfigError) as error:
                 raise _refusal(loaded, error) from None
             self.loaded = loaded
             self.refused = None
+            self._sign_with(signing)
 
     def reload_from(self, documents: Documents, *, document: bool = True) -> Loaded:
         """Reads a document and puts it in place; a refusal is counted, and its reason kept in `refused`.
@@ -101,8 +116,17 @@ class Server:
             self._engine.stop()
 
     def advance(self, seconds: float) -> None:
-        """Moves the engine's clock forward; for tests."""
+        """Moves the clock of the engine and of its keys forward; for tests."""
+        self._moved += seconds
         self._engine.advance(round(seconds * 1000))
+        self._signing.look(self._engine.put_signing_keys)
+
+    def _sign_with(self, files: Files) -> None:
+        """Follows the files of keys of the running document."""
+        self._signing.use(files)
+        if files and not self._rotates:
+            self._rotates = True
+            self.background.spawn(self._signing.keep_looking(self._engine.put_signing_keys), "signing keys")
 
 
 def _url(address: str, tls: bool, bound: tuple[str, int] | None) -> str:

@@ -3,11 +3,11 @@
 use std::rc::Rc;
 
 use crate::exchange::Exchange;
+use crate::pipeline::Context;
 use crate::plan;
 use crate::problem::Problem;
 use crate::respond::Failure;
 use crate::sides::Client;
-use crate::snapshot::ServiceIndex;
 use crate::wheel::Alarm;
 use crate::worker::Worker;
 
@@ -15,6 +15,7 @@ pub mod handler;
 pub mod proxy;
 pub mod redirect;
 pub mod respond;
+pub mod signing_keys;
 
 /// An action, compiled.
 pub enum Action {
@@ -22,16 +23,20 @@ pub enum Action {
     Respond(respond::Respond),
     Redirect(redirect::Redirect),
     Handler(handler::Handler),
+    SigningKeys(signing_keys::SigningKeys),
 }
 
 impl Action {
     /// Problems have a path relative to the route.
-    pub fn compile(route: &plan::Route, services: &ServiceIndex<'_>) -> Result<Self, Problem> {
+    pub fn compile(route: &plan::Route, context: &Context<'_>) -> Result<Self, Problem> {
         Ok(match &route.action {
-            plan::Action::Proxy(plan) => Self::Proxy(proxy::Proxy::compile(plan, services)?),
+            plan::Action::Proxy(plan) => Self::Proxy(proxy::Proxy::compile(plan, context.services)?),
             plan::Action::Respond(plan) => Self::Respond(respond::Respond::compile(plan)?),
             plan::Action::Redirect(plan) => Self::Redirect(redirect::Redirect::compile(plan)?),
             plan::Action::Handler(plan) => Self::Handler(handler::Handler::compile(plan)),
+            plan::Action::SigningKeys(plan) => {
+                Self::SigningKeys(signing_keys::SigningKeys::compile(plan, &context.state.signing))
+            }
         })
     }
 
@@ -39,7 +44,7 @@ impl Action {
     pub fn service_name(&self) -> &str {
         match self {
             Self::Proxy(proxy) => &proxy.service_name,
-            Self::Respond(_) | Self::Redirect(_) | Self::Handler(_) => "",
+            Self::Respond(_) | Self::Redirect(_) | Self::Handler(_) | Self::SigningKeys(_) => "",
         }
     }
 
@@ -56,6 +61,7 @@ impl Action {
             Self::Respond(respond) => respond.run(worker, client, exchange, alarm).await,
             Self::Redirect(redirect) => redirect.run(worker, client, exchange, alarm).await,
             Self::Handler(handler) => handler.run(worker, client, exchange, alarm).await,
+            Self::SigningKeys(keys) => keys.run(worker, client, exchange, alarm).await,
         }
     }
 }

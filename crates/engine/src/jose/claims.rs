@@ -42,6 +42,11 @@ impl Expectations {
     /// Checks everything; that a token has expired is said only of one with which nothing else is wrong.
     pub fn check(&self, header: &Header, claims: &Map<String, Value>, now: u64) -> Result<Validity, Refused> {
         self.check_type(header)?;
+        self.check_claims(claims, now)
+    }
+
+    /// As [`Expectations::check`], of claims that came without a header: what a provider says of a token (RFC 7662).
+    pub fn check_claims(&self, claims: &Map<String, Value>, now: u64) -> Result<Validity, Refused> {
         self.check_parties(claims)?;
         if self.required.iter().any(|name| claims.get(&**name).is_none_or(Value::is_null)) {
             return Err(Refused::MissingClaim);

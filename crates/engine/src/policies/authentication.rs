@@ -3,11 +3,12 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::exchange::Exchange;
-use crate::head::Head;
+use crate::exchange::{Exchange, Request};
 use crate::identity::{Identity, Line};
-use crate::pipeline::{Flow, LocalBoxFuture, Reply};
+use crate::pipeline::{Context, Flow, LocalBoxFuture, Reply};
 use crate::policies::Local;
+use crate::policies::forward_auth::ForwardAuth;
+use crate::policies::introspection::Introspection;
 use crate::respond::{Code, Failure};
 use crate::worker::Worker;
 
@@ -47,30 +48,49 @@ impl From<Code> for Refusal {
 
 /// One kind of credential, compiled.
 pub enum Credential {
+    ForwardAuth(Arc<ForwardAuth>),
+    Introspection(Arc<Introspection>),
     /// Stands in for real ones where the tree is tested.
     #[cfg(test)]
     Fixed(tests::Fixed),
 }
 
 impl Credential {
-    fn check(&self, _local: &Local, _exchange: &Exchange) -> Proof {
-        match *self {
+    fn check(&self, local: &Local, exchange: &Exchange) -> Proof {
+        match self {
+            Self::ForwardAuth(policy) => policy.check(local, exchange),
+            Self::Introspection(policy) => policy.check(local, exchange),
             #[cfg(test)]
-            Self::Fixed(ref fixed) => fixed.check(),
+            Self::Fixed(fixed) => fixed.check(),
         }
     }
 
-    fn strip(&self, _head: &mut Head) {
-        match *self {
+    /// Takes the credential out of the request.
+    fn strip(&self, request: &mut Request) {
+        match self {
+            Self::ForwardAuth(policy) => policy.strip(request),
+            Self::Introspection(policy) => policy.strip(request),
             #[cfg(test)]
             Self::Fixed(_) => {}
         }
     }
 
     fn challenge(&self) -> Option<Box<[u8]>> {
-        match *self {
+        match self {
+            Self::ForwardAuth(_) => None,
+            Self::Introspection(policy) => policy.challenge(),
             #[cfg(test)]
-            Self::Fixed(ref fixed) => Some(fixed.name.as_bytes().into()),
+            Self::Fixed(fixed) => Some(fixed.name.as_bytes().into()),
+        }
+    }
+
+    /// Adds the names of the headers that it sets.
+    fn owned(&self, names: &mut Vec<Box<[u8]>>) {
+        match self {
+            Self::ForwardAuth(policy) => policy.owned(names),
+            Self::Introspection(policy) => policy.owned(names),
+            #[cfg(test)]
+            Self::Fixed(_) => {}
         }
     }
 }
@@ -107,6 +127,16 @@ enum Verdict {
 impl Authentication {
     pub fn new(credentials: Vec<Credential>, root: Node, optional: bool, missing: Code) -> Self {
         Self { credentials, root, optional, missing }
+    }
+
+    /// One credential that stands for itself.
+    pub fn one(credential: Credential, optional: bool, context: &Context<'_>) -> Arc<Self> {
+        credential.owned(&mut context.owned.borrow_mut());
+        let missing = match credential {
+            Credential::Introspection(_) => Code::MissingToken,
+            _ => Code::MissingCredentials,
+        };
+        Arc::new(Self::new(vec![credential], Node::One(0), optional, missing))
     }
 
     pub fn on_request(self: &Arc<Self>, local: &Local, exchange: &mut Exchange) -> Flow {
@@ -237,7 +267,7 @@ impl Authentication {
 
     fn strip(&self, exchange: &mut Exchange) {
         for credential in &self.credentials {
-            credential.strip(&mut exchange.request.head);
+            credential.strip(&mut exchange.request);
         }
     }
 }

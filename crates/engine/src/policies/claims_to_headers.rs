@@ -1,0 +1,76 @@
+//! Header lines for the service out of claims, made once for each credential.
+
+use tidegate_http1::is_field_value;
+
+use crate::identity::{Identity, Line, write_claim};
+use crate::plan;
+
+/// Which claim goes into which header, compiled.
+#[derive(Debug, Default)]
+pub struct ClaimsToHeaders(Box<[(Box<[Box<str>]>, Box<[u8]>)]>);
+
+impl ClaimsToHeaders {
+    pub fn compile(plan: &[plan::ClaimToHeader]) -> Self {
+        let entry = |entry: &plan::ClaimToHeader| {
+            let path = entry.claim.iter().map(|name| name.as_str().into()).collect();
+            (path, entry.header.as_bytes().into())
+        };
+        Self(plan.iter().map(entry).collect())
+    }
+
+    /// Tells the headers that only the gateway may set.
+    pub fn own(&self, names: &mut Vec<Box<[u8]>>) {
+        names.extend(self.0.iter().map(|(_, header)| header.clone()));
+    }
+
+    /// The lines for a credential. A claim that is not there, or empty, makes none.
+    pub fn lines(&self, identity: &Identity) -> Vec<Line> {
+        let mut lines = Vec::with_capacity(self.0.len());
+        for (path, header) in &self.0 {
+            let Some(value) = identity.claim(path) else { continue };
+            let mut text = Vec::new();
+            write_claim(value, &mut text);
+            let text = text.trim_ascii();
+            if !text.is_empty() && is_field_value(text) {
+                lines.push((header.clone(), text.into()));
+            }
+        }
+        lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_makes_one_line_or_none() {
+        let entry = |claim: &str, header: &str| plan::ClaimToHeader {
+            claim: claim.split('.').map(str::to_owned).collect(),
+            header: header.to_owned(),
+        };
+        let plan = [
+            entry("sub", "x-user-id"),
+            entry("roles", "x-user-roles"),
+            entry("realm.tenant", "x-tenant"),
+            entry("missing", "x-missing"),
+            entry("empty", "x-empty"),
+            entry("evil", "x-evil"),
+        ];
+        let compiled = ClaimsToHeaders::compile(&plan);
+        let serde_json::Value::Object(claims) = serde_json::json!({
+            "sub": "ann", "roles": ["a", "b"], "realm": {"tenant": 7}, "empty": " ", "evil": "x\r\nx-user-id: root\0",
+        }) else {
+            panic!("claims are an object");
+        };
+        let lines = compiled.lines(&Identity { claims, ..Identity::default() });
+        let lines: Vec<_> =
+            lines.iter().map(|(name, value)| (String::from_utf8_lossy(name), String::from_utf8_lossy(value))).collect();
+        let expected =
+            [("x-user-id", "ann"), ("x-user-roles", "a,b"), ("x-tenant", "7"), ("x-evil", "xx-user-id: root")];
+        assert_eq!(lines, expected.map(|(name, value)| (name.into(), value.into())));
+        let mut owned = Vec::new();
+        compiled.own(&mut owned);
+        assert_eq!(owned.len(), plan.len());
+    }
+}
