@@ -51,7 +51,7 @@ def default_policies() -> PlannedPolicies:
     return Policies.model_validate({"request_id": {}, "trace_context": {}, "forwarded": {}}).plan(check, ())
 
 
-EARLY_POLICIES = ("request_id", "trace_context", "introspection", "forward_auth")
+EARLY_POLICIES = ("request_id", "trace_context", "cors", "csrf", "introspection", "forward_auth")
 """Policies that act before it is known who calls."""
 
 

@@ -72,6 +72,7 @@ fn exchange(telemetry: &Arc<Telemetry>) -> Exchange {
         drain_timeout_ms: 0,
         policies: vec![],
         consumers: vec![],
+        networks: Default::default(),
     };
     let snapshot = Snapshot::compile(plan, None, &telemetry.registry, &State::new())
         .unwrap_or_else(|_| panic!("a plan without faults"));

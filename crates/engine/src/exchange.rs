@@ -4,10 +4,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use tidegate_http1::Span;
+use tidegate_http1::{Known, Span};
 
 use crate::head::Head;
 use crate::identity::{Identity, Line};
+use crate::policies::authentication::Authentication;
+use crate::policies::cors;
 use crate::respond::Code;
 use crate::routing::Captures;
 use crate::sides::BodySize;
@@ -191,6 +193,8 @@ pub struct Exchange {
     pub captures: Captures,
     /// The peer is a trusted proxy: what it says about the client is believed. Set by `policies::trust::admit`.
     pub trusted: bool,
+    /// The client came over TLS: to us, or to a trusted proxy that says so. Set with `trusted`.
+    pub secure: bool,
     /// Who asks: the peer, or what a trusted proxy says.
     pub client_ip: IpAddr,
     /// Empty until the `request_id` policy has run.
@@ -198,6 +202,10 @@ pub struct Exchange {
     pub started_micros: u64,
     /// Who calls, once a policy has found out.
     pub identity: Option<Arc<Identity>>,
+    /// What would have said who calls, had the client shown a credential; it was free to show none.
+    pub unmet: Option<Arc<Authentication>>,
+    /// What the `cors` policy found out.
+    pub cors: cors::Asked,
     /// Fields that policies put on the gateway's own refusal: `Retry-After`, `WWW-Authenticate`.
     pub refusal: Head,
     /// Fields that go on the answer, whoever makes it: a renewed session cookie.
@@ -219,9 +227,12 @@ impl Exchange {
             route: None,
             captures: Captures::default(),
             trusted: false,
+            secure: false,
             id: Vec::new(),
             started_micros,
             identity: None,
+            unmet: None,
+            cors: cors::Asked::default(),
             refusal: Head::default(),
             answer_lines: Vec::new(),
             early: None,
@@ -240,11 +251,20 @@ impl Exchange {
         self.route = None;
         self.id.clear();
         self.identity = None;
+        self.unmet = None;
+        self.cors.clear();
         self.refusal.clear();
         self.answer_lines.clear();
         self.early = None;
         self.notes = Notes::default();
         self.scratch.clear();
+    }
+
+    /// The host and port that the client asked for, as it wrote them; behind a trusted proxy, as that says.
+    pub fn host_as_sent(&self) -> &[u8] {
+        let forwarded = self.request.head.get_known(Known::XForwardedHost).filter(|_| self.trusted);
+        let first = forwarded.and_then(|hosts| hosts.split(|byte| *byte == b',').next());
+        first.map_or(self.request.authority(), <[u8]>::trim_ascii)
     }
 
     /// The target of the last attempt, as written in the document.

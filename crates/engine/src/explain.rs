@@ -17,6 +17,7 @@ use crate::intake;
 use crate::pipeline::{Flow, Pipeline};
 use crate::plan::{self, Plan};
 use crate::policies::{Local, trust};
+use crate::preflight::{self, Announced};
 use crate::problem::Problem;
 use crate::respond::{Code, Failure};
 use crate::routing::{self, Explanation, Found, Loser, Winner};
@@ -83,9 +84,14 @@ pub fn explain(plan: Plan, question: &Question<'_>) -> Result<Explained, Explain
     }
     trust::admit(&mut exchange);
     let snapshot = exchange.snapshot.clone();
-    let explanation = routing::explain(&snapshot.router, &snapshot.plan.routes, &exchange.request);
-    let mut explained = Explained::from(explanation);
-    if let Found::Route(index) = snapshot.router.find(&exchange.request, &mut exchange.captures) {
+    let (router, routes) = (&snapshot.router, &snapshot.plan.routes);
+    let preflight = preflight::route(&snapshot, &mut exchange);
+    let mut explained = Explained::from(match Announced::by(&exchange.request).filter(|_| preflight.is_some()) {
+        Some(announced) => routing::explain(router, routes, &announced),
+        None => routing::explain(router, routes, &exchange.request),
+    });
+    let found = preflight.unwrap_or_else(|| router.find(&exchange.request, &mut exchange.captures));
+    if let Found::Route(index) = found {
         exchange.route = Some(index);
         match upstream(&snapshot, index, &local, &mut exchange) {
             Ok(sent) => explained.upstream = sent,

@@ -29,6 +29,7 @@ pub mod path;
 pub mod pipeline;
 pub mod plan;
 pub mod policies;
+mod preflight;
 pub mod problem;
 pub mod respond;
 pub mod routing;

@@ -1,51 +1,93 @@
-//! Networks in CIDR form, and how a client's address is written.
+//! Sets of networks in CIDR form, as fast with 100,000 entries as with ten, and how a client's address is written.
 
 use std::io::Write;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use crate::worker::NO_ADDRESS;
 
 /// How a client on a UNIX socket is written, in `trusted_proxies` and wherever else an address would stand; as in nginx.
 pub const UNIX: &str = "unix:";
 
-/// A set of networks; an IPv4 address that came mapped into IPv6 counts as IPv4.
+/// A set of networks; an IPv4 address that came mapped into IPv6 counts as IPv4, in the list as in the question.
+///
+/// Networks that overlap or touch are one range, and ranges are searched by halving: about 17 steps for 100,000 of them, and
+/// 8 bytes for each of IPv4. A set has no order, so nothing is lost by it.
 #[derive(Debug, Clone, Default)]
 pub struct Networks {
-    all: Vec<Network>,
+    v4: Ranges<u32>,
+    v6: Ranges<u128>,
     /// Clients on UNIX sockets, which have no address, are in it.
     unix: bool,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Network {
-    address: IpAddr,
-    prefix: u8,
-}
-
 impl Networks {
     /// Parses `10.0.0.0/8`, `2001:db8::/32`, a single address, or `unix:`. Returns the index and the fault of the first bad one.
-    pub fn parse(texts: &[String]) -> Result<Self, (usize, String)> {
-        let mut networks = Self::default();
+    pub fn parse(texts: &[impl AsRef<str>]) -> Result<Self, (usize, String)> {
+        let (mut v4, mut v6, mut unix) = (Vec::new(), Vec::new(), false);
         for (index, text) in texts.iter().enumerate() {
-            match text == UNIX {
-                true => networks.unix = true,
-                false => networks.all.push(Network::parse(text).map_err(|message| (index, message))?),
+            match text.as_ref() {
+                UNIX => unix = true,
+                text => match Network::parse(text).map_err(|message| (index, message))? {
+                    Network::V4(first, last) => v4.push((first, last)),
+                    Network::V6(first, last) => v6.push((first, last)),
+                },
             }
         }
-        Ok(networks)
+        Ok(Self { v4: Ranges::new(v4), v6: Ranges::new(v6), unix })
     }
 
     pub fn is_empty(&self) -> bool {
-        self.all.is_empty() && !self.unix
+        self.v4.is_empty() && self.v6.is_empty() && !self.unix
     }
 
     /// Of a client on a UNIX socket ([`NO_ADDRESS`]): whether `unix:` is in the set. No network has such clients.
     pub fn contains(&self, address: IpAddr) -> bool {
         match address.to_canonical() {
             NO_ADDRESS => self.unix,
-            address => self.all.iter().any(|network| network.contains(address)),
+            IpAddr::V4(address) => self.v4.contains(address.to_bits()),
+            IpAddr::V6(address) => self.v6.contains(address.to_bits()),
         }
     }
+}
+
+/// Ranges that do not meet, sorted; their ends stand apart so that a search touches half the memory.
+#[derive(Debug, Clone, Default)]
+struct Ranges<T> {
+    first: Box<[T]>,
+    last: Box<[T]>,
+}
+
+impl<T: Ord + Copy> Ranges<T> {
+    fn new(mut ranges: Vec<(T, T)>) -> Self {
+        ranges.sort_unstable();
+        let (mut first, mut last) = (Vec::<T>::new(), Vec::<T>::new());
+        for (from, to) in ranges {
+            match last.last_mut() {
+                Some(end) if from <= *end => *end = to.max(*end),
+                _ => {
+                    first.push(from);
+                    last.push(to);
+                }
+            }
+        }
+        Self { first: first.into(), last: last.into() }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.first.is_empty()
+    }
+
+    fn contains(&self, address: T) -> bool {
+        let behind = self.first.partition_point(|first| *first <= address);
+        behind > 0 && address <= self.last[behind - 1]
+    }
+}
+
+/// First and last address of a network.
+#[derive(Debug, PartialEq, Eq)]
+enum Network {
+    V4(u32, u32),
+    V6(u128, u128),
 }
 
 impl Network {
@@ -64,24 +106,27 @@ impl Network {
                 .filter(|prefix| *prefix <= widest)
                 .ok_or_else(|| format!("expected a prefix of 0 to {widest} bits, got `{prefix}`"))?,
         };
-        Ok(Self { address, prefix })
+        Ok(match address {
+            IpAddr::V4(address) => Self::v4(address.to_bits(), prefix),
+            IpAddr::V6(address) => Self::v6(address, prefix),
+        })
     }
 
-    fn contains(&self, address: IpAddr) -> bool {
-        match (self.address, address) {
-            (IpAddr::V4(network), IpAddr::V4(address)) => {
-                same_prefix(u128::from(network.to_bits()) << 96, u128::from(address.to_bits()) << 96, self.prefix)
-            }
-            (IpAddr::V6(network), IpAddr::V6(address)) => {
-                same_prefix(network.to_bits(), address.to_bits(), self.prefix)
-            }
-            _ => false,
+    fn v4(address: u32, prefix: u32) -> Self {
+        let host = u32::MAX.checked_shr(prefix).unwrap_or(0);
+        Self::V4(address & !host, address | host)
+    }
+
+    fn v6(address: Ipv6Addr, prefix: u32) -> Self {
+        // `::ffff:10.0.0.0/104` is `10.0.0.0/8`.
+        if let Some(mapped) = address.to_ipv4_mapped()
+            && prefix >= 96
+        {
+            return Self::v4(mapped.to_bits(), prefix - 96);
         }
+        let host = u128::MAX.checked_shr(prefix).unwrap_or(0);
+        Self::V6(address.to_bits() & !host, address.to_bits() | host)
     }
-}
-
-fn same_prefix(left: u128, right: u128, bits: u8) -> bool {
-    bits == 0 || (left ^ right) >> (128 - u32::from(bits)) == 0
 }
 
 /// Writes an address as text; several times faster than `Display` for IPv4.
@@ -118,9 +163,10 @@ pub fn client_text(address: IpAddr) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::Ipv4Addr;
 
     fn contains(network: &str, address: &str) -> bool {
-        Networks::parse(&[network.to_string()]).unwrap().contains(address.parse().unwrap())
+        Networks::parse(&[network]).unwrap().contains(address.parse().unwrap())
     }
 
     #[test]
@@ -139,8 +185,34 @@ mod tests {
             ("unix:", "0.0.0.0", true),
             ("unix:", "::ffff:0.0.0.0", true),
             ("unix:", "127.0.0.1", false),
+            ("::/0", "2001:db8::1", true),
+            ("::/0", "9.9.9.9", false),
+            ("::/0", "::ffff:9.9.9.9", false),
+            ("::ffff:10.0.0.0/104", "10.1.2.3", true),
+            ("::ffff:10.0.0.0/104", "11.1.2.3", false),
+            ("::ffff:10.0.0.1", "10.0.0.1", true),
+            ("255.255.255.255", "255.255.255.255", true),
+            ("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", true),
         ] {
             assert_eq!(contains(network, address), held, "{network} {address}");
+        }
+    }
+
+    #[test]
+    fn a_set_holds_what_any_of_its_networks_holds() {
+        // Against the definition, over networks of every width that overlap, touch and repeat.
+        let mut seed = 1u32;
+        let mut draw = || {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            seed >> 16
+        };
+        let networks: Vec<(u32, u32)> = (0..500).map(|_| (draw() << 20 | draw() << 8, 8 + draw() % 25)).collect();
+        let text = |(address, prefix): &(u32, u32)| format!("{}/{prefix}", Ipv4Addr::from_bits(*address));
+        let set = Networks::parse(&networks.iter().map(text).collect::<Vec<_>>()).unwrap();
+        for _ in 0..5000 {
+            let asked = draw() << 20 | draw() << 8 | draw() % 4;
+            let held = networks.iter().any(|(address, prefix)| (address ^ asked) >> (32 - prefix) == 0);
+            assert_eq!(set.contains(Ipv4Addr::from_bits(asked).into()), held, "{}", Ipv4Addr::from_bits(asked));
         }
     }
 
@@ -156,7 +228,7 @@ mod tests {
     #[test]
     fn a_bad_network_is_refused_with_its_index() {
         for bad in ["10.0.0.0/33", "10.0.0/8", "::/129", "", "a/8"] {
-            let error = Networks::parse(&["10.0.0.0/8".into(), bad.into()]).unwrap_err();
+            let error = Networks::parse(&["10.0.0.0/8", bad]).unwrap_err();
             assert_eq!(error.0, 1, "{bad}");
         }
     }

@@ -1,6 +1,7 @@
 //! The order of the policies.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,12 +14,17 @@ use crate::identity::{Consumer, Consumers, Line};
 use crate::plan;
 use crate::policies::Local;
 use crate::policies::authentication::{Authentication, Credential};
+use crate::policies::authorize::Authorize;
+use crate::policies::cors::Cors;
+use crate::policies::csrf::Csrf;
 use crate::policies::forward_auth::ForwardAuth;
 use crate::policies::forwarded::Forwarded;
 use crate::policies::introspection::Introspection;
+use crate::policies::ip::Ip;
 use crate::policies::request_headers::RequestHeaders;
 use crate::policies::request_id::RequestId;
 use crate::policies::response_headers::ResponseHeaders;
+use crate::policies::security_headers::SecurityHeaders;
 use crate::policies::signed_identity::SignedIdentity;
 use crate::policies::trace_context::TraceContext;
 use crate::problem::Problem;
@@ -35,15 +41,26 @@ fn rank(policy: &plan::Policy) -> u8 {
         plan::Policy::RequestId(_) => 0,
         // Before anything that could call a service: such a call belongs to the same trace.
         plan::Policy::TraceContext(_) => 5,
+        // Before anything that refuses: a preflight carries no credentials and asks for nothing but permission, and what is
+        // refused behind it can be read by the script that asked.
+        plan::Policy::Cors(_) => 10,
+        // Before all that costs something: an address that is kept out gets no signature checked.
+        plan::Policy::Ip(_) => 15,
+        // Before the credentials are used: a forged request neither renews a session nor counts against its victim's limits.
+        plan::Policy::Csrf(_) => 20,
         // Who calls; what costs a call to a service stands behind what the gateway can tell alone.
         plan::Policy::Introspection(_) => 55,
         plan::Policy::ForwardAuth(_) => 60,
+        // Right behind the credentials: who may not do it is told so before anything is counted.
+        plan::Policy::Authorize(_) => 80,
         // Behind every decision: only a request that goes on pays for its forwarding fields.
         plan::Policy::Forwarded(_) => 200,
         // Behind every decision, too, and once it is known who calls.
         plan::Policy::SignedIdentity(_) => 210,
         // Behind the gateway's own fields: the document has the last word on what the service sees.
         plan::Policy::RequestHeaders(_) => 220,
+        // On every answer, also on refusals; before the document's own edits of it.
+        plan::Policy::SecurityHeaders(_) => 225,
         // Last on the answer, for the same reason.
         plan::Policy::ResponseHeaders(_) => 230,
     }
@@ -54,10 +71,15 @@ fn rank(policy: &plan::Policy) -> u8 {
 enum Policy {
     RequestId(Arc<RequestId>),
     TraceContext(Arc<TraceContext>),
+    Cors(Arc<Cors>),
+    Ip(Arc<Ip>),
+    Csrf(Arc<Csrf>),
     /// Every kind of credential, and the trees of them.
     Authentication(Arc<Authentication>),
+    Authorize(Arc<Authorize>),
     Forwarded(Arc<Forwarded>),
     RequestHeaders(Arc<RequestHeaders>),
+    SecurityHeaders(Arc<SecurityHeaders>),
     ResponseHeaders(Arc<ResponseHeaders>),
     SignedIdentity(Arc<SignedIdentity>),
 }
@@ -97,6 +119,8 @@ pub struct Context<'a> {
     pub services: &'a ServiceIndex<'a>,
     /// None of them, while their own policies are compiled.
     pub consumers: &'a Arc<Consumers>,
+    /// Lists of networks by name, one a line.
+    pub networks: &'a BTreeMap<String, String>,
     /// Names that only the gateway may set; see [`crate::owned`].
     pub owned: RefCell<Vec<Box<[u8]>>>,
     made: RefCell<FxHashMap<plan::Policy, Policy>>,
@@ -109,7 +133,13 @@ impl<'a> Context<'a> {
         services: &'a ServiceIndex<'a>,
         consumers: &'a Arc<Consumers>,
     ) -> Self {
-        Self { registry, state, services, consumers, owned: RefCell::default(), made: RefCell::default() }
+        static NONE: BTreeMap<String, String> = BTreeMap::new();
+        let (owned, made) = Default::default();
+        Self { registry, state, services, consumers, networks: &NONE, owned, made }
+    }
+
+    pub fn with_networks(self, networks: &'a BTreeMap<String, String>) -> Self {
+        Self { networks, ..self }
     }
 }
 
@@ -141,6 +171,11 @@ impl Pipeline {
 
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
+    }
+
+    /// Whether a preflight that is routed here is answered here.
+    pub fn answers_preflights(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step.policy, Policy::Cors(_)))
     }
 
     /// Runs every policy on the request; the engine has called `trust::admit` before, and matched the route.
@@ -262,8 +297,13 @@ impl Policy {
         Ok(match plan {
             plan::Policy::RequestId(plan) => Self::RequestId(Arc::new(RequestId::compile(plan))),
             plan::Policy::TraceContext(plan) => Self::TraceContext(Arc::new(TraceContext::compile(plan))),
+            plan::Policy::Cors(plan) => Self::Cors(Arc::new(Cors::compile(plan)?)),
+            plan::Policy::Ip(plan) => Self::Ip(Arc::new(Ip::compile(plan, context)?)),
+            plan::Policy::Csrf(plan) => Self::Csrf(Arc::new(Csrf::compile(plan))),
+            plan::Policy::Authorize(plan) => Self::Authorize(Arc::new(Authorize::compile(plan)?)),
             plan::Policy::Forwarded(plan) => Self::Forwarded(Arc::new(Forwarded::compile(plan))),
             plan::Policy::RequestHeaders(plan) => Self::RequestHeaders(Arc::new(RequestHeaders::compile(plan)?)),
+            plan::Policy::SecurityHeaders(plan) => Self::SecurityHeaders(Arc::new(SecurityHeaders::compile(plan))),
             plan::Policy::ResponseHeaders(plan) => Self::ResponseHeaders(Arc::new(ResponseHeaders::compile(plan)?)),
             plan::Policy::ForwardAuth(plan) => {
                 let credential = Credential::ForwardAuth(Arc::new(ForwardAuth::compile(plan, context)?));
@@ -283,11 +323,15 @@ impl Policy {
         match self {
             Self::RequestId(policy) => policy.on_request(local, exchange),
             Self::TraceContext(policy) => policy.on_request(local, exchange),
+            Self::Cors(policy) => return policy.on_request(exchange),
+            Self::Ip(policy) => return policy.on_request(exchange),
+            Self::Csrf(policy) => return policy.on_request(local, exchange),
             Self::Authentication(policy) => return policy.on_request(local, exchange),
+            Self::Authorize(policy) => return policy.on_request(exchange),
             Self::Forwarded(policy) => policy.on_request(exchange),
             Self::RequestHeaders(policy) => policy.on_request(exchange),
             Self::SignedIdentity(policy) => return policy.on_request(local, exchange),
-            Self::ResponseHeaders(_) => {}
+            Self::SecurityHeaders(_) | Self::ResponseHeaders(_) => {}
         }
         Flow::Continue
     }
@@ -296,8 +340,16 @@ impl Policy {
         match self {
             Self::RequestId(policy) => policy.on_response(exchange),
             Self::Forwarded(policy) => policy.on_response(exchange),
+            Self::Cors(policy) => policy.on_response(exchange),
+            Self::SecurityHeaders(policy) => policy.on_response(exchange),
             Self::ResponseHeaders(policy) => policy.on_response(exchange),
-            Self::TraceContext(_) | Self::RequestHeaders(_) | Self::Authentication(_) | Self::SignedIdentity(_) => {}
+            Self::TraceContext(_)
+            | Self::Ip(_)
+            | Self::Csrf(_)
+            | Self::Authentication(_)
+            | Self::Authorize(_)
+            | Self::SignedIdentity(_)
+            | Self::RequestHeaders(_) => {}
         }
     }
 
@@ -305,9 +357,14 @@ impl Policy {
         match self {
             Self::RequestId(_)
             | Self::TraceContext(_)
+            | Self::Cors(_)
+            | Self::Ip(_)
+            | Self::Csrf(_)
             | Self::Authentication(_)
+            | Self::Authorize(_)
             | Self::Forwarded(_)
             | Self::RequestHeaders(_)
+            | Self::SecurityHeaders(_)
             | Self::ResponseHeaders(_)
             | Self::SignedIdentity(_) => {}
         }

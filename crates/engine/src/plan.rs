@@ -3,6 +3,8 @@
 //! Python builds it, the engine decodes it. There are no defaults here and unknown fields are refused, so that the two
 //! sides cannot drift apart unnoticed. Times are milliseconds, sizes are bytes, names are already resolved and unique.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -19,6 +21,8 @@ pub struct Plan {
     /// Policies of answers that belong to no route (404, 405).
     pub policies: Vec<Policy>,
     pub consumers: Vec<Consumer>,
+    /// Lists of networks by the names that policies call them by: one network a line.
+    pub networks: BTreeMap<String, String>,
 }
 
 impl Plan {
@@ -33,6 +37,7 @@ impl Plan {
             drain_timeout_ms: 0,
             policies: Vec::new(),
             consumers: Vec::new(),
+            networks: BTreeMap::new(),
         }
     }
 }
@@ -309,8 +314,13 @@ pub struct Consumer {
 pub enum Policy {
     RequestId(RequestId),
     TraceContext(TraceContext),
+    Cors(Cors),
+    Ip(Ip),
+    Csrf(Csrf),
+    Authorize(Authorize),
     Forwarded(Forwarded),
     RequestHeaders(HeaderEdits),
+    SecurityHeaders(SecurityHeaders),
     ResponseHeaders(HeaderEdits),
     ForwardAuth(ForwardAuth),
     Introspection(Introspection),
@@ -341,6 +351,145 @@ pub struct Forwarded {
     pub forwarded: bool,
     /// `Via` (RFC 9110 section 7.6.3) on request and answer.
     pub via: bool,
+}
+
+/// Lets scripts of other origins read the answers.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cors {
+    pub origins: Vec<Origin>,
+    pub credentials: bool,
+    /// `None`: the method that is asked for.
+    pub allow_methods: Option<Vec<String>>,
+    /// `None`: the headers that are asked for.
+    pub allow_headers: Option<Vec<String>>,
+    pub expose_headers: Vec<String>,
+    pub max_age_seconds: u64,
+    pub private_network: bool,
+}
+
+/// Which web origins are meant.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Origin {
+    Any,
+    /// As browsers write it: `https://shop.example`, or `null`.
+    Exact(String),
+    /// `https://*.shop.example:8443`: scheme `https`, domain `shop.example:8443`.
+    Below {
+        scheme: String,
+        domain: String,
+    },
+    /// Has to match the whole origin.
+    Regex(String),
+}
+
+/// Lets a client in by its address, or not.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ip {
+    /// Name of a list in the plan's `networks`; `None`: everybody who is not denied.
+    pub allow: Option<String>,
+    pub deny: Option<String>,
+}
+
+/// Refuses requests that another site makes a browser send.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Csrf {
+    /// As browsers write them.
+    pub trusted_origins: Vec<String>,
+    pub token: Option<CsrfToken>,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CsrfToken {
+    pub secret: String,
+    pub cookie: String,
+    /// Lower case.
+    pub header: String,
+    pub session_cookie: Option<String>,
+}
+
+impl std::fmt::Debug for CsrfToken {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "CsrfToken(cookie: {}, header: {})", self.cookie, self.header)
+    }
+}
+
+/// Lets a request on when a rule allows it; the first that holds decides.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Authorize {
+    /// Where roles and groups stand among the claims, by path.
+    pub roles_claim: Vec<String>,
+    pub groups_claim: Vec<String>,
+    pub rules: Vec<Rule>,
+}
+
+/// Holds when all of its conditions do; what is empty or `None` is none.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    pub name: String,
+    /// `false`: it denies.
+    pub allow: bool,
+    pub methods: Vec<String>,
+    pub consumers: Vec<String>,
+    pub tiers: Vec<String>,
+    pub tags: Option<Wanted>,
+    pub scopes: Option<Wanted>,
+    pub roles: Option<Wanted>,
+    pub groups: Option<Wanted>,
+    pub claims: Vec<WantedClaim>,
+    /// A CEL expression.
+    pub when: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WantedClaim {
+    pub path: Vec<String>,
+    pub wanted: Wanted,
+}
+
+/// What something with several values must have.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Wanted {
+    Present,
+    Any(Vec<Literal>),
+    All(Vec<Literal>),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[serde(untagged)]
+pub enum Literal {
+    Truth(bool),
+    Integer(i64),
+    Text(String),
+}
+
+/// Tells browsers what they may do with an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecurityHeaders {
+    /// Apart from the others, as it goes out over TLS only.
+    pub strict_transport_security: Option<String>,
+    pub set: Vec<Line>,
+    /// Lower case.
+    pub remove: Vec<String>,
+    /// Also what the service has set itself.
+    pub replace: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Line {
+    /// Lower case.
+    pub name: String,
+    pub value: String,
 }
 
 /// Carried out in this order: remove, set, add.

@@ -9,6 +9,7 @@ use crate::head::Head;
 use crate::pipeline::{self, Flow, Pipeline, Reply};
 use crate::plan;
 use crate::policies::trust;
+use crate::preflight;
 use crate::respond::{Code, Failure, write_problem};
 use crate::routing::Found;
 use crate::sides::{Answered, BodySize, Client, Filled, Source, Upstream};
@@ -81,7 +82,10 @@ async fn answer<C: Client>(
     alarm: &Alarm,
 ) -> Result<(), Failure> {
     let snapshot = exchange.snapshot.clone();
-    let found = snapshot.router.find(&exchange.request, &mut exchange.captures);
+    let found = match preflight::route(&snapshot, exchange) {
+        Some(found) => found,
+        None => snapshot.router.find(&exchange.request, &mut exchange.captures),
+    };
     let (index, route) = match found {
         Found::Route(index) => {
             exchange.route = Some(index);

@@ -66,10 +66,10 @@ impl Snapshot {
         let by_name: ServiceIndex<'_> =
             services.iter().enumerate().map(|(index, service)| (&*service.name, (index, service))).collect();
         let nobody = Arc::default();
-        let context = Context::new(registry, state, &by_name, &nobody);
+        let context = Context::new(registry, state, &by_name, &nobody).with_networks(&plan.networks);
         let consumers = Arc::new(compile_consumers(&plan, &context, &mut problems));
         let mut owned = context.owned.into_inner();
-        let context = Context::new(registry, state, &by_name, &consumers);
+        let context = Context::new(registry, state, &by_name, &consumers).with_networks(&plan.networks);
         let mut routes = Vec::with_capacity(plan.routes.len());
         for (index, route) in plan.routes.iter().enumerate() {
             match Route::compile(route, &context) {

@@ -21,19 +21,28 @@ from tidegate.config.redact import redacted
 from tidegate.config.routes import Route
 from tidegate.config.services import Pool, Service, ServiceTls, Target, Upstream
 from tidegate.policies import Policies
+from tidegate.policies.authorize import Authorize, Rule
+from tidegate.policies.cors import Cors
+from tidegate.policies.csrf import Csrf, CsrfToken
 from tidegate.policies.forward_auth import DecisionCache, ForwardAuth
 from tidegate.policies.forwarded import Forwarded
 from tidegate.policies.introspection import Introspection, TokenCache
+from tidegate.policies.ip import Ip
 from tidegate.policies.request_headers import RequestHeaders
 from tidegate.policies.request_id import RequestId
 from tidegate.policies.response_headers import ResponseHeaders
+from tidegate.policies.security_headers import SecurityHeaders
 from tidegate.policies.signed_identity import SignedIdentity
 from tidegate.policies.trace_context import TraceContext
 
 __all__ = [
     "Admin",
+    "Authorize",
     "CertifiedKey",
     "Consumer",
+    "Cors",
+    "Csrf",
+    "CsrfToken",
     "DecisionCache",
     "ForwardAuth",
     "Forwarded",
@@ -41,6 +50,7 @@ __all__ = [
     "HandlerReference",
     "Http2Limits",
     "Introspection",
+    "Ip",
     "Limits",
     "Listener",
     "ListenerTls",
@@ -55,6 +65,8 @@ __all__ = [
     "Respond",
     "ResponseHeaders",
     "Route",
+    "Rule",
+    "SecurityHeaders",
     "Service",
     "ServiceTls",
     "SignedIdentity",

@@ -59,6 +59,8 @@ class Check:
         self.captures = captures
         self.anywhere = anywhere
         self.findings: list[Finding] = []
+        self.networks: dict[str, str] = {}
+        """Lists of networks by the name they have in the plan."""
         self.used: dict[str, Path] = {}
         """Captures that were referred to, and where."""
 
@@ -106,6 +108,14 @@ class Check:
             if hint is None:
                 hint = f"capture it in every path of the route, as in `/orders/{{{name}}}`"
             self.problem(path, "bad_reference", f"not every path of this route captures `{name}`", hint)
+
+    def header_value(self, text: str, path: Path) -> str:
+        """The value of a header as it is, without references."""
+        if not text.strip():
+            self.problem(path, "bad_value", "the value is empty", "write `off` for no header")
+        if _BARE_CONTROL.search(text):
+            self.problem(path, "bad_value", "a header value has no line breaks or control characters")
+        return text
 
     def header(self, name: str, path: Path, *, edit: bool = True) -> str:
         """A header name in lower case; with `edit`, one that people may change."""

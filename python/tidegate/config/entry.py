@@ -52,6 +52,7 @@ class Entry:
         "marks",
         "model",
         "name",
+        "networks",
         "plan_findings",
         "policies",
         "prefix",
@@ -97,6 +98,8 @@ class Entry:
         """What its policies need beside themselves."""
         self.policies: PlannedPolicies = {}
         """Of a service: its own, for the scope of its routes."""
+        self.networks: dict[str, str] = {}
+        """Lists of networks that its part of the plan names."""
         self.used: tuple[str, ...] = ()
         """Captures that `policies` refer to."""
         known: dict[str, Any] = self.data if isinstance(self.data, dict) else {}
@@ -123,7 +126,8 @@ class Entry:
         entry.handler = model.handler if kind == "routes" else None
         entry.enabled = getattr(model, "enabled", True)
         entry.filled, entry.fill_findings, entry.raw, entry.marks = None, [], None, []
-        entry.policies, entry.used, entry.children, entry.implied = {}, (), [], None
+        entry.policies, entry.used, entry.children = {}, (), []
+        entry.implied, entry.networks = None, {}
         if kind == "listeners":
             entry.name = model.name or model.address
         if kind == "services":
@@ -214,6 +218,7 @@ class Entry:
             self.policies = {} if inner.findings else policies
             self.used = tuple(inner.used)
             check.findings += inner.findings
+            check.networks |= inner.networks
             check.implied.add(inner.implied)
         self.reads_files = files.count != read_before
         self.implied = check.implied if check.implied else None
@@ -221,6 +226,7 @@ class Entry:
         if self.pruned:
             findings = [finding for finding in findings if not self._follows(finding)]
         self.plan_findings = findings
+        self.networks = check.networks
         if not findings and not self.findings:
             self.fragment = encode(value)
         self._slim()
@@ -247,6 +253,7 @@ class Entry:
                 return None
             check = self._check(files)
             value = _planned(self.kind, model, check, self.scope, files)
+            self.networks = check.networks
             if not check.findings:
                 return encode(value)
             bad += [finding.path for finding in check.findings]

@@ -11,7 +11,8 @@ from tidegate.config.problem import Finding, Interpolated, Path, did_you_mean, q
 
 _REFERENCE = re.compile(r"\$\$\{[^}]*\}?|\$\{([^}]*)\}?")
 _ENV = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
-LARGEST_FILE = 1 << 20
+LARGEST_FILE = 8 << 20
+"""A list of 100,000 networks has two or three MiB."""
 
 
 class Interpolation:
@@ -123,7 +124,7 @@ def read_file(file: FilePath, seen: Callable[[FilePath], None]) -> tuple[str, st
         with file.open("rb") as stream:
             content = stream.read(LARGEST_FILE + 1)
         if len(content) > LARGEST_FILE:
-            return "", "it is larger than 1 MiB"
+            return "", "it is larger than 8 MiB"
         return content.decode(), None
     except UnicodeDecodeError:
         return "", "it is not UTF-8 text"

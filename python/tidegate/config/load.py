@@ -9,14 +9,14 @@ from pathlib import Path as FilePath
 
 from tidegate.config.document import SUFFIXES, Cache, read_document
 from tidegate.config.gateway import Gateway
-from tidegate.config.interpolate import LARGEST_FILE, Interpolation
+from tidegate.config.interpolate import Interpolation
 from tidegate.config.loaded import Loaded
 from tidegate.config.problem import Problem
 from tidegate.config.resolve import Resolution
 from tidegate.errors import ConfigError
 from tidegate.plan import Scope
 
-LARGEST_DOCUMENT = 64 * LARGEST_FILE
+LARGEST_DOCUMENT = 64 << 20
 
 
 def load(path: str | FilePath, environment: Mapping[str, str] | None = None) -> Loaded:

@@ -24,6 +24,8 @@ from tidegate.config.schema import schema
 from tidegate.config.services import Pool, Service, ServiceTls, Target, Upstream
 from tidegate.config.values import show_duration, show_size
 from tidegate.policies import POLICIES, Policies
+from tidegate.policies.authorize import Rule
+from tidegate.policies.csrf import CsrfToken
 from tidegate.policies.forward_auth import DecisionCache
 from tidegate.policies.introspection import TokenCache
 
@@ -52,6 +54,8 @@ SECTIONS: tuple[tuple[str, type[Model]], ...] = (
     *((f"Policy: {name}", model) for name, model in POLICIES.items()),
     ("Policy: introspection: cache", TokenCache),
     ("Policy: forward_auth: cache", DecisionCache),
+    ("Policy: csrf: token", CsrfToken),
+    ("Policy: authorize: rule", Rule),
     ("Admin listener", Admin),
 )
 
@@ -168,6 +172,7 @@ def page() -> str:
 
 def options_table(model: type[Model]) -> str:
     """The options of a model, for its own page."""
+    # The sections of nested models are on the page of the whole reference.
     return "\n".join(_table(model, schema())).replace("](#", "](../reference/configuration.md#")
 
 

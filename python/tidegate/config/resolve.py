@@ -197,9 +197,9 @@ class Resolution:
         )
         if self.problems:
             problems = [problem.without(self.secrets) for problem in self.problems]
-            raise ConfigError(problems, self.files, lambda: sound_part(self, rest))
+            raise ConfigError(problems, self.files, lambda: sound_part(self, rest, check.networks))
         return Loaded(
-            plan=joined(lists, rest),
+            plan=joined(lists, rest + self.networks_part(check.networks)),
             handlers=self._handler_list(),
             admin=admin,
             workers=settings.workers,
@@ -212,6 +212,15 @@ class Resolution:
             secrets=self.secrets,
             signing=tuple(self.implied.kept.values()),
         )
+
+    def networks_part(self, gateway: dict[str, str]) -> str:
+        """The lists of networks that the plan names: those of the gateway's policies and of all entries."""
+        named = dict(gateway)
+        for run in (run for runs in self.runs.values() for run in runs):
+            for entry in run.entries:
+                if entry.networks:
+                    named |= entry.networks
+        return f',"networks":{encode(named)}'
 
     def _resolve_settings(self) -> Gateway:
         if self.gateway is not None:

@@ -36,8 +36,11 @@ def joined(lists: Mapping[str, Iterable[str]], rest: str) -> bytes:
         raise ConfigError([Problem("config.bad_value", f"{quote(bad)} in a text is half of a character")]) from None
 
 
-def sound_part(resolution: Resolution, rest: str) -> Planned:
-    """The plan of all entries without what is known to be wrong with them. `rest`: all but the lists of the plan."""
+def sound_part(resolution: Resolution, rest: str, networks: dict[str, str]) -> Planned:
+    """The plan of all entries without what is known to be wrong with them. `rest`: all but the lists of the plan.
+
+    `networks`: the lists of networks of the gateway's policies.
+    """
     entries: dict[str, list[Placed]] = {}
     fragments: dict[str, list[str]] = {}
     for kind in resolution.runs:
@@ -49,7 +52,7 @@ def sound_part(resolution: Resolution, rest: str) -> Planned:
                 fragments[kind].append(fragment)
     fragments["services"] += [*_stand_ins(entries), *resolution.implied.services.values()]
     return Planned(
-        plan=joined(fragments, rest),
+        plan=joined(fragments, rest + resolution.networks_part(networks)),
         handlers=_handlers(resolution),
         place=_placing(resolution, entries),
         secrets=resolution.secrets,

@@ -164,6 +164,7 @@ if TYPE_CHECKING:
     Text: TypeAlias = str
     ListenerAddress: TypeAlias = str
     Texts: TypeAlias = list[str] | str
+    FilledTexts: TypeAlias = list[str] | str
     Condition: TypeAlias = list[str] | str | bool
     Integer: TypeAlias = int
     Truth: TypeAlias = bool
@@ -193,6 +194,8 @@ else:
     Text = Annotated[str, PlainValidator(text), WithJsonSchema({"type": "string"})]
     ListenerAddress = Annotated[str, PlainValidator(listener_address), WithJsonSchema({"type": "string"})]
     Texts = Annotated[list[str], BeforeValidator(one_or_many), WithJsonSchema({"anyOf": [_STRING, _STRINGS]})]
+    # As `Texts`; keeps the mark of values that were interpolated.
+    FilledTexts = Annotated[list[Text], BeforeValidator(one_or_many), WithJsonSchema({"anyOf": [_STRING, _STRINGS]})]
     Condition = Annotated[
         list[str],
         BeforeValidator(condition),

@@ -9,13 +9,18 @@ from pydantic import BeforeValidator, Field, PlainSerializer
 from tidegate.config.base import Model
 from tidegate.config.check import Check
 from tidegate.config.problem import Path
+from tidegate.policies.authorize import Authorize
+from tidegate.policies.cors import Cors
+from tidegate.policies.csrf import Csrf
 from tidegate.policies.forward_auth import ForwardAuth
 from tidegate.policies.forwarded import Forwarded
 from tidegate.policies.introspection import Introspection
+from tidegate.policies.ip import Ip
 from tidegate.policies.list import POLICIES
 from tidegate.policies.request_headers import RequestHeaders
 from tidegate.policies.request_id import RequestId
 from tidegate.policies.response_headers import ResponseHeaders
+from tidegate.policies.security_headers import SecurityHeaders
 from tidegate.policies.signed_identity import SignedIdentity
 from tidegate.policies.trace_context import TraceContext
 
@@ -43,11 +48,21 @@ class Policies(Model):
         None,
         description="Passes W3C `traceparent` on, or begins a trace. On by default, at every level, until it is `off`.",
     )
+    cors: Annotated[Cors | None, *_SWITCHED] = Field(
+        None, description="Lets scripts of other origins read the answers, and answers their preflights."
+    )
+    ip: Annotated[Ip | None, *_SWITCHED] = Field(None, description="Lets clients in by their address, or not.")
+    csrf: Annotated[Csrf | None, *_SWITCHED] = Field(
+        None, description="Refuses requests that another site makes a browser send."
+    )
     introspection: Annotated[Introspection | None, *_SWITCHED] = Field(
         None, description="Asks the provider whether a token is good, and whose it is (RFC 7662)."
     )
     forward_auth: Annotated[ForwardAuth | None, *_SWITCHED] = Field(
         None, description="Asks a service whether a request may pass, and who makes it."
+    )
+    authorize: Annotated[Authorize | None, *_SWITCHED] = Field(
+        None, description="Lets requests on when a rule allows them: scopes, roles, claims, consumers, an expression."
     )
     forwarded: Annotated[Forwarded | None, *_SWITCHED] = Field(
         None, description="Tells the service who the client is. On by default, at every level, until it is `off`."
@@ -57,6 +72,9 @@ class Policies(Model):
     )
     request_headers: Annotated[RequestHeaders | None, *_SWITCHED] = Field(
         None, description="Edits the headers of requests."
+    )
+    security_headers: Annotated[SecurityHeaders | None, *_SWITCHED] = Field(
+        None, description="Tells browsers what they may do with an answer."
     )
     response_headers: Annotated[ResponseHeaders | None, *_SWITCHED] = Field(
         None, description="Edits the headers of answers."

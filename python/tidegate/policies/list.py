@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+from tidegate.policies.authorize import Authorize
+from tidegate.policies.cors import Cors
+from tidegate.policies.csrf import Csrf
 from tidegate.policies.forward_auth import ForwardAuth
 from tidegate.policies.forwarded import Forwarded
 from tidegate.policies.introspection import Introspection
+from tidegate.policies.ip import Ip
 from tidegate.policies.policy import Policy
 from tidegate.policies.request_headers import RequestHeaders
 from tidegate.policies.request_id import RequestId
 from tidegate.policies.response_headers import ResponseHeaders
+from tidegate.policies.security_headers import SecurityHeaders
 from tidegate.policies.signed_identity import SignedIdentity
 from tidegate.policies.trace_context import TraceContext
 
 POLICIES: dict[str, type[Policy]] = {
     "request_id": RequestId,
     "trace_context": TraceContext,
+    "cors": Cors,
+    "ip": Ip,
+    "csrf": Csrf,
     "introspection": Introspection,
     "forward_auth": ForwardAuth,
+    "authorize": Authorize,
     "forwarded": Forwarded,
     "signed_identity": SignedIdentity,
     "request_headers": RequestHeaders,
+    "security_headers": SecurityHeaders,
     "response_headers": ResponseHeaders,
 }
 """Every policy by the name it has in the document."""

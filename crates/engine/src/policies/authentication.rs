@@ -232,16 +232,10 @@ impl Authentication {
             }
             Verdict::Missing if self.optional => {
                 self.strip(exchange);
+                exchange.unmet = Some(self.clone());
                 Flow::Continue
             }
-            Verdict::Missing => {
-                for credential in &self.credentials {
-                    if let Some(challenge) = credential.challenge() {
-                        exchange.refusal.add(b"www-authenticate", &challenge);
-                    }
-                }
-                Flow::Respond(self.missing.into())
-            }
+            Verdict::Missing => self.ask(exchange),
             Verdict::Refused(refusal) => {
                 if let Some(challenge) = &refusal.challenge {
                     exchange.refusal.add(b"www-authenticate", challenge);
@@ -251,6 +245,16 @@ impl Authentication {
             Verdict::Answer(reply) => Flow::Answer(reply),
             Verdict::Wait(index, wait) => self.wait(index, wait, known),
         }
+    }
+
+    /// Refuses a request without a credential, and says what it could be.
+    pub fn ask(&self, exchange: &mut Exchange) -> Flow {
+        for credential in &self.credentials {
+            if let Some(challenge) = credential.challenge() {
+                exchange.refusal.add(b"www-authenticate", &challenge);
+            }
+        }
+        Flow::Respond(self.missing.into())
     }
 
     fn admit(&self, identity: Arc<Identity>, fields: Vec<Line>, exchange: &mut Exchange) {

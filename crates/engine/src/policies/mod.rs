@@ -3,18 +3,23 @@
 //! `trust` is no policy: it is the ground all of them stand on, and every exchange begins there.
 
 pub mod authentication;
+pub mod authorize;
 pub mod claims_to_headers;
+pub mod cors;
+pub mod csrf;
 pub mod forward_auth;
 pub mod forwarded;
 mod generations;
 mod header_edits;
 pub mod introspection;
+pub mod ip;
 mod local;
 pub mod presented;
 mod random;
 pub mod request_headers;
 pub mod request_id;
 pub mod response_headers;
+pub mod security_headers;
 pub mod signed_identity;
 pub mod trace_context;
 pub mod trust;

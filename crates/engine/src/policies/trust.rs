@@ -20,9 +20,17 @@ pub fn admit(exchange: &mut Exchange) {
     exchange.client_ip = peer;
     strip(&mut exchange.request.head, trusted);
     exchange.snapshot.owned.strip(&mut exchange.request.head);
+    exchange.secure = exchange.connection.tls;
     if trusted {
+        exchange.secure |= says_secure(&exchange.request.head);
         exchange.client_ip = client_ip(peer, &exchange.request.head, &exchange.snapshot.trusted_proxies);
     }
+}
+
+/// Whether a proxy says, in so many words, that its client came over TLS.
+fn says_secure(head: &Head) -> bool {
+    let mut lines = head.get_all(Known::XForwardedProto.name().as_bytes());
+    matches!((lines.next(), lines.next()), (Some(scheme), None) if scheme.eq_ignore_ascii_case(b"https"))
 }
 
 /// Takes out forwarding fields that are not believed, and aliases whoever sent them: no proxy writes `X_Forwarded_For`.

@@ -21,6 +21,7 @@ mod written;
 pub use explain::{Explanation, Loser, Reason, Winner, explain};
 pub use host::{HostError, normalise_host};
 pub use lookup::{Captures, Lookup, query_pairs};
+pub use regex::ValueRegex;
 pub use router::{Found, Router};
 pub use table::{Line, Overlap, OverlapKind, Unreachable, table, unreachable};
 pub use target::UpstreamTarget;

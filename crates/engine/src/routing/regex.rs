@@ -14,11 +14,12 @@ pub(super) type SharedRegex = Arc<Regex>;
 /// Heap that one compiled regex may take.
 const REGEX_BYTES: usize = 256 * 1024;
 
-/// What a regex is for: a path is ASCII and matched from its start, a value is matched whole.
+/// What a regex is for: a path is ASCII and matched from its start, a value is matched whole, or searched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Flavour {
     Path,
     Value,
+    Search,
 }
 
 pub(super) struct Regex {
@@ -32,7 +33,7 @@ pub(super) struct Regex {
 impl Regex {
     fn compile(pattern: &str, flavour: Flavour) -> Result<Self, String> {
         let parsed = regex_syntax::ParserBuilder::new()
-            .unicode(flavour == Flavour::Value)
+            .unicode(flavour != Flavour::Path)
             .utf8(false)
             .nest_limit(64)
             .build()
@@ -40,6 +41,7 @@ impl Regex {
             .map_err(|error| explain_syntax(&error))?;
         let (hir, literal) = match flavour {
             Flavour::Path => split_literal(parsed),
+            Flavour::Search => (parsed, Box::default()),
             Flavour::Value => (Hir::concat(vec![Hir::look(Look::Start), parsed, Hir::look(Look::End)]), Box::default()),
         };
         let config = meta::Config::new()
@@ -83,6 +85,34 @@ impl Regex {
         };
         captures.stripped = span(0).map_or(0, |(_, end)| end);
         captures.spans.extend(self.groups.iter().map(|(_, number)| span(*number)));
+    }
+}
+
+/// A regular expression over a value, for policies; under the same bounds as those of routes.
+pub struct ValueRegex {
+    regex: Regex,
+    anchored: Anchored,
+}
+
+impl ValueRegex {
+    /// It has to match the whole value.
+    pub fn compile(pattern: &str) -> Result<Self, String> {
+        Ok(Self { regex: Regex::compile(pattern, Flavour::Value)?, anchored: Anchored::Yes })
+    }
+
+    /// It has to match somewhere in the value.
+    pub fn compile_search(pattern: &str) -> Result<Self, String> {
+        Ok(Self { regex: Regex::compile(pattern, Flavour::Search)?, anchored: Anchored::No })
+    }
+
+    pub fn is_match(&self, value: &[u8]) -> bool {
+        self.regex.matcher.is_match(Input::new(value).anchored(self.anchored))
+    }
+}
+
+impl std::fmt::Debug for ValueRegex {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("ValueRegex")
     }
 }
 

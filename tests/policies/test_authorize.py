@@ -1,0 +1,189 @@
+"""`authorize`: who may do what."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.echo import Start, ask
+from tests.policies.documents import refusal
+
+
+@pytest.mark.parametrize(
+    ("rules", "statuses"),
+    [
+        # GET, HEAD, POST
+        ({"methods": "GET"}, (200, 200, 403)),
+        ({"methods": ["post"]}, (403, 403, 200)),
+        ({"methods": "HEAD"}, (403, 200, 403)),
+        ({"rules": [{"methods": "POST", "deny": True}, {"when": "true"}]}, (200, 200, 403)),
+        ({"rules": [{"when": "true"}, {"methods": "POST", "deny": True}]}, (200, 200, 200)),
+        ({"rules": [{"methods": "GET", "when": "false"}, {"methods": "POST"}]}, (403, 403, 200)),
+        ({"when": "false"}, (403, 403, 403)),
+        ({"roles": "admin"}, (403, 403, 403)),
+        ({"claims": {"sub": {"present": True}}}, (403, 403, 403)),
+        ({"consumers": "ada"}, (403, 403, 403)),
+    ],
+)
+def test_the_first_rule_that_holds_decides_and_none_is_a_refusal(
+    start: Start, rules: dict[str, Any], statuses: tuple[int, ...]
+) -> None:
+    gateway = start({"authorize": rules})
+    assert tuple(ask(gateway, method).status for method in ("GET", "HEAD", "POST")) == statuses
+
+
+def test_the_refusal_does_not_say_which_rule_it_was(start: Start) -> None:
+    answer = ask(start({"authorize": {"rules": [{"name": "secret-project", "deny": True, "methods": "GET"}]}}))
+    assert answer.status == 403
+    assert answer.json()["code"] == "forbidden"
+    assert b"secret-project" not in answer.body
+
+
+ENTRIES = Callable[[], list[dict[str, Any]]]
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> tuple[dict[str, Any], ENTRIES]:
+    file = tmp_path / "access.log"
+
+    def entries() -> list[dict[str, Any]]:
+        deadline = time.monotonic() + 10
+        while not (file.exists() and file.read_text().endswith("\n")):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        return [json.loads(line) for line in file.read_text().splitlines()]
+
+    return {"access_log": {"file": str(file)}}, entries
+
+
+@pytest.mark.parametrize(
+    ("rules", "rule", "detail"),
+    [
+        ([{"name": "no-get", "deny": True, "methods": "GET"}], "no-get", "the rule denies"),
+        ([{"methods": "POST"}, {"deny": True, "methods": "GET"}], "2", "the rule denies"),
+        ([{"name": "post", "methods": "POST"}], None, "no rule allows it"),
+        ([{"name": "sub", "when": "claims.sub == 'ada'"}, {"when": "true"}], "sub", "there is no `sub`"),
+        ([{"name": "text", "when": "request.path"}], "text", "the value is of type string, not bool"),
+    ],
+)
+def test_the_log_says_it(
+    start: Start, log: tuple[dict[str, Any], ENTRIES], rules: list[Any], rule: str | None, detail: str
+) -> None:
+    changes, entries = log
+    assert ask(start({"authorize": {"rules": rules}}, **changes)).status == 403
+    (entry,) = entries()
+    assert (entry.get("rule"), entry["reason"], entry["detail"]) == (rule, "forbidden", detail)
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        "request.method == 'GET'",
+        "request.path == '/a/b' && request.path.startsWith('/a')",
+        "request.host == 'gateway.example' && request.scheme == 'http'",
+        "request.headers['X-Version'] == '2' && request.headers.Host == 'gateway.example:80'",
+        "'x-version' in request.headers && !('x-other' in request.headers)",
+        "request.headers['x-twice'] == 'a, b'",
+        "request.query.page == '1 2' && request.query['page'].size() == 3",
+        "has(request.query.page) && !has(request.query.other)",
+        "client.ip == '127.0.0.1'",
+        "!has(claims.sub) && !has(consumer.name) && !has(identity.subject)",
+        "request.path.matches('^/a/[a-z]+$')",
+        "matches(request.path, 'b$')",
+        "!request.path.matches('c')",
+        "['a', 'b'].exists(part, request.path.contains(part))",
+        "[1, 2, 3].filter(n, n > 1).map(n, n * 2) == [4, 6]",
+        "claims.sub == 'ada' || true",
+        "true || claims.sub == 'ada'",
+        "int(request.headers['x-version']) in [1, 2]",
+        "type(request.path) == string",
+    ],
+)
+def test_an_expression_sees_the_request(start: Start, when: str) -> None:
+    headers = [("Host", "gateway.example:80"), ("X-Version", "2"), ("X-Twice", "a"), ("X-Twice", "b")]
+    assert ask(start({"authorize": {"when": when}}), target="/a/b?page=1%202&page=3", headers=headers).status == 200
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        "claims.sub == 'ada'",
+        "claims.sub == 'ada' && true",
+        "claims['sub'] == 'ada'",
+        "consumer.name == 'ada'",
+        "!('suspended' in consumer.tags)",
+        "request.headers.missing == ''",
+        "request.path + 1 == '/1'",
+        "request.path < 1",
+        "1 / (size(request.path) - 1) == 1",
+        "9223372036854775807 + size(request.path) > 0",
+        "[1][size(request.path)] == 1",
+        "int(request.path) == 1",
+        "request.path ? true : false",
+        "'true'",
+        "null",
+    ],
+)
+def test_what_cannot_be_evaluated_refuses(start: Start, when: str) -> None:
+    gateway = start({"authorize": {"rules": [{"when": when}, {"when": "true"}]}})
+    assert ask(gateway).status == 403
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "there is no rule"),
+        ({"rules": []}, "there is no rule"),
+        ({"rules": [{}]}, "the rule has no condition"),
+        ({"rules": [{"deny": True}]}, "the rule has no condition"),
+        ({"roles": "a", "rules": [{"roles": "b"}]}, "`roles` stands beside `rules`"),
+        ({"roles": ["a", "b"]}, "write `{any: [...]}` for one of them"),
+        ({"scopes": {"some": ["a"]}}, "expected text"),
+        ({"scopes": {"all": []}}, "expected at least one value"),
+        ({"claims": {"a..b": 1}}, "is not a name of a claim"),
+        ({"claims": {"a": 1.5}}, "a whole number"),
+        ({"rules": [{"name": "a", "roles": "b"}, {"name": "a", "roles": "b"}]}, "there is a rule `a` already"),
+        ({"methods": "G T"}, "is not a method"),
+        ({"when": "request.pat == '/'"}, "there is no `request.pat`; known are request.method"),
+        ({"when": "requests.path == '/'"}, "there is no `requests`; known are request, client"),
+        ({"when": "request == 1"}, "`request` is used by its fields"),
+        ({"when": "lower(request.path) == '/'"}, "there is no function `lower`"),
+        ({"when": "request.path.lower() == '/'"}, "there is no function `lower`"),
+        ({"when": "request.path.contains('a', 'b')"}, "takes 2 values"),
+        ({"when": "request.path.matches(request.query.pattern)"}, "a text in quotes"),
+        ({"when": "request.path.matches('(')"}, "the pattern of `matches`"),
+        ({"when": "request.path.matches('(a{999}){999}')"}, "KiB"),
+        ({"when": "[1].all(a, [2].all(b, a < b))"}, "a loop"),
+        ({"when": "google.protobuf.Duration{seconds: 1} == 1"}, "messages cannot be made"),
+        ({"when": "request.path =="}, "at character"),
+        ({"when": ""}, "character"),
+        ({"when": "'" + "a" * 3000 + "'"}, "at most 2048 characters"),
+        ({"when": "(" * 1000 + "true" + ")" * 1000}, "character"),
+        ({"when": "[" * 1000 + "]" * 1000}, "character"),
+        ({"when": "!" * 2001 + "true"}, ""),
+        ({"when": "claims" + ".a" * 1000}, "nested more than 40 levels"),
+        ({"when": "true" + " || true" * 250}, ""),
+        ({"when": "size('')" + " + 1" * 400 + " == 1"}, "nested more than 40 levels"),
+        ({"when": "true ? " * 200 + "true" + " : true" * 200}, "character"),
+    ],
+)
+def test_a_policy_that_makes_no_sense_does_not_load(tmp_path: Path, options: dict[str, Any], message: str) -> None:
+    assert message in refusal(tmp_path, {"authorize": options})
+
+
+def test_a_document_in_python_reads_as_one_in_yaml(tmp_path: Path) -> None:
+    from tidegate import Authorize, Gateway, Policies, Route, Rule, load
+    from tidegate.actions import respond
+
+    rules = [Rule(name="staff", roles={"any": ["admin", "support"]}), Rule(claims={"email": {"present": True}})]
+    answer = respond.Respond(status=204)
+    route = Route(name="all", paths=["/"], respond=answer, policies=Policies(authorize=Authorize(rules=rules)))
+    gateway = Gateway(routes=[route])
+    file = tmp_path / "gateway.yaml"
+    file.write_text(gateway.to_yaml())
+    assert load(file).plan == gateway.load().plan
