@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 
+from tests.conftest import StartGateway, StartUpstream
 from tests.echo import Start, ask
+from tests.harness import Connection, RunningGateway
 from tests.policies.documents import refusal
 
 
@@ -187,3 +191,157 @@ def test_a_document_in_python_reads_as_one_in_yaml(tmp_path: Path) -> None:
     file = tmp_path / "gateway.yaml"
     file.write_text(gateway.to_yaml())
     assert load(file).plan == gateway.load().plan
+
+
+# ---- who calls
+
+
+class Caller:
+    """A gateway whose provider says that a token holds what the test wants: the claims stand in the token itself."""
+
+    def __init__(self, gateway: RunningGateway) -> None:
+        self.gateway = gateway
+
+    def get(self, claims: dict[str, Any] | None, path: str = "/", method: str = "GET") -> Any:
+        token = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode()
+        headers = {} if claims is None else {"Authorization": f"Bearer {token}"}
+        return self.gateway.request(method, path, headers=headers)
+
+
+def tell(connection: Connection) -> None:
+    """The provider: every token is active and says of itself whose it is."""
+    while (request := connection.request()) is not None:
+        (token,) = parse_qs(request.body.decode())["token"]
+        claims = json.loads(base64.urlsafe_b64decode(token))
+        claims["list"] = [1] * claims.pop("many", 0)
+        body = json.dumps({"active": True, **claims})
+        head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
+        connection.send(f"{head}content-length: {len(body.encode())}\r\n\r\n{body}")
+
+
+@pytest.fixture
+def caller(gateway: StartGateway, upstream: StartUpstream) -> Callable[..., Caller]:
+    def begin(authorize: dict[str, Any], **introspection: Any) -> Caller:
+        provider = upstream().script(tell)
+        policies = {"introspection": {"service": "provider", **introspection}, "authorize": authorize}
+        route = {"name": "all", "paths": ["/"], "respond": {"status": 204}, "policies": policies}
+        return Caller(gateway({"services": [{"name": "provider", "url": provider.url}], "routes": [route]}))
+
+    return begin
+
+
+@pytest.mark.parametrize(
+    ("conditions", "claims", "allowed"),
+    [
+        ({"scopes": "read"}, {"scope": "write read"}, True),
+        ({"scopes": "read"}, {"scope": "reader write"}, False),
+        ({"scopes": "read"}, {"scp": ["read", "write"]}, True),
+        ({"scopes": "read"}, {"scp": "write read"}, True),
+        ({"scopes": "read"}, {"scope": "write", "scp": ["read"]}, False),
+        ({"scopes": "read"}, {"scope": {"read": True}}, False),
+        ({"scopes": {"all": ["read", "write"]}}, {"scope": "read write"}, True),
+        ({"scopes": {"all": ["read", "write"]}}, {"scope": "read"}, False),
+        ({"scopes": {"any": ["read", "write"]}}, {"scope": "write"}, True),
+        ({"roles": "admin"}, {"roles": ["user", "admin"]}, True),
+        ({"roles": "admin"}, {"roles": "admin"}, True),
+        ({"roles": "admin"}, {"roles": "administrator"}, False),
+        ({"roles": "admin"}, {"roles": {"admin": True}}, False),
+        ({"roles": "admin"}, {"roles": [["admin"]]}, False),
+        ({"roles": "admin"}, {"role": "admin"}, False),
+        ({"roles": "admin", "roles_claim": "realm_access.roles"}, {"realm_access": {"roles": ["admin"]}}, True),
+        ({"roles": "admin", "roles_claim": "realm_access.roles"}, {"roles": ["admin"]}, False),
+        ({"roles": "admin", "roles_claim": "https://a.example/roles"}, {"https://a.example/roles": ["admin"]}, True),
+        ({"groups": {"any": ["a", "b"]}}, {"groups": ["b"]}, True),
+        ({"groups": {"all": ["a", "b"]}}, {"groups": ["b"]}, False),
+        ({"claims": {"tenant": "acme", "level": 3, "vip": True}}, {"tenant": "acme", "level": 3, "vip": True}, True),
+        ({"claims": {"tenant": "acme", "level": 3, "vip": True}}, {"tenant": "acme", "level": 3}, False),
+        ({"claims": {"level": 3}}, {"level": "3"}, False),
+        ({"claims": {"level": 3}}, {"level": 3.5}, False),
+        ({"claims": {"level": "3"}}, {"level": 3}, False),
+        ({"claims": {"vip": True}}, {"vip": 1}, False),
+        ({"claims": {"address.country": {"any": ["DE", "AT"]}}}, {"address": {"country": "AT"}}, True),
+        ({"claims": {"email": {"present": True}}}, {"email": None}, True),
+        ({"claims": {"email": {"present": True}}}, {}, False),
+        ({"roles": "a", "scopes": "b"}, {"roles": "a", "scope": "b"}, True),
+        ({"roles": "a", "scopes": "b"}, {"roles": "a"}, False),
+        ({"consumers": "ann"}, {"sub": "ann"}, False),
+    ],
+)
+def test_conditions_on_claims(
+    caller: Callable[..., Caller], conditions: dict[str, Any], claims: dict[str, Any], allowed: bool
+) -> None:
+    assert caller(conditions).get(claims).status == (204 if allowed else 403)
+
+
+@pytest.mark.parametrize(
+    ("when", "claims", "allowed"),
+    [
+        (
+            "claims.sub == 'ann' && identity.subject == 'ann' && identity.method == 'introspection'",
+            {"sub": "ann"},
+            True,
+        ),
+        ("'admin' in claims.roles", {"roles": ["user", "admin"]}, True),
+        ("'admin' in claims.roles", {"roles": "admin"}, False),
+        ("'admin' in claims.realm_access.roles", {"realm_access": {"roles": ["admin"]}}, True),
+        ("claims['https://a.example/x'].y[1] == 2", {"https://a.example/x": {"y": [1, 2]}}, True),
+        ("has(claims.realm_access.roles)", {"realm_access": {}}, False),
+        ("has(claims.a) && has(claims.a.b) && claims.a.b", {"a": {"b": True}}, True),
+        ("claims.groups.exists(g, g.startsWith('team-'))", {"groups": ["x", "team-a"]}, True),
+        ("claims.groups.all(g, g.size() == 1)", {"groups": ["a", "bb"]}, False),
+        ("claims.level > 2 && claims.level + 1 < 10", {"level": 3}, True),
+        ("claims.level > 2.5", {"level": 2.75}, True),
+        ("claims.big == 18446744073709551615u", {"big": 18446744073709551615}, True),
+        ("claims.nothing == null", {"nothing": None}, True),
+        ("size(claims.address) == 2 && 'zip' in claims.address", {"address": {"zip": 1, "city": 2}}, True),
+        ("request.path.startsWith('/tenants/' + claims.tenant + '/')", {"tenant": "acme"}, True),
+        ("request.path.startsWith('/tenants/' + claims.tenant + '/')", {"tenant": "acm"}, False),
+        ("claims.sub.matches('^a.n$')", {"sub": "ann"}, True),
+        ("claims.name.matches('^a.n$')", {"name": ["ann"]}, False),
+        ("claims.vip", {"vip": "true"}, False),
+    ],
+)
+def test_expressions_on_claims(caller: Callable[..., Caller], when: str, claims: dict[str, Any], allowed: bool) -> None:
+    assert caller({"when": when}).get(claims, "/tenants/acme/orders").status == (204 if allowed else 403)
+
+
+@pytest.mark.parametrize(
+    ("when", "values", "allowed"),
+    [
+        ("'x' in claims.list", 9_000, False),
+        ("!('x' in claims.list)", 9_000, True),
+        ("!('x' in claims.list)", 11_000, False),
+        ("!claims.list.exists(v, v == 'x')", 900, True),
+        ("!claims.list.exists(v, v == 'x')", 1_100, False),
+        ("claims.list.map(v, v in claims.list).size() == 900", 900, True),
+    ],
+)
+def test_no_claim_makes_an_expression_dear(
+    caller: Callable[..., Caller], when: str, values: int, allowed: bool
+) -> None:
+    assert caller({"when": when}).get({"many": values}).status == (204 if allowed else 403)
+
+
+def test_who_has_said_nothing_is_asked_to_where_it_could_help(caller: Callable[..., Caller]) -> None:
+    rules = [
+        {"name": "no-delete", "deny": True, "methods": "DELETE"},
+        {"name": "read", "methods": "GET"},
+        {"name": "write", "methods": "POST", "when": "'w' in claims.roles"},
+    ]
+    gateway = caller({"rules": rules}, optional=True)
+    assert gateway.get(None).status == 204
+    for method, status in (("DELETE", 403), ("POST", 401), ("PUT", 401)):
+        answer = gateway.get(None, method=method)
+        assert answer.status == status, method
+        assert bool(answer.headers.get("www-authenticate")) is (status == 401)
+    assert gateway.get({"roles": ["r"]}, method="POST").status == 403
+    assert gateway.get({"roles": ["w"]}, method="POST").status == 204
+    assert gateway.get({"roles": ["w"]}, method="DELETE").status == 403
+
+
+def test_a_deny_rule_that_cannot_be_evaluated_keeps_everybody_out(caller: Callable[..., Caller]) -> None:
+    rules = [{"deny": True, "when": "claims.suspended"}, {"when": "true"}]
+    gateway = caller({"rules": rules})
+    assert gateway.get({"suspended": False}).status == 204
+    assert gateway.get({"suspended": True}).status == 403
+    assert gateway.get({}).status == 403

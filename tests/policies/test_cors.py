@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.echo import Answer, EchoGateway, Start, ask
+from tests.http2.raw import Raw
 from tests.policies.documents import refusal
 
 SHOP = "https://shop.example"
@@ -278,3 +279,15 @@ def test_a_document_that_would_let_in_too_many_does_not_load(
     tmp_path: Path, options: dict[str, Any], message: str
 ) -> None:
     assert message in refusal(tmp_path, {"cors": options})
+
+
+def test_http2_preflights_are_the_same(start: Start) -> None:
+    route = {"name": "post", "paths": ["/post"], "methods": ["POST"], "respond": {"status": 200}}
+    gateway = start({}, routes=[{**route, "policies": {"cors": {"origins": [SHOP]}}}])
+    with Raw(gateway.address()) as raw:
+        asked = [("origin", SHOP), ("access-control-request-method", "POST")]
+        raw.send(raw.head(1, *asked, pseudo={"method": "OPTIONS", "path": "/post"}))
+        answer = raw.answer(1)
+    assert isinstance(answer, tuple)
+    fields = answer[0]
+    assert (fields[":status"], fields["access-control-allow-methods"]) == ("204", "POST")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tidegate.config import load, redacted
 
 from tests.echo import Answer, EchoGateway, Fields, Start, ask
 from tests.policies.documents import refusal
@@ -151,3 +153,9 @@ def test_the_token_does_not_replace_the_other_check(start: Start) -> None:
 )
 def test_a_document_that_protects_nobody_does_not_load(tmp_path: Path, options: dict[str, Any], message: str) -> None:
     assert message in refusal(tmp_path, {"csrf": options})
+
+
+def test_the_secret_is_not_shown(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.json"
+    file.write_text(json.dumps({"policies": {"csrf": {"token": {"secret": SECRET}}}}))
+    assert SECRET not in json.dumps(redacted(load(file).written()))

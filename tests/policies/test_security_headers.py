@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.conftest import StartGateway
 from tests.echo import Answer, Start, ask
 from tests.policies.documents import refusal
+from tests.tls.certificates import Authority
 
 DEFAULTS = {
     "content-security-policy": "base-uri 'self'; frame-ancestors 'none'; object-src 'none'",
@@ -97,3 +100,18 @@ def test_the_document_has_the_last_word(start: Start) -> None:
 )
 def test_a_bad_value_does_not_load(tmp_path: Path, options: dict[str, Any], message: str) -> None:
     assert message in refusal(tmp_path, {"security_headers": options})
+
+
+def test_hsts_goes_out_over_tls_of_the_gateways_own(tmp_path: Path, gateway: StartGateway) -> None:
+    authority = Authority(tmp_path)
+    issued = authority.issue("localhost", "127.0.0.1")
+    tls = {"certificate": str(issued.certificate), "key": str(issued.key)}
+    running = gateway(
+        {
+            "listeners": [{"address": "127.0.0.1:0", "tls": tls}],
+            "routes": [{"name": "all", "paths": ["/"], "respond": {"status": 204}}],
+            "policies": {"security_headers": {}},
+        }
+    )
+    trusting = ssl.create_default_context(cafile=str(authority.file))
+    assert HSTS in running.get("/", tls=trusting).headers

@@ -16,6 +16,8 @@ _SECRET_NAME = re.compile(
 )
 _SECRET_VALUE = re.compile(r"\s*(bearer|basic|digest|negotiate|token|apikey|aws4-hmac-sha256)\s+\S", re.IGNORECASE)
 """What begins like credentials (RFC 9110 section 11.4), whatever the header is called."""
+_SECRET_OPTION = re.compile(r"(\w+_)?(secret|password)|bearer_token")
+"""Options of policies that hold a secret where people do not write a reference."""
 _HEADER_TABLES = frozenset({"set", "add", "headers"})
 
 
@@ -35,7 +37,8 @@ def redacted(data: Any, table: str = "") -> Any:
         secret = table in _HEADER_TABLES
         return {
             key: _secret(value)
-            if secret and _SECRET_NAME.search(str(key))
+            if (secret and _SECRET_NAME.search(str(key)))
+            or (isinstance(value, str) and _SECRET_OPTION.fullmatch(str(key)))
             else redacted(value, table if secret else str(key))
             for key, value in data.items()
         }
