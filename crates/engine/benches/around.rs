@@ -30,7 +30,7 @@ const FIELDS: [(&str, &str); 7] = [
 fn main() {
     let clock = Clock::default();
     let telemetry = Telemetry::start(1, clock.clone()).expect("a thread");
-    let local = Local::new(telemetry.wall.clone());
+    let local = Local::new(telemetry.wall.clone(), 0);
     let policies = [
         Policy::RequestId(plan::RequestId { header: "x-request-id".into(), answer: true }),
         Policy::TraceContext(plan::TraceContext {}),

@@ -173,6 +173,7 @@ impl Engine {
         let state = State::new();
         options.signing.into_iter().for_each(|(name, ring)| state.signing.put(&name, ring));
         let telemetry = Telemetry::start(workers, clock.clone()).map_err(StartError::Io)?;
+        telemetry.registry.show_state(state.clone());
         let (snapshot, tls) = compile(plan, None, &telemetry, &state, &[]).map_err(StartError::Problems)?;
         let snapshot = Arc::new(snapshot);
         let log = open_log(&snapshot.plan)?;

@@ -8,8 +8,10 @@ use tidegate_http1::{Known, Span};
 
 use crate::head::Head;
 use crate::identity::{Identity, Line};
+use crate::limits::Lease;
 use crate::policies::authentication::Authentication;
 use crate::policies::cors;
+use crate::policies::rate_limit::Met;
 use crate::respond::Code;
 use crate::routing::Captures;
 use crate::sides::BodySize;
@@ -212,6 +214,12 @@ pub struct Exchange {
     pub answer_lines: Vec<Line>,
     /// How far the consumer's policies have come that stand before the one that found the consumer, and that one's rank.
     pub(crate) early: Option<(u8, u8)>,
+    /// A policy has waited for something: `started_micros` is not now any more.
+    pub waited: bool,
+    /// The limits that `rate_limit` has met.
+    pub limits: Vec<Met>,
+    /// Those of `concurrency`; they end with the exchange, however it ends.
+    pub leases: Vec<Lease>,
     pub notes: Notes,
     pub scratch: Vec<u8>,
 }
@@ -236,6 +244,9 @@ impl Exchange {
             refusal: Head::default(),
             answer_lines: Vec::new(),
             early: None,
+            waited: false,
+            limits: Vec::new(),
+            leases: Vec::new(),
             notes: Notes::default(),
             scratch: Vec::new(),
         }
@@ -256,6 +267,9 @@ impl Exchange {
         self.refusal.clear();
         self.answer_lines.clear();
         self.early = None;
+        self.waited = false;
+        self.limits.clear();
+        self.leases.clear();
         self.notes = Notes::default();
         self.scratch.clear();
     }

@@ -77,7 +77,7 @@ pub fn explain(plan: Plan, question: &Question<'_>) -> Result<Explained, Explain
     let wall = Arc::new(Wall::new(Clock::default()));
     let registry = Registry::new(1, wall.clone());
     let snapshot = Snapshot::compile(plan, None, &registry, &State::new()).map_err(ExplainError::Problems)?;
-    let local = Local::new(wall);
+    let local = Local::new(wall, 0);
     let mut exchange = exchange(Arc::new(snapshot), question.client, &asked);
     if let Err(failure) = take(&mut exchange, &asked) {
         return Ok(refused(&failure));

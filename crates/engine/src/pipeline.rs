@@ -15,12 +15,14 @@ use crate::plan;
 use crate::policies::Local;
 use crate::policies::authentication::{Authentication, Credential};
 use crate::policies::authorize::Authorize;
+use crate::policies::concurrency::Concurrency;
 use crate::policies::cors::Cors;
 use crate::policies::csrf::Csrf;
 use crate::policies::forward_auth::ForwardAuth;
 use crate::policies::forwarded::Forwarded;
 use crate::policies::introspection::Introspection;
 use crate::policies::ip::Ip;
+use crate::policies::rate_limit::RateLimit;
 use crate::policies::request_headers::RequestHeaders;
 use crate::policies::request_id::RequestId;
 use crate::policies::response_headers::ResponseHeaders;
@@ -53,6 +55,10 @@ fn rank(policy: &plan::Policy) -> u8 {
         plan::Policy::ForwardAuth(_) => 60,
         // Right behind the credentials: who may not do it is told so before anything is counted.
         plan::Policy::Authorize(_) => 80,
+        // Behind those that say who may pass at all: who may not costs nobody's budget, and the key can name the caller.
+        plan::Policy::RateLimit(_) => 120,
+        // Behind the rates: a request that they refuse or hold occupies nothing.
+        plan::Policy::Concurrency(_) => 130,
         // Behind every decision: only a request that goes on pays for its forwarding fields.
         plan::Policy::Forwarded(_) => 200,
         // Behind every decision, too, and once it is known who calls.
@@ -77,6 +83,8 @@ enum Policy {
     /// Every kind of credential, and the trees of them.
     Authentication(Arc<Authentication>),
     Authorize(Arc<Authorize>),
+    RateLimit(Arc<RateLimit>),
+    Concurrency(Arc<Concurrency>),
     Forwarded(Arc<Forwarded>),
     RequestHeaders(Arc<RequestHeaders>),
     SecurityHeaders(Arc<SecurityHeaders>),
@@ -301,6 +309,8 @@ impl Policy {
             plan::Policy::Ip(plan) => Self::Ip(Arc::new(Ip::compile(plan, context)?)),
             plan::Policy::Csrf(plan) => Self::Csrf(Arc::new(Csrf::compile(plan))),
             plan::Policy::Authorize(plan) => Self::Authorize(Arc::new(Authorize::compile(plan)?)),
+            plan::Policy::RateLimit(plan) => Self::RateLimit(Arc::new(RateLimit::compile(plan, context)?)),
+            plan::Policy::Concurrency(plan) => Self::Concurrency(Arc::new(Concurrency::compile(plan, context)?)),
             plan::Policy::Forwarded(plan) => Self::Forwarded(Arc::new(Forwarded::compile(plan))),
             plan::Policy::RequestHeaders(plan) => Self::RequestHeaders(Arc::new(RequestHeaders::compile(plan)?)),
             plan::Policy::SecurityHeaders(plan) => Self::SecurityHeaders(Arc::new(SecurityHeaders::compile(plan))),
@@ -328,6 +338,8 @@ impl Policy {
             Self::Csrf(policy) => return policy.on_request(local, exchange),
             Self::Authentication(policy) => return policy.on_request(local, exchange),
             Self::Authorize(policy) => return policy.on_request(exchange),
+            Self::RateLimit(policy) => return policy.on_request(local, exchange),
+            Self::Concurrency(policy) => return policy.on_request(local, exchange),
             Self::Forwarded(policy) => policy.on_request(exchange),
             Self::RequestHeaders(policy) => policy.on_request(exchange),
             Self::SignedIdentity(policy) => return policy.on_request(local, exchange),
@@ -339,6 +351,7 @@ impl Policy {
     fn on_response(&self, exchange: &mut Exchange) {
         match self {
             Self::RequestId(policy) => policy.on_response(exchange),
+            Self::RateLimit(policy) => policy.on_response(exchange),
             Self::Forwarded(policy) => policy.on_response(exchange),
             Self::Cors(policy) => policy.on_response(exchange),
             Self::SecurityHeaders(policy) => policy.on_response(exchange),
@@ -349,12 +362,15 @@ impl Policy {
             | Self::Authentication(_)
             | Self::Authorize(_)
             | Self::SignedIdentity(_)
-            | Self::RequestHeaders(_) => {}
+            | Self::RequestHeaders(_)
+            | Self::Concurrency(_) => {}
         }
     }
 
-    fn on_complete(&self, _local: &Local, _exchange: &mut Exchange) {
+    fn on_complete(&self, _local: &Local, exchange: &mut Exchange) {
         match self {
+            Self::RateLimit(policy) => policy.on_complete(exchange),
+            Self::Concurrency(policy) => policy.on_complete(exchange),
             Self::RequestId(_)
             | Self::TraceContext(_)
             | Self::Cors(_)

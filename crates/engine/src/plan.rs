@@ -3,9 +3,13 @@
 //! Python builds it, the engine decodes it. There are no defaults here and unknown fields are refused, so that the two
 //! sides cannot drift apart unnoticed. Times are milliseconds, sizes are bytes, names are already resolved and unique.
 
+mod limits;
+
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+
+pub use limits::{Budget, Concurrency, Cost, Limit, RateLimit, TierBudget, TierMost};
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -318,6 +322,8 @@ pub enum Policy {
     Ip(Ip),
     Csrf(Csrf),
     Authorize(Authorize),
+    RateLimit(RateLimit),
+    Concurrency(Concurrency),
     Forwarded(Forwarded),
     RequestHeaders(HeaderEdits),
     SecurityHeaders(SecurityHeaders),

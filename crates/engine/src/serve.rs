@@ -157,6 +157,7 @@ async fn admit<C: Client>(
                 Flow::Wait(wait) => {
                     let waited = wait(worker.clone());
                     let resume = unless_gone(client, async { Ok(waited.await) }).await?;
+                    exchange.waited = true;
                     flow = resume(&worker.local, exchange);
                 }
             }

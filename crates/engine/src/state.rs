@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use crate::limits::Limits;
 use crate::plan;
 use crate::policies::forward_auth::Decision;
 use crate::policies::introspection::Outcome;
@@ -15,6 +16,7 @@ pub struct State {
     pub signing: signing::Kept,
     pub decisions: Tables<plan::ForwardAuth, Verdicts<Decision>>,
     pub introspections: Tables<plan::Introspection, Verdicts<Outcome>>,
+    pub limits: Limits,
 }
 
 impl State {

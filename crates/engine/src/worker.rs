@@ -101,7 +101,7 @@ impl Worker {
             pools: Pools::default(),
             links: Links::default(),
             tasks: Tasks::default(),
-            local: Local::new(telemetry.wall.clone()),
+            local: Local::new(telemetry.wall.clone(), index),
             date: RefCell::new(Date::new(clock.wall())),
             clock,
             wheel,

@@ -25,9 +25,11 @@ from tidegate.config.services import Pool, Service, ServiceTls, Target, Upstream
 from tidegate.config.values import show_duration, show_size
 from tidegate.policies import POLICIES, Policies
 from tidegate.policies.authorize import Rule
+from tidegate.policies.budget import Budget
 from tidegate.policies.csrf import CsrfToken
 from tidegate.policies.forward_auth import DecisionCache
 from tidegate.policies.introspection import TokenCache
+from tidegate.policies.rate_limit import Count, Limit
 
 PAGE = "docs/reference/configuration.md"
 GENERATED = "<!-- Made from the models by `python -m tidegate.config.reference`. Do not edit. -->"
@@ -56,6 +58,9 @@ SECTIONS: tuple[tuple[str, type[Model]], ...] = (
     ("Policy: forward_auth: cache", DecisionCache),
     ("Policy: csrf: token", CsrfToken),
     ("Policy: authorize: rule", Rule),
+    ("Policy: rate_limit: limit", Limit),
+    ("Policy: rate_limit: budget", Budget),
+    ("Policy: rate_limit: count", Count),
     ("Admin listener", Admin),
 )
 
@@ -213,6 +218,8 @@ def _type(value: dict[str, Any]) -> str:
         return f"`{_word(value['const'])}`"
     if "enum" in value:
         return ", ".join(dict.fromkeys(f"`{_word(entry)}`" for entry in value["enum"]))
+    if "oneOf" in value:
+        value = {"anyOf": value["oneOf"]}
     if "anyOf" in value:
         if value["anyOf"][-1].get("enum", [""])[0] == "off":
             return f"{_type(value['anyOf'][0])} or `off`"

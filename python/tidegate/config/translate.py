@@ -133,8 +133,11 @@ def _type_hint(kind: str, value: Any, path: Path) -> str | None:
 
 
 def _without_marks(path: Path) -> Path:
-    """pydantic marks a bad key of a mapping with a last part of its own."""
-    return path[:-1] if path and path[-1] == "[key]" else path
+    """pydantic marks a bad key of a mapping with a last part of its own, and a chosen form with its tag."""
+    return tuple(part for part in path if part not in _MARKS)
+
+
+_MARKS = ("[key]", "[rate]", "[budget]", "[word]", "[count]")
 
 
 def _model_at(model: type[BaseModel], path: Path) -> type[BaseModel] | None:

@@ -10,6 +10,7 @@ from tidegate.config.base import Model
 from tidegate.config.check import Check
 from tidegate.config.problem import Path
 from tidegate.policies.authorize import Authorize
+from tidegate.policies.concurrency import Concurrency
 from tidegate.policies.cors import Cors
 from tidegate.policies.csrf import Csrf
 from tidegate.policies.forward_auth import ForwardAuth
@@ -17,6 +18,7 @@ from tidegate.policies.forwarded import Forwarded
 from tidegate.policies.introspection import Introspection
 from tidegate.policies.ip import Ip
 from tidegate.policies.list import POLICIES
+from tidegate.policies.rate_limit import RateLimit
 from tidegate.policies.request_headers import RequestHeaders
 from tidegate.policies.request_id import RequestId
 from tidegate.policies.response_headers import ResponseHeaders
@@ -63,6 +65,12 @@ class Policies(Model):
     )
     authorize: Annotated[Authorize | None, *_SWITCHED] = Field(
         None, description="Lets requests on when a rule allows them: scopes, roles, claims, consumers, an expression."
+    )
+    rate_limit: Annotated[RateLimit | None, *_SWITCHED] = Field(
+        None, description="Limits how many requests share one budget in a time."
+    )
+    concurrency: Annotated[Concurrency | None, *_SWITCHED] = Field(
+        None, description="Limits how many requests of a key are under way at once."
     )
     forwarded: Annotated[Forwarded | None, *_SWITCHED] = Field(
         None, description="Tells the service who the client is. On by default, at every level, until it is `off`."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tidegate.policies.authorize import Authorize
+from tidegate.policies.concurrency import Concurrency
 from tidegate.policies.cors import Cors
 from tidegate.policies.csrf import Csrf
 from tidegate.policies.forward_auth import ForwardAuth
@@ -10,6 +11,7 @@ from tidegate.policies.forwarded import Forwarded
 from tidegate.policies.introspection import Introspection
 from tidegate.policies.ip import Ip
 from tidegate.policies.policy import Policy
+from tidegate.policies.rate_limit import RateLimit
 from tidegate.policies.request_headers import RequestHeaders
 from tidegate.policies.request_id import RequestId
 from tidegate.policies.response_headers import ResponseHeaders
@@ -26,6 +28,8 @@ POLICIES: dict[str, type[Policy]] = {
     "introspection": Introspection,
     "forward_auth": ForwardAuth,
     "authorize": Authorize,
+    "rate_limit": RateLimit,
+    "concurrency": Concurrency,
     "forwarded": Forwarded,
     "signed_identity": SignedIdentity,
     "request_headers": RequestHeaders,

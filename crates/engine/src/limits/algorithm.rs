@@ -126,6 +126,11 @@ impl Rule {
         matches!(self.counted, Counted::Log(_))
     }
 
+    /// Its cells hold levels that mean nothing at another rate.
+    pub fn is_bucket(&self) -> bool {
+        matches!(self.counted, Counted::Token(_) | Counted::Leaky(_))
+    }
+
     /// The most that can be used at once.
     pub fn most(&self) -> u64 {
         match self.parameters.algorithm {

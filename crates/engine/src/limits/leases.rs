@@ -71,10 +71,16 @@ impl Leases {
         Claim::Refused
     }
 
-    /// Requests under way.
-    pub fn count(&self) -> u64 {
-        let of = |stripe: &Apart| -> u64 { lock(stripe).values().map(|users| users.under_way).sum() };
-        self.stripes.iter().map(of).sum()
+    /// How many are under way, and how many wait.
+    pub fn count(&self) -> (u64, u64) {
+        let mut count = (0, 0);
+        for stripe in &self.stripes {
+            for users in lock(stripe).values() {
+                count.0 += users.under_way;
+                count.1 += users.waiting.iter().filter(|waiting| !waiting.is_closed()).count() as u64;
+            }
+        }
+        count
     }
 
     fn stripe(&self, key: Key) -> MutexGuard<'_, HashMap<Key, Users, BuildHasherDefault<Hashed>>> {
@@ -152,7 +158,7 @@ mod tests {
         assert!(matches!(leases.claim(key, 1, 0), Claim::Refused));
         drop(first);
         drop(granted(leases.claim(key, 1, 0)));
-        assert_eq!(leases.count(), 0);
+        assert_eq!(leases.count(), (0, 0));
         assert!(leases.stripes.iter().all(|stripe| lock(stripe).is_empty()));
     }
 
@@ -166,9 +172,9 @@ mod tests {
         drop(left);
         drop(first);
         let second = stays.try_recv().unwrap();
-        assert_eq!(leases.count(), 1);
+        assert_eq!(leases.count(), (1, 0));
         drop(second);
-        assert_eq!(leases.count(), 0);
+        assert_eq!(leases.count(), (0, 0));
     }
 
     #[test]
@@ -179,6 +185,6 @@ mod tests {
         drop(first);
         drop(waits);
         drop(granted(leases.claim(key, 1, 0)));
-        assert_eq!(leases.count(), 0);
+        assert_eq!(leases.count(), (0, 0));
     }
 }

@@ -21,7 +21,9 @@ pub use key::{Hasher, Key, Namespace};
 pub use leases::{Lease, Leases};
 pub use table::{Ask, Census, MOST_LIMITS, Table, Told};
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+use crate::policies::Local;
 
 /// What outlives a reload. A limit finds its counts again by its namespace and name.
 #[derive(Default)]
@@ -29,4 +31,19 @@ pub struct Limits {
     pub hasher: Hasher,
     pub table: Table,
     pub leases: Arc<Leases>,
+    /// Microseconds from the engine's zero back to the Unix epoch, as they were when the first limit was met.
+    epoch: OnceLock<Micros>,
+}
+
+impl Limits {
+    /// A moment of the engine's clock on the line of the limits, which a change of the system's clock does not move: windows
+    /// stand where the wall clock had them when the engine began, and only ever go forward.
+    pub fn time(&self, local: &Local, engine_micros: Micros) -> Micros {
+        engine_micros + self.epoch.get_or_init(|| local.epoch_micros(0))
+    }
+
+    /// As [`Limits::time`], for what has been charged before.
+    pub fn later(&self, engine_micros: Micros) -> Micros {
+        engine_micros + self.epoch.get().copied().unwrap_or(0)
+    }
 }

@@ -1,8 +1,8 @@
 //! One stripe of the table: a hash table that never holds more than its share.
 //!
-//! A key has two sets of four places, by two halves of its hash, and stands in either. That fills the places to about nine in
-//! ten before some key finds both sets taken; only then does the stripe double, up to its share. From then on the key that is
-//! worth least goes: one that has run out, else the one whose budget is nearest to being whole again, since that gives away
+//! A key has two sets of four places, by two halves of its hash, and stands in either. When both are taken, one of those that
+//! are there moves to its other set (Pagh and Rodler, "Cuckoo Hashing", 2001, in one step). That fills more than nine places
+//! in ten; only then does the stripe double, up to its share. From then on the key that is worth least goes: one that has run out, else the one whose budget is nearest to being whole again, since that gives away
 //! least. A flood of new keys therefore pushes out its own: each has used one request, and who has used up a budget stays.
 
 use crate::limits::algorithm::{Cell, Micros, Reading};
@@ -53,12 +53,28 @@ impl Slot {
     }
 }
 
+/// Keys and what is kept of them, side by side.
+#[derive(Clone)]
+struct Set {
+    keys: [Key; WAYS],
+    slots: [Slot; WAYS],
+}
+
+impl Set {
+    fn empty() -> Self {
+        Self { keys: [Key::NONE; WAYS], slots: [Slot::default(); WAYS] }
+    }
+
+    fn free(&self) -> Option<usize> {
+        self.keys.iter().position(|&key| key == Key::NONE)
+    }
+}
+
 pub(super) type Place = (usize, usize);
 
 #[derive(Default)]
 pub(super) struct Shard {
-    keys: Vec<[Key; WAYS]>,
-    slots: Vec<[Slot; WAYS]>,
+    sets: Vec<Set>,
     logs: Vec<Log>,
     free_logs: Vec<u32>,
     /// Entries of all its logs.
@@ -71,16 +87,16 @@ pub(super) struct Shard {
 
 impl Shard {
     pub fn find(&self, key: Key) -> Option<Place> {
-        if self.keys.is_empty() {
+        if self.sets.is_empty() {
             return None;
         }
-        let sets = self.sets(key);
-        let within = |set: usize| self.keys[set].iter().position(|&known| known == key).map(|way| (set, way));
+        let sets = self.sets_of(key);
+        let within = |set: usize| self.sets[set].keys.iter().position(|&known| known == key).map(|way| (set, way));
         within(sets[0]).or_else(|| within(sets[1]))
     }
 
     pub fn slot(&self, place: Place) -> &Slot {
-        &self.slots[place.0][place.1]
+        &self.sets[place.0].slots[place.1]
     }
 
     pub fn log(&self, slot: &Slot) -> Option<&Log> {
@@ -88,7 +104,7 @@ impl Shard {
     }
 
     pub fn log_mut(&mut self, place: Place) -> Option<&mut Log> {
-        let slot = self.slots[place.0][place.1];
+        let slot = self.sets[place.0].slots[place.1];
         if slot.rank.has_log() { self.logs.get_mut(slot.cell.value as usize) } else { None }
     }
 
@@ -98,19 +114,19 @@ impl Shard {
             return place;
         }
         let place = self.room(key, now, most_sets);
-        self.keys[place.0][place.1] = key;
-        self.slots[place.0][place.1] = Slot::default();
+        self.sets[place.0].keys[place.1] = key;
+        self.sets[place.0].slots[place.1] = Slot::default();
         self.held += 1;
         place
     }
 
     pub fn write(&mut self, place: Place, cell: Cell, now: Micros, reading: Reading, log: bool) {
-        self.slots[place.0][place.1] = Slot { cell, rank: Rank::new(now, reading, log) };
+        self.sets[place.0].slots[place.1] = Slot { cell, rank: Rank::new(now, reading, log) };
     }
 
     /// Gives a new key a log, unless it has one.
     pub fn open_log(&mut self, place: Place) -> usize {
-        let slot = &mut self.slots[place.0][place.1];
+        let slot = &mut self.sets[place.0].slots[place.1];
         if !slot.rank.has_log() {
             let number = self.free_logs.pop().unwrap_or_else(|| {
                 self.logs.push(Log::EMPTY);
@@ -134,15 +150,15 @@ impl Shard {
     /// Forgets the log that is worth least among some, but not that of `key`; returns how many entries went.
     pub fn evict_log(&mut self, key: Key, now: Micros) -> usize {
         let start = key.halves().0 as usize;
-        let places = (0..self.keys.len()).map(|step| (start + step) & (self.keys.len() - 1));
-        let logs = places.flat_map(|set| (0..WAYS).map(move |way| (set, way)));
-        let others = logs.filter(|&(set, way)| self.slots[set][way].rank.has_log() && self.keys[set][way] != key);
-        let least = others.take(WAYS * 4).min_by_key(|&(set, way)| self.slots[set][way].worth(now));
+        let near = (0..self.sets.len()).map(|step| (start + step) & (self.sets.len() - 1));
+        let others = places(near)
+            .filter(|&(set, way)| self.sets[set].slots[way].rank.has_log() && self.sets[set].keys[way] != key);
+        let least = others.take(WAYS * 4).min_by_key(|&(set, way)| self.sets[set].slots[way].worth(now));
         least.map_or(0, |place| self.forget(place))
     }
 
-    fn sets(&self, key: Key) -> [usize; 2] {
-        let mask = self.keys.len() - 1;
+    fn sets_of(&self, key: Key) -> [usize; 2] {
+        let mask = self.sets.len() - 1;
         let (high, low) = key.halves();
         // The uppermost bits have chosen the stripe.
         let (first, second) = (high as usize & mask, low as usize & mask);
@@ -150,19 +166,17 @@ impl Shard {
     }
 
     fn room(&mut self, key: Key, now: Micros, most_sets: usize) -> Place {
-        if self.keys.is_empty() {
-            self.keys = vec![[Key::NONE; WAYS]; FEWEST_SETS];
-            self.slots = vec![[Slot::default(); WAYS]; FEWEST_SETS];
+        if self.sets.is_empty() {
+            self.sets = vec![Set::empty(); FEWEST_SETS];
         }
         loop {
-            let sets = self.sets(key);
-            if let Some(free) = self.free(sets) {
+            let sets = self.sets_of(key);
+            if let Some(free) = self.free(sets).or_else(|| self.make_room(sets)) {
                 return free;
             }
-            let places = sets.into_iter().flat_map(|set| (0..WAYS).map(move |way| (set, way)));
-            let worths = places.map(|(set, way)| (self.slots[set][way].worth(now), (set, way)));
+            let worths = places(sets).map(|(set, way)| (self.sets[set].slots[way].worth(now), (set, way)));
             let (worth, least) = worths.min().expect("a set has places");
-            if worth > 0 && self.keys.len() < most_sets {
+            if worth > 0 && self.sets.len() < most_sets {
                 self.grow(now, most_sets);
                 continue;
             }
@@ -172,20 +186,30 @@ impl Shard {
         }
     }
 
-    /// A free place in the emptier of two sets.
+    /// A free place in either set.
     fn free(&self, sets: [usize; 2]) -> Option<Place> {
-        let free = sets.map(|set| self.keys[set].iter().filter(|&&key| key == Key::NONE).count());
-        let set = sets[usize::from(free[1] > free[0])];
-        self.keys[set].iter().position(|&key| key == Key::NONE).map(|way| (set, way))
+        sets.into_iter().find_map(|set| self.sets[set].free().map(|way| (set, way)))
+    }
+
+    /// Moves a key of these sets to its other one.
+    fn make_room(&mut self, sets: [usize; 2]) -> Option<Place> {
+        let (from, to) = places(sets).find_map(|(set, way)| {
+            let key = self.sets[set].keys[way];
+            let [first, second] = self.sets_of(key);
+            let other = first ^ second ^ set;
+            self.sets[other].free().map(|free| ((set, way), (other, free)))
+        })?;
+        self.sets[to.0].keys[to.1] = std::mem::replace(&mut self.sets[from.0].keys[from.1], Key::NONE);
+        self.sets[to.0].slots[to.1] = std::mem::take(&mut self.sets[from.0].slots[from.1]);
+        Some(from)
     }
 
     /// Twice the sets, or more when by the rarest chance too many keys move to the same.
     fn grow(&mut self, now: Micros, most_sets: usize) {
-        let twice = self.keys.len() * 2;
-        let keys = std::mem::replace(&mut self.keys, vec![[Key::NONE; WAYS]; twice]);
-        let slots = std::mem::replace(&mut self.slots, vec![[Slot::default(); WAYS]; twice]);
+        let twice = vec![Set::empty(); self.sets.len() * 2];
+        let sets = std::mem::replace(&mut self.sets, twice);
         self.held = 0;
-        for (key, slot) in keys.into_iter().flatten().zip(slots.into_iter().flatten()) {
+        for (key, slot) in sets.into_iter().flat_map(|set| set.keys.into_iter().zip(set.slots)) {
             if key == Key::NONE {
                 continue;
             }
@@ -194,14 +218,14 @@ impl Shard {
                 continue;
             }
             let place = self.place(key, now, most_sets);
-            self.slots[place.0][place.1] = slot;
+            self.sets[place.0].slots[place.1] = slot;
         }
     }
 
     fn forget(&mut self, place: Place) -> usize {
-        self.keys[place.0][place.1] = Key::NONE;
+        self.sets[place.0].keys[place.1] = Key::NONE;
         self.held -= 1;
-        let slot = std::mem::take(&mut self.slots[place.0][place.1]);
+        let slot = std::mem::take(&mut self.sets[place.0].slots[place.1]);
         self.drop_log(&slot)
     }
 
@@ -218,6 +242,10 @@ impl Shard {
 
     /// Bytes of the table itself, without the logs.
     pub fn bytes(&self) -> usize {
-        self.keys.capacity() * size_of::<[Key; WAYS]>() + self.slots.capacity() * size_of::<[Slot; WAYS]>()
+        self.sets.capacity() * size_of::<Set>()
     }
+}
+
+fn places(sets: impl IntoIterator<Item = usize>) -> impl Iterator<Item = Place> {
+    sets.into_iter().flat_map(|set| (0..WAYS).map(move |way| (set, way)))
 }

@@ -12,8 +12,8 @@ use crate::limits::shard::{Place, Shard};
 
 /// Stripes; a power of two.
 const SHARDS: usize = 256;
-/// Keys that have a place: 42 MB of them.
-const PLACES: usize = 1 << 20;
+/// Keys that have a place: 84 MB of them.
+const PLACES: usize = 1 << 21;
 const SETS: usize = PLACES / 4 / SHARDS;
 /// Times that all logs together may keep: at most 64 MB.
 const STAMPS: usize = 4 << 20;
@@ -95,11 +95,11 @@ impl Table {
         }
     }
 
-    /// Gives back what a request was charged at `charged`.
-    pub fn give_back(&self, now: Micros, rule: &Rule, key: Key, charged: Micros, cost: u64) {
+    /// Gives back what a request was charged at `charged`; what is left then, unless the key is forgotten.
+    pub fn give_back(&self, now: Micros, rule: &Rule, key: Key, charged: Micros, cost: u64) -> Option<Reading> {
         let mut guard = self.lock(stripe_of(key));
         let shard = &mut *guard;
-        let Some(place) = shard.find(key) else { return };
+        let place = shard.find(key)?;
         let slot = *shard.slot(place);
         let mut cell = slot.cell;
         if rule.keeps_log() {
@@ -110,6 +110,7 @@ impl Table {
         }
         let reading = rule.read(cell, shard.log(&slot), now);
         shard.write(place, cell, now, reading, rule.keeps_log());
+        Some(reading)
     }
 
     pub fn census(&self) -> Census {

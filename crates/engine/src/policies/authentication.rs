@@ -367,7 +367,7 @@ pub(crate) mod tests {
             client_certificate: None,
         };
         let snapshot = Arc::new(Snapshot::empty(&registry, &State::new()));
-        (Local::new(wall), Exchange::new(Pinned::new(snapshot), Rc::new(connection), 0))
+        (Local::new(wall, 0), Exchange::new(Pinned::new(snapshot), Rc::new(connection), 0))
     }
 
     fn one(says: Says, name: &'static str) -> Credential {

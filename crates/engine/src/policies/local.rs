@@ -12,15 +12,32 @@ pub struct Local {
     pub(super) random: RefCell<Random>,
     pub(super) signed: RefCell<Signed>,
     wall: Arc<Wall>,
+    /// The worker's number, for its part of the metrics.
+    pub(super) worker: usize,
 }
 
 impl Local {
-    pub fn new(wall: Arc<Wall>) -> Self {
-        Self { random: RefCell::new(Random::from_system()), signed: RefCell::default(), wall }
+    pub fn new(wall: Arc<Wall>, worker: usize) -> Self {
+        Self { random: RefCell::new(Random::from_system()), signed: RefCell::default(), wall, worker }
     }
 
     /// Milliseconds since the Unix epoch at a moment of the engine's clock, without reading a clock.
     pub(super) fn epoch_millis(&self, micros: u64) -> u64 {
-        self.wall.epoch_micros(micros) / 1000
+        self.epoch_micros(micros) / 1000
+    }
+
+    /// As [`Local::epoch_millis`], in microseconds.
+    pub fn epoch_micros(&self, micros: u64) -> u64 {
+        self.wall.epoch_micros(micros)
+    }
+
+    /// Microseconds on the engine's clock now; reads it.
+    pub(super) fn now_micros(&self) -> u64 {
+        self.wall.engine_micros()
+    }
+
+    /// A number below `bound`, evenly spread as long as that is small.
+    pub(super) fn random_below(&self, bound: u64) -> u64 {
+        self.random.borrow_mut().next() % bound.max(1)
     }
 }

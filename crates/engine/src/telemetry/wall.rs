@@ -33,6 +33,11 @@ impl Wall {
         self.clock.wall()
     }
 
+    /// Microseconds of the engine's clock now.
+    pub fn engine_micros(&self) -> u64 {
+        self.clock.now_micros()
+    }
+
     /// Milliseconds of the engine's clock now.
     pub(super) fn engine_millis(&self) -> u64 {
         self.clock.now()

@@ -6,6 +6,7 @@
 
 mod cell;
 mod histogram;
+mod limit;
 mod listener;
 mod registry;
 mod render;
@@ -15,6 +16,7 @@ mod shards;
 mod text;
 mod worker;
 
+pub use limit::{LimitSeries, Outcome};
 pub use listener::ListenerSeries;
 pub use registry::Registry;
 pub use route::{RouteSeries, Sample};

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::clock::Millis;
+use crate::state::State;
 use crate::telemetry::Wall;
 use crate::telemetry::metrics::cell::Counter;
+use crate::telemetry::metrics::limit::LimitSeries;
 use crate::telemetry::metrics::listener::ListenerSeries;
 use crate::telemetry::metrics::route::RouteSeries;
 use crate::telemetry::metrics::service::ServiceSeries;
@@ -24,6 +26,9 @@ pub struct Registry {
     routes: Table<(Box<str>, Box<str>), RouteSeries>,
     services: Table<Box<str>, ServiceSeries>,
     listeners: Table<Box<str>, ListenerSeries>,
+    limits: Table<(&'static str, Box<str>, Box<str>), LimitSeries>,
+    /// Whose tables are shown with them.
+    pub(super) state: OnceLock<Arc<State>>,
     /// Written by whoever reloads, one at a time.
     pub(super) reloads: Reloads,
     /// Added to by any thread, since it is rare.
@@ -47,6 +52,8 @@ impl Registry {
             routes: Table::default(),
             services: Table::default(),
             listeners: Table::default(),
+            limits: Table::default(),
+            state: OnceLock::new(),
             reloads: Reloads::default(),
             access_log_dropped: AtomicU64::new(0),
         }
@@ -64,6 +71,17 @@ impl Registry {
 
     pub fn listener(&self, listener: &str) -> Arc<ListenerSeries> {
         self.listeners.get(listener.into(), || ListenerSeries::new(listener, self.workers))
+    }
+
+    /// The series of a limit: the policy, where it stands, and its name.
+    pub fn limit(&self, policy: &'static str, scope: &str, name: &str) -> Arc<LimitSeries> {
+        let key = (policy, scope.into(), name.into());
+        self.limits.get(key, || LimitSeries::new(policy, scope, name, self.workers))
+    }
+
+    /// Shows what is kept over reloads, too.
+    pub fn show_state(&self, state: Arc<State>) {
+        let _ = self.state.set(state);
     }
 
     /// A document was put into effect, the first one too. Series of what it no longer has are let go.
@@ -87,6 +105,7 @@ impl Registry {
         self.routes.sweep(now, RouteSeries::is_unused);
         self.services.sweep(now, ServiceSeries::is_unused);
         self.listeners.sweep(now, ListenerSeries::is_unused);
+        self.limits.sweep(now, LimitSeries::is_unused);
     }
 
     pub(super) fn routes(&self) -> Vec<Arc<RouteSeries>> {
@@ -99,6 +118,10 @@ impl Registry {
 
     pub(super) fn listeners(&self) -> Vec<Arc<ListenerSeries>> {
         self.listeners.list()
+    }
+
+    pub(super) fn limits(&self) -> Vec<Arc<LimitSeries>> {
+        self.limits.list()
     }
 }
 

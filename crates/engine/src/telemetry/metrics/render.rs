@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crate::respond::Code;
 use crate::telemetry::metrics::histogram::Reading;
+use crate::telemetry::metrics::limit::Outcome;
 use crate::telemetry::metrics::registry::Registry;
 use crate::telemetry::metrics::route::{CLASSES, RouteReading, RouteSeries, class};
 use crate::telemetry::metrics::text::{Format, Kind, Text};
@@ -29,6 +30,7 @@ impl Registry {
         render_requests(&mut text, &routes);
         render_upstream(&mut text, &routes);
         self.render_pools(&mut text);
+        self.render_limits(&mut text);
         self.render_connections(&mut text);
         self.render_workers(&mut text);
         self.render_process(&mut text);
@@ -51,6 +53,31 @@ impl Registry {
         for (service, reading) in &readings {
             text.sample(&[("service", service)], reading.reused);
         }
+    }
+
+    fn render_limits(&self, text: &mut Text) {
+        text.family("tidegate_limit_decisions", Kind::Counter, "What became of requests at a limit.");
+        for series in self.limits().iter().filter(|series| !series.is_unused()) {
+            let [policy, scope, limit] = series.labels();
+            for (outcome, word) in Outcome::ALL {
+                text.sample(&[policy, scope, limit, ("outcome", word)], series.read(outcome));
+            }
+        }
+        let Some(state) = self.state.get() else { return };
+        let census = state.limits.table.census();
+        text.family("tidegate_limit_keys", Kind::Gauge, "Keys whose counts are in memory.");
+        text.sample(&[], census.keys as u64);
+        text.family(
+            "tidegate_limit_evictions",
+            Kind::Counter,
+            "Keys that were forgotten before their budget was whole.",
+        );
+        text.sample(&[], census.evicted);
+        let (under_way, waiting) = state.limits.leases.count();
+        text.family("tidegate_limit_leases", Kind::Gauge, "Requests that hold a lease of a concurrency limit.");
+        text.sample(&[], under_way);
+        text.family("tidegate_limit_waiting", Kind::Gauge, "Requests that wait for such a lease.");
+        text.sample(&[], waiting);
     }
 
     fn render_connections(&self, text: &mut Text) {

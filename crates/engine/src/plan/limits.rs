@@ -1,0 +1,93 @@
+//! The plans of `rate_limit` and `concurrency`.
+
+use serde::Deserialize;
+
+use super::Template;
+use crate::limits::Algorithm;
+
+/// A request passes when all limits allow it, and only then is it charged to any.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RateLimit {
+    pub limits: Vec<Limit>,
+    /// `RateLimit` and `RateLimit-Policy` on every answer.
+    pub headers: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limit {
+    /// Unique in its scope.
+    pub name: String,
+    /// `gateway`, `service/NAME`, `route/NAME` or `consumer/NAME`.
+    pub scope: String,
+    /// The first whose references all have a value. None: consumer, subject, or address.
+    pub key: Vec<Template>,
+    pub ipv6_prefix: u8,
+    /// What chooses one of `tiers`.
+    pub tier: Template,
+    pub algorithm: Algorithm,
+    /// For callers of no tier that is named.
+    pub budget: Budget,
+    pub tiers: Vec<TierBudget>,
+    pub cost: Cost,
+    /// Statuses that are charged, from and to; empty: all.
+    pub count: Vec<(u16, u16)>,
+    /// Gives back what was charged for an answer of 500 or above.
+    pub refund_failures: bool,
+    /// Refuses nothing.
+    pub shadow: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Budget {
+    pub amount: u64,
+    pub window_us: u64,
+    /// `token_bucket`.
+    pub burst: u64,
+    /// `leaky_bucket`: the longest delay.
+    pub delay_us: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TierBudget {
+    pub tier: String,
+    /// `None`: unlimited.
+    pub budget: Option<Budget>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Cost {
+    Fixed(u64),
+    /// What does not come out as a number of 1 to 1000000 counts 1.
+    Template(Template),
+}
+
+/// How many requests of a key may be under way at once.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Concurrency {
+    pub name: String,
+    pub scope: String,
+    pub key: Vec<Template>,
+    pub ipv6_prefix: u8,
+    pub tier: Template,
+    /// For callers of no tier that is named.
+    pub most: u64,
+    pub tiers: Vec<TierMost>,
+    /// How many more may wait.
+    pub queue: usize,
+    pub queue_timeout_ms: u64,
+    pub shadow: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TierMost {
+    pub tier: String,
+    /// `None`: unlimited.
+    pub most: Option<u64>,
+}
