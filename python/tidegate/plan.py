@@ -21,6 +21,7 @@ from tidegate.config.routes import Route
 from tidegate.config.services import Service, ServiceTls
 from tidegate.config.values import Condition
 from tidegate.policies import POLICIES, Policies
+from tidegate.policies.credentials import CREDENTIALS
 
 encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 """One value as the JSON text of the plan."""
@@ -51,7 +52,7 @@ def default_policies() -> PlannedPolicies:
     return Policies.model_validate({"request_id": {}, "trace_context": {}, "forwarded": {}}).plan(check, ())
 
 
-EARLY_POLICIES = ("request_id", "trace_context", "cors", "csrf", "introspection", "forward_auth")
+EARLY_POLICIES = ("request_id", "trace_context", "cors", "csrf", *CREDENTIALS, "any_of", "all_of")
 """Policies that act before it is known who calls."""
 
 

@@ -62,7 +62,7 @@ fn main() {
 
 fn cost(policy: serde_json::Value) -> f64 {
     let telemetry = Telemetry::start(1, Clock::default()).expect("a thread");
-    let local = Local::new(telemetry.wall.clone());
+    let local = Local::new(telemetry.wall.clone(), 0);
     let (state, services, consumers) = (State::new(), Default::default(), Default::default());
     let long: Vec<String> =
         (0..100_000u32).map(|number| Ipv4Addr::from_bits(number << 13).to_string() + "/24").collect();

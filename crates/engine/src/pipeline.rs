@@ -13,14 +13,12 @@ use crate::exchange::Exchange;
 use crate::identity::{Consumer, Consumers, Line};
 use crate::plan;
 use crate::policies::Local;
-use crate::policies::authentication::{Authentication, Credential};
+use crate::policies::authentication::Authentication;
 use crate::policies::authorize::Authorize;
 use crate::policies::concurrency::Concurrency;
 use crate::policies::cors::Cors;
 use crate::policies::csrf::Csrf;
-use crate::policies::forward_auth::ForwardAuth;
 use crate::policies::forwarded::Forwarded;
-use crate::policies::introspection::Introspection;
 use crate::policies::ip::Ip;
 use crate::policies::rate_limit::RateLimit;
 use crate::policies::request_headers::RequestHeaders;
@@ -53,6 +51,8 @@ fn rank(policy: &plan::Policy) -> u8 {
         // Who calls; what costs a call to a service stands behind what the gateway can tell alone.
         plan::Policy::Introspection(_) => 55,
         plan::Policy::ForwardAuth(_) => 60,
+        plan::Policy::AnyOf(_) => 70,
+        plan::Policy::AllOf(_) => 71,
         // Right behind the credentials: who may not do it is told so before anything is counted.
         plan::Policy::Authorize(_) => 80,
         // Behind those that say who may pass at all: who may not costs nobody's budget, and the key can name the caller.
@@ -315,14 +315,10 @@ impl Policy {
             plan::Policy::RequestHeaders(plan) => Self::RequestHeaders(Arc::new(RequestHeaders::compile(plan)?)),
             plan::Policy::SecurityHeaders(plan) => Self::SecurityHeaders(Arc::new(SecurityHeaders::compile(plan))),
             plan::Policy::ResponseHeaders(plan) => Self::ResponseHeaders(Arc::new(ResponseHeaders::compile(plan)?)),
-            plan::Policy::ForwardAuth(plan) => {
-                let credential = Credential::ForwardAuth(Arc::new(ForwardAuth::compile(plan, context)?));
-                Self::Authentication(Authentication::one(credential, false, context))
-            }
-            plan::Policy::Introspection(plan) => {
-                let credential = Credential::Introspection(Arc::new(Introspection::compile(plan, context)?));
-                Self::Authentication(Authentication::one(credential, plan.optional, context))
-            }
+            plan::Policy::Introspection(_)
+            | plan::Policy::ForwardAuth(_)
+            | plan::Policy::AnyOf(_)
+            | plan::Policy::AllOf(_) => Self::Authentication(Authentication::compile(plan, context)?),
             plan::Policy::SignedIdentity(plan) => {
                 Self::SignedIdentity(Arc::new(SignedIdentity::compile(plan, context)?))
             }

@@ -324,6 +324,8 @@ pub enum Policy {
     Authorize(Authorize),
     RateLimit(RateLimit),
     Concurrency(Concurrency),
+    AnyOf(Credentials),
+    AllOf(Credentials),
     Forwarded(Forwarded),
     RequestHeaders(HeaderEdits),
     SecurityHeaders(SecurityHeaders),
@@ -331,6 +333,16 @@ pub enum Policy {
     ForwardAuth(ForwardAuth),
     Introspection(Introspection),
     SignedIdentity(SignedIdentity),
+}
+
+/// Kinds of credentials that are asked for together.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Credentials {
+    /// Credentials, and trees of them.
+    pub of: Vec<Policy>,
+    /// Lets requests without any of them on.
+    pub optional: bool,
 }
 
 /// Gives every request an id, and keeps one that a trusted proxy gave.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, PlainSerializer
+from pydantic import Field
 
 from tidegate.config.base import Model
 from tidegate.config.check import Check
 from tidegate.config.problem import Path
+from tidegate.policies.all_of import AllOf
+from tidegate.policies.any_of import AnyOf
 from tidegate.policies.authorize import Authorize
 from tidegate.policies.concurrency import Concurrency
 from tidegate.policies.cors import Cors
@@ -18,6 +20,7 @@ from tidegate.policies.forwarded import Forwarded
 from tidegate.policies.introspection import Introspection
 from tidegate.policies.ip import Ip
 from tidegate.policies.list import POLICIES
+from tidegate.policies.policy import SWITCHED as _SWITCHED
 from tidegate.policies.rate_limit import RateLimit
 from tidegate.policies.request_headers import RequestHeaders
 from tidegate.policies.request_id import RequestId
@@ -25,19 +28,6 @@ from tidegate.policies.response_headers import ResponseHeaders
 from tidegate.policies.security_headers import SecurityHeaders
 from tidegate.policies.signed_identity import SignedIdentity
 from tidegate.policies.trace_context import TraceContext
-
-
-def _switch(value: object) -> object:
-    """`off`, `false` and nothing turn a policy off, `on` and `true` take its defaults."""
-    if value is False or value == "off":
-        return None
-    return {} if value is True or value == "on" else value
-
-
-_SWITCHED = (
-    BeforeValidator(_switch),
-    PlainSerializer(lambda options: "off" if options is None else options, when_used="json"),
-)
 
 
 class Policies(Model):
@@ -63,6 +53,8 @@ class Policies(Model):
     forward_auth: Annotated[ForwardAuth | None, *_SWITCHED] = Field(
         None, description="Asks a service whether a request may pass, and who makes it."
     )
+    any_of: Annotated[AnyOf | None, *_SWITCHED] = Field(None, description="Takes one of several kinds of credentials.")
+    all_of: Annotated[AllOf | None, *_SWITCHED] = Field(None, description="Wants several kinds of credentials at once.")
     authorize: Annotated[Authorize | None, *_SWITCHED] = Field(
         None, description="Lets requests on when a rule allows them: scopes, roles, claims, consumers, an expression."
     )

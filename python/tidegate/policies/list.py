@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tidegate.policies.all_of import AllOf
+from tidegate.policies.any_of import AnyOf
 from tidegate.policies.authorize import Authorize
 from tidegate.policies.concurrency import Concurrency
 from tidegate.policies.cors import Cors
@@ -27,6 +29,8 @@ POLICIES: dict[str, type[Policy]] = {
     "csrf": Csrf,
     "introspection": Introspection,
     "forward_auth": ForwardAuth,
+    "any_of": AnyOf,
+    "all_of": AllOf,
     "authorize": Authorize,
     "rate_limit": RateLimit,
     "concurrency": Concurrency,

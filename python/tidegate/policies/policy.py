@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import BeforeValidator, PlainSerializer
+
 from tidegate.config.base import Model
 from tidegate.config.check import Check
 from tidegate.config.problem import Path
@@ -15,3 +17,17 @@ class Policy(Model):
     def plan(self, check: Check, path: Path) -> dict[str, Any]:
         """The options as the engine takes them, every value explicit."""
         raise NotImplementedError
+
+
+def _switch(value: object) -> object:
+    """`off`, `false` and nothing turn a policy off, `on` and `true` take its defaults."""
+    if value is False or value == "off":
+        return None
+    return {} if value is True or value == "on" else value
+
+
+SWITCHED = (
+    BeforeValidator(_switch),
+    PlainSerializer(lambda options: "off" if options is None else options, when_used="json"),
+)
+"""What makes a policy's options a switch, too."""

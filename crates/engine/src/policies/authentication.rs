@@ -6,9 +6,12 @@ use std::sync::Arc;
 use crate::exchange::{Exchange, Request};
 use crate::identity::{Identity, Line};
 use crate::pipeline::{Context, Flow, LocalBoxFuture, Reply};
+use crate::plan;
 use crate::policies::Local;
 use crate::policies::forward_auth::ForwardAuth;
 use crate::policies::introspection::Introspection;
+use crate::policies::{all_of, any_of};
+use crate::problem::Problem;
 use crate::respond::{Code, Failure};
 use crate::worker::Worker;
 
@@ -56,6 +59,19 @@ pub enum Credential {
 }
 
 impl Credential {
+    /// Compiles a policy that is a credential, and says whether requests may do without it.
+    fn compile(plan: &plan::Policy, context: &Context<'_>) -> Result<(Self, bool), Problem> {
+        Ok(match plan {
+            plan::Policy::ForwardAuth(plan) => {
+                (Self::ForwardAuth(Arc::new(ForwardAuth::compile(plan, context)?)), false)
+            }
+            plan::Policy::Introspection(plan) => {
+                (Self::Introspection(Arc::new(Introspection::compile(plan, context)?)), plan.optional)
+            }
+            _ => return Err(Problem::new("", "config.bad_value", "this policy does not find out who calls")),
+        })
+    }
+
     fn check(&self, local: &Local, exchange: &Exchange) -> Proof {
         match self {
             Self::ForwardAuth(policy) => policy.check(local, exchange),
@@ -84,6 +100,14 @@ impl Credential {
         }
     }
 
+    /// What a request without it is told.
+    fn missing(&self) -> Code {
+        match self {
+            Self::Introspection(_) => Code::MissingToken,
+            _ => Code::MissingCredentials,
+        }
+    }
+
     /// Adds the names of the headers that it sets.
     fn owned(&self, names: &mut Vec<Box<[u8]>>) {
         match self {
@@ -101,6 +125,42 @@ pub enum Node {
     One(usize),
     Any(Vec<Node>),
     All(Vec<Node>),
+}
+
+/// The credentials of a tree that is being compiled.
+#[derive(Default)]
+pub struct Tree {
+    credentials: Vec<Credential>,
+}
+
+impl Tree {
+    /// The parts of a node, each a credential or a node of its own.
+    pub fn branches(&mut self, plans: &[plan::Policy], context: &Context<'_>) -> Result<Vec<Node>, Problem> {
+        plans.iter().map(|plan| self.branch(plan, context)).collect()
+    }
+
+    fn branch(&mut self, plan: &plan::Policy, context: &Context<'_>) -> Result<Node, Problem> {
+        match plan {
+            plan::Policy::AnyOf(plan) => any_of::node(plan, self, context),
+            plan::Policy::AllOf(plan) => all_of::node(plan, self, context),
+            one => {
+                let (credential, _) = Credential::compile(one, context)?;
+                self.credentials.push(credential);
+                Ok(Node::One(self.credentials.len() - 1))
+            }
+        }
+    }
+
+    /// The authentication of a route; whatever its credentials set belongs to the gateway.
+    pub fn grown(self, root: Node, optional: bool, context: &Context<'_>) -> Arc<Authentication> {
+        let mut owned = context.owned.borrow_mut();
+        self.credentials.iter().for_each(|credential| credential.owned(&mut owned));
+        let missing = match &*self.credentials {
+            [only] => only.missing(),
+            _ => Code::MissingCredentials,
+        };
+        Arc::new(Authentication::new(self.credentials, root, optional, missing))
+    }
 }
 
 /// The authentication of a route.
@@ -129,14 +189,16 @@ impl Authentication {
         Self { credentials, root, optional, missing }
     }
 
-    /// One credential that stands for itself.
-    pub fn one(credential: Credential, optional: bool, context: &Context<'_>) -> Arc<Self> {
-        credential.owned(&mut context.owned.borrow_mut());
-        let missing = match credential {
-            Credential::Introspection(_) => Code::MissingToken,
-            _ => Code::MissingCredentials,
-        };
-        Arc::new(Self::new(vec![credential], Node::One(0), optional, missing))
+    /// A policy that finds out who calls: one kind of credential, or a tree of them.
+    pub fn compile(plan: &plan::Policy, context: &Context<'_>) -> Result<Arc<Self>, Problem> {
+        match plan {
+            plan::Policy::AnyOf(plan) => any_of::compile(plan, context),
+            plan::Policy::AllOf(plan) => all_of::compile(plan, context),
+            one => {
+                let (credential, optional) = Credential::compile(one, context)?;
+                Ok(Tree { credentials: vec![credential] }.grown(Node::One(0), optional, context))
+            }
+        }
     }
 
     pub fn on_request(self: &Arc<Self>, local: &Local, exchange: &mut Exchange) -> Flow {

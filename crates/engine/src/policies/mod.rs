@@ -2,6 +2,8 @@
 //!
 //! `trust` is no policy: it is the ground all of them stand on, and every exchange begins there.
 
+pub mod all_of;
+pub mod any_of;
 pub mod authentication;
 pub mod authorize;
 pub mod claims_to_headers;
