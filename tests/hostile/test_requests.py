@@ -70,6 +70,8 @@ HEADS = {
     "no version": b"GET /x\r\nHost: a\r\n\r\n",
     "a method with a bracket": get(HOST, method="GE(T"),
     "a version in lower case": get(HOST, version="http/1.1"),
+    "more connection options than anyone has": get(HOST + "Connection: " + "a," * 65 + "\r\n"),
+    "connection options in many lines": get(HOST + "Connection: a, b\r\n" * 33),
     "a broken connection option": get(HOST + "Connection: close, a b\r\n"),
 }
 
@@ -80,6 +82,7 @@ HOSTS = {
     "a host with a path": get("Host: a/b\r\n"),
     "a host with a user": get("Host: u@a\r\n"),
     "a host with a space": get("Host: a b\r\n"),
+    "a host that is longer than names are": get("Host: " + "a." * 127 + "ab\r\n"),
     "a host list": get("Host: a, b\r\n"),
     "an absolute target for another host": get(HOST, "http://b/x"),
     "an absolute target for another port": get("Host: a:1\r\n", "http://a:2/x"),

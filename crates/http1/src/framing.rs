@@ -8,6 +8,10 @@ use crate::scan::is_token;
 use crate::span::Span;
 use crate::target::{Target, is_authority};
 
+/// Options that all Connection fields of a message may have together. Each may name a field, which is then looked for among all
+/// fields: without a bound a head of 32 KiB would cost millions of comparisons.
+const MOST_OPTIONS: usize = 64;
+
 /// How the end of a body is found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum BodyLength {
@@ -175,6 +179,8 @@ struct Facts {
     close: bool,
     persist: bool,
     upgrade: bool,
+    /// How many options Connection has.
+    options: usize,
 }
 
 impl Facts {
@@ -226,6 +232,10 @@ impl Facts {
 
     fn connection(&mut self, value: &[u8]) -> Result<(), FramingError> {
         for option in list_elements(value) {
+            self.options += 1;
+            if self.options > MOST_OPTIONS {
+                return Err(FramingError::BadConnection);
+            }
             match option.len() {
                 5 if option.eq_ignore_ascii_case(b"close") => self.close = true,
                 7 if option.eq_ignore_ascii_case(b"upgrade") => self.upgrade = true,

@@ -3,6 +3,9 @@
 use rustc_hash::FxHashMap;
 use std::fmt;
 
+/// The longest name that DNS has, without the dot of the root (RFC 1035 section 2.3.4).
+const LONGEST_NAME: usize = 253;
+
 /// Why a `Host` (or `:authority`) was refused. The client gets 400 with [`HostError::code`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HostError;
@@ -24,8 +27,8 @@ impl std::error::Error for HostError {}
 /// Brings a host into the form that routes are matched by: lower case, without port and trailing dot.
 ///
 /// An IPv6 literal keeps its brackets. An empty host stays empty and matches only routes without hosts. `scratch` is used
-/// only when letters change. Names are letters, digits, `-`, `_` and dots between labels that are not empty; all else,
-/// user information above all, is refused.
+/// only when letters change. Names are letters, digits, `-`, `_` and dots between labels that are not empty, and no longer
+/// than DNS knows them; all else, user information above all, is refused.
 pub fn normalise_host<'a>(host: &'a [u8], scratch: &'a mut Vec<u8>) -> Result<&'a [u8], HostError> {
     let name = match host {
         [b'[', ..] => {
@@ -69,6 +72,10 @@ fn check_ipv6(address: &[u8]) -> Result<(), HostError> {
 
 /// `written` is the length with the trailing dot: a lone `.` is no name.
 fn check_name(name: &[u8], written: usize) -> Result<(), HostError> {
+    // The search for wildcards costs a hash of what follows for each dot.
+    if name.len() > LONGEST_NAME {
+        return Err(HostError);
+    }
     let mut label = 0;
     for &byte in name {
         match byte {

@@ -218,4 +218,8 @@ fn hosts_have_one_form() {
     for host in bad {
         assert_eq!(normal(host), None, "{host}");
     }
+    // 253 bytes are the longest name that DNS has; a longer one would only make the search for wildcards dear.
+    let longest = format!("{}a", "a.".repeat(126));
+    assert_eq!(normal(&format!("{longest}.:80")).as_deref(), Some(&*longest));
+    assert_eq!(normal(&format!("{longest}a")), None);
 }
