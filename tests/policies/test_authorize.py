@@ -105,6 +105,10 @@ def test_the_log_says_it(
         "claims.sub == 'ada' || true",
         "true || claims.sub == 'ada'",
         "int(request.headers['x-version']) in [1, 2]",
+        # As deep as it may be: a worker's stack has room for it, also in a debug build.
+        "size('')" + " + 1" * 38 + " == 38",
+        "[1].all(x, " + "-(" * 16 + "x + 0" + ")" * 16 + " == 1)",
+        "true" + " && true" * 250,
         "type(request.path) == string",
     ],
 )

@@ -1,13 +1,14 @@
 //! Tells browsers what they may do with an answer, and takes out what tells attackers about the service.
 
 use crate::exchange::Exchange;
+use crate::identity::Line;
 use crate::plan;
 
 pub struct SecurityHeaders {
     /// `Strict-Transport-Security`: only where it counts, see [`Exchange::secure`].
     hsts: Option<Box<[u8]>>,
     /// Lower-case name, value.
-    set: Box<[(Box<[u8]>, Box<[u8]>)]>,
+    set: Box<[Line]>,
     remove: Box<[Box<[u8]>]>,
     /// What a service has set itself stays.
     keep: bool,

@@ -18,8 +18,14 @@ pub(super) struct Rule {
     tiers: Box<[Box<str>]>,
     tags: Option<Wanted>,
     scopes: Option<Wanted>,
-    claims: Box<[(Box<[Box<str>]>, Wanted)]>,
+    claims: Box<[Claim]>,
     when: Option<Expression>,
+}
+
+/// A condition on a claim, by its path.
+struct Claim {
+    path: Box<[Box<str>]>,
+    wanted: Wanted,
 }
 
 /// What a condition on something with several values asks for.
@@ -45,7 +51,7 @@ impl Rule {
             tiers: boxed(&plan.tiers),
             tags: plan.tags.as_ref().map(Wanted::compile),
             scopes: plan.scopes.as_ref().map(Wanted::compile),
-            claims: claims.map(|(path, wanted)| (boxed(path), Wanted::compile(wanted))).collect(),
+            claims: claims.map(|(path, wanted)| Claim { path: boxed(path), wanted: Wanted::compile(wanted) }).collect(),
             when,
         })
     }
@@ -92,7 +98,7 @@ impl Rule {
             && self.scopes.as_ref().is_none_or(|wanted| {
                 identity.is_some_and(|identity| wanted.met(|scope| scopes(identity).any(|own| is_text(scope, own))))
             })
-            && self.claims.iter().all(|(path, wanted)| {
+            && self.claims.iter().all(|Claim { path, wanted }| {
                 let claim = identity.and_then(|identity| identity.claim(path));
                 claim.is_some_and(|claim| wanted.met(|value| holds_value(claim, value)))
             })

@@ -69,8 +69,8 @@ impl<'a> View<'a> {
             ("consumer", "name") => Box::new(CelString::from(&*self.consumer()?.name)),
             ("consumer", "tier") => Box::new(CelString::from(self.consumer()?.tier.as_deref()?)),
             ("consumer", "tags") => {
-                let tag = |tag: &'a Box<str>| -> Box<dyn Val + 'a> { Box::new(CelString::from(&**tag)) };
-                Box::new(CelList::from(self.consumer()?.tags.iter().map(tag).collect::<Vec<_>>()))
+                let tag = |tag: &'a str| -> Box<dyn Val + 'a> { Box::new(CelString::from(tag)) };
+                Box::new(CelList::from(self.consumer()?.tags.iter().map(|name| tag(name)).collect::<Vec<_>>()))
             }
             ("identity", "method") => Box::new(CelString::from(self.identity?.method)),
             ("identity", "subject") => Box::new(CelString::from(self.identity?.subject.as_deref()?)),
@@ -178,7 +178,7 @@ impl Container for Fields<'_> {
     }
 }
 
-fn key<'b>(index: &'b dyn Val) -> Result<&'b str, ExecutionError> {
+fn key(index: &dyn Val) -> Result<&str, ExecutionError> {
     let unexpected = || ExecutionError::UnexpectedType { got: index.get_type().name().into(), want: "string".into() };
     index.downcast_ref::<CelString<'_>>().map(CelString::inner).ok_or_else(unexpected)
 }
