@@ -13,6 +13,7 @@ from tests.conftest import StartGateway, StartUpstream
 from tests.echo import echo_all
 from tests.harness import Connection, FakeUpstream, RunningGateway, eventually
 from tests.harness.upstream import hang_after_head, hang_before_head, reset_before_answer
+from tests.http2.service import Asked, service
 
 ALLOW = "HTTP/1.1 204 No Content\r\n\r\n"
 
@@ -87,6 +88,14 @@ def test_the_service_that_is_asked_sees_what_it_needs_and_no_more(scene: Any) ->
         "x-forwarded-uri": "/orders/a%2Fb?x=1",
         "x-forwarded-for": "127.0.0.1",
     }
+
+
+def test_what_the_gateway_says_of_the_request_is_said_once(scene: Any) -> None:
+    names = ["x-forwarded-for", "x-forwarded-uri", "traceparent", "x-request-id"]
+    it = scene(headers=names)
+    it.get(X_Forwarded_For="6.6.6.6", X_Forwarded_Uri="/admin", X_Request_Id="mine", Traceparent="mine")
+    sent = [(name, it.auth.last.header(name)) for name in names]
+    assert [name for name, value in sent if value in (None, "6.6.6.6", "/admin", "mine")] == []
 
 
 def test_the_body_stays_with_the_request(scene: Any) -> None:
@@ -330,6 +339,26 @@ def test_a_decision_outlives_a_reload_that_does_not_change_the_policy(
     running.reload(document("/b"))
     assert running.get("/b", headers={"x-key": "1"}).status == 200
     assert len(auth.requests) == 1
+
+
+def test_the_service_may_speak_http2(gateway: StartGateway, upstream: StartUpstream) -> None:
+    def allow(asked: Asked) -> None:
+        asked.answer(200, b"", ("x-auth-user", "ann"))
+
+    behind = upstream().script(echo_all)
+    with service(allow) as auth:
+        document = {
+            "services": [
+                {"name": "service", "url": behind.url},
+                {"name": "auth", "url": f"http://127.0.0.1:{auth.port}", "protocol": "h2"},
+            ],
+            "policies": {"forward_auth": {"service": "auth", "path": "/verify", "headers_to_service": "x-auth-user"}},
+            "routes": [{"name": "all", "paths": ["/"], "service": "service"}],
+        }
+        running = gateway(document)
+        for _ in range(3):
+            fields = [tuple(field) for field in running.get("/orders").json()["fields"]]
+            assert ("x-auth-user", "ann") in fields
 
 
 # ---- the document

@@ -23,9 +23,11 @@ JWKS = "/.well-known/tidegate/jwks.json"
 class Scene:
     """A gateway that knows everybody by what an auth service says, and tells the service behind."""
 
-    def __init__(self, gateway: RunningGateway, auth: FakeUpstream, reload: Any) -> None:
+    def __init__(self, gateway: RunningGateway, auth: FakeUpstream, service: FakeUpstream, reload: Any) -> None:
         self.gateway = gateway
         self.auth = auth
+        self.service = service
+        self.turned = 0
         self._reload = reload
 
     def reload(self, **options: Any) -> None:
@@ -90,7 +92,7 @@ def scene(gateway: StartGateway, upstream: StartUpstream, tmp_path: Path) -> Any
 
     def begin(*, workers: int = 1, **options: Any) -> Scene:
         running = gateway(document(options), workers=workers)
-        made = Scene(running, auth, lambda running, options: running.reload(document(options)))
+        made = Scene(running, auth, service, lambda running, options: running.reload(document(options)))
         made.caller(x_user="ann", x_email="ann@shop.example")
         return made
 

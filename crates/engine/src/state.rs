@@ -1,6 +1,9 @@
 //! What outlives a reload: counters, keys and the like, shared by all workers and by one snapshot after the other.
 
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use rustc_hash::FxHashMap;
 
 use crate::limits::Limits;
 use crate::plan;
@@ -28,7 +31,7 @@ impl State {
 /// Tables of policies, by their options: a policy whose options did not change finds its own again after a reload.
 ///
 /// A table lives for as long as a snapshot uses it.
-pub struct Tables<P, T>(Mutex<Vec<(P, Weak<T>)>>);
+pub struct Tables<P, T>(Mutex<FxHashMap<P, Weak<T>>>);
 
 impl<P, T> Default for Tables<P, T> {
     fn default() -> Self {
@@ -36,16 +39,19 @@ impl<P, T> Default for Tables<P, T> {
     }
 }
 
-impl<P: Clone + PartialEq, T> Tables<P, T> {
+impl<P: Clone + Eq + Hash, T> Tables<P, T> {
     /// The table of these options; made if there is none.
     pub fn of(&self, options: &P, make: impl FnOnce() -> T) -> Arc<T> {
         let mut tables = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        tables.retain(|(_, table)| table.strong_count() > 0);
-        let known = tables.iter().find(|(known, _)| known == options).and_then(|(_, table)| table.upgrade());
-        known.unwrap_or_else(|| {
-            let table = Arc::new(make());
-            tables.push((options.clone(), Arc::downgrade(&table)));
-            table
-        })
+        if let Some(table) = tables.get(options).and_then(Weak::upgrade) {
+            return table;
+        }
+        if tables.len() == tables.capacity() {
+            // About to grow: what nobody uses any more makes room first.
+            tables.retain(|_, table| table.strong_count() > 0);
+        }
+        let table = Arc::new(make());
+        tables.insert(options.clone(), Arc::downgrade(&table));
+        table
     }
 }

@@ -125,6 +125,7 @@ impl Worker {
     pub fn swap(&self, snapshot: Pinned) {
         // Exchanges in memory that nobody uses would keep the old snapshot alive.
         self.exchanges.borrow_mut().clear();
+        self.local.swapped();
         *self.current.borrow_mut() = snapshot;
     }
 

@@ -1,5 +1,7 @@
 //! `fetch` against services that are real sockets: what it sends, what it takes, and what it does when it is dropped.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::rc::Rc;
 use std::sync::Arc;
 

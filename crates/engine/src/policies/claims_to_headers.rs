@@ -7,27 +7,34 @@ use crate::plan;
 
 /// Which claim goes into which header, compiled.
 #[derive(Debug, Default)]
-pub struct ClaimsToHeaders(Box<[(Box<[Box<str>]>, Box<[u8]>)]>);
+pub struct ClaimsToHeaders(Box<[Entry]>);
+
+#[derive(Debug)]
+struct Entry {
+    /// The path of the claim.
+    claim: Box<[Box<str>]>,
+    header: Box<[u8]>,
+}
 
 impl ClaimsToHeaders {
     pub fn compile(plan: &[plan::ClaimToHeader]) -> Self {
-        let entry = |entry: &plan::ClaimToHeader| {
-            let path = entry.claim.iter().map(|name| name.as_str().into()).collect();
-            (path, entry.header.as_bytes().into())
+        let entry = |entry: &plan::ClaimToHeader| Entry {
+            claim: entry.claim.iter().map(|name| name.as_str().into()).collect(),
+            header: entry.header.as_bytes().into(),
         };
         Self(plan.iter().map(entry).collect())
     }
 
     /// Tells the headers that only the gateway may set.
     pub fn own(&self, names: &mut Vec<Box<[u8]>>) {
-        names.extend(self.0.iter().map(|(_, header)| header.clone()));
+        names.extend(self.0.iter().map(|entry| entry.header.clone()));
     }
 
     /// The lines for a credential. A claim that is not there, or empty, makes none.
     pub fn lines(&self, identity: &Identity) -> Vec<Line> {
         let mut lines = Vec::with_capacity(self.0.len());
-        for (path, header) in &self.0 {
-            let Some(value) = identity.claim(path) else { continue };
+        for Entry { claim, header } in &self.0 {
+            let Some(value) = identity.claim(claim) else { continue };
             let mut text = Vec::new();
             write_claim(value, &mut text);
             let text = text.trim_ascii();

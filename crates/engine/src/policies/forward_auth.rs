@@ -41,11 +41,14 @@ pub struct ForwardAuth {
     /// Names of the request's headers that go no further.
     strip: Names,
     /// Claims, and the headers of the answer that they come from.
-    claims: Box<[(Box<str>, Box<[u8]>)]>,
+    claims: Box<[Claim]>,
     timeout_ms: Millis,
     most_bytes: usize,
     cache: Option<Cache>,
 }
+
+/// Its name, and that of the header.
+type Claim = (Box<str>, Box<[u8]>);
 
 type Names = Box<[Box<[u8]>]>;
 
@@ -216,22 +219,18 @@ impl ForwardAuth {
     fn head(&self, exchange: &Exchange) -> Head {
         let request = &exchange.request;
         let mut head = Head::default();
-        for name in self.headers.iter().map(|name| &**name).chain([b"traceparent".as_slice(), b"tracestate"]) {
-            for value in request.head.get_all(name) {
-                head.add(name, value);
+        let traced = [b"traceparent".as_slice(), b"tracestate"];
+        for name in self.headers.iter().map(|name| &**name).chain(traced) {
+            if !head.contains(name) {
+                request.head.get_all(name).for_each(|value| head.add(name, value));
             }
         }
-        head.add(b"x-forwarded-method", request.method_name());
-        head.add(b"x-forwarded-proto", exchange.scheme().as_bytes());
-        head.add(b"x-forwarded-host", request.authority());
-        head.add_with(b"x-forwarded-uri", |out| {
-            out.extend_from_slice(&request.path);
-            if let Some(query) = request.query() {
-                out.push(b'?');
-                out.extend_from_slice(query);
-            }
-        });
-        head.add(b"x-forwarded-for", exchange.client_ip.to_string().as_bytes());
+        head.set(b"x-forwarded-method", request.method_name());
+        head.set(b"x-forwarded-proto", exchange.scheme().as_bytes());
+        head.set(b"x-forwarded-host", request.authority());
+        head.set(b"x-forwarded-for", exchange.client_ip.to_string().as_bytes());
+        let query = request.query().map(|query| [b"?", query].concat()).unwrap_or_default();
+        head.set(b"x-forwarded-uri", &[&*request.path, &*query].concat());
         if !exchange.id.is_empty() {
             head.set(b"x-request-id", &exchange.id);
         }

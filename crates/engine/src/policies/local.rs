@@ -21,6 +21,11 @@ impl Local {
         Self { random: RefCell::new(Random::from_system()), signed: RefCell::default(), wall, worker }
     }
 
+    /// Forgets what belongs to the policies of a snapshot that is gone.
+    pub fn swapped(&self) {
+        self.signed.take();
+    }
+
     /// Milliseconds since the Unix epoch at a moment of the engine's clock, without reading a clock.
     pub(super) fn epoch_millis(&self, micros: u64) -> u64 {
         self.epoch_micros(micros) / 1000

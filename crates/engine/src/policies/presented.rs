@@ -63,7 +63,7 @@ pub fn in_query<'a>(request: &'a Request, name: &str) -> Presented<'a> {
 
 pub fn in_cookies<'a>(request: &'a Request, name: &str) -> Presented<'a> {
     let cookies = request.head.get_all(b"cookie").flat_map(|line| line.split(|byte| *byte == b';'));
-    one(cookies.filter(|pair| is_cookie(pair, name)).map(|pair| value_of(pair)))
+    one(cookies.filter(|pair| is_cookie(pair, name)).map(value_of))
 }
 
 fn is_cookie(pair: &[u8], name: &str) -> bool {
