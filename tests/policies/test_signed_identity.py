@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from tidegate._native import make_signing_key
 
 from tests.conftest import StartGateway, StartUpstream
 from tests.echo import echo_all
-from tests.harness import FakeUpstream, RunningGateway
+from tests.harness import FakeUpstream, RunningGateway, eventually
 
 ISSUER = "https://gateway.example"
 JWKS = "/.well-known/tidegate/jwks.json"
@@ -249,6 +250,36 @@ def test_the_file_of_keys_is_for_its_owner_only_and_serves_restarts_and_other_ga
     second.gateway.advance(1)
     assert {key.key_id for key in first.jwks().keys} == {key.key_id for key in second.jwks().keys}
     assert len(second.jwks().keys) == 2
+
+
+def test_keys_turn_under_load_and_every_token_is_good(scene: Any, tmp_path: Path) -> None:
+    # In real time: a clock that is moved would let the requests that are under way time out.
+    it = scene(rotate="2s", overlap="1s", key_file=str(tmp_path / "keys.json"), ttl="1s", workers=2)
+    over = threading.Event()
+    kids: set[str] = set()
+    failures: list[object] = []
+
+    def check_all() -> None:
+        """Checks every token with keys that were fetched at most half an overlap ago."""
+        fetched, known = 0.0, set[str | None]()
+        while not over.is_set():
+            if time.monotonic() > fetched + 0.5:
+                fetched, known = time.monotonic(), {key.key_id for key in it.jwks().keys}
+            kid = jwt.get_unverified_header(it.token())["kid"]
+            kids.add(kid)
+            if kid not in known:
+                failures.append(kid)
+
+    threads = [threading.Thread(target=check_all) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        eventually(lambda: len(kids) >= 3, "the third key")
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join(20)
+    assert not failures
 
 
 @pytest.mark.parametrize(
