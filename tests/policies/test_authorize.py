@@ -349,3 +349,21 @@ def test_a_deny_rule_that_cannot_be_evaluated_keeps_everybody_out(caller: Callab
     assert gateway.get({"suspended": False}).status == 204
     assert gateway.get({"suspended": True}).status == 403
     assert gateway.get({}).status == 403
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/tenants/acme/orders", 204),
+        ("/tenants/%61cme/orders", 204),
+        ("/tenants/other/../acme/orders", 204),
+        ("/tenants/acme/../other/orders", 403),
+        ("/tenants/acme/%2e%2e/other/orders", 403),
+        ("//tenants/acme/../../tenants/other/orders", 403),
+        ("/tenants/acme%2Forders", 403),
+        ("/TENANTS/acme/orders", 403),
+    ],
+)
+def test_no_spelling_of_a_path_gets_around_a_rule(caller: Callable[..., Caller], path: str, status: int) -> None:
+    gateway = caller({"when": "request.path.startsWith('/tenants/' + claims.tenant + '/')"})
+    assert gateway.get({"tenant": "acme"}, path).status == status

@@ -267,6 +267,8 @@ def test_private_networks_are_reached_only_on_demand(start: Start) -> None:
         ({"origins": ["*"], "credentials": True}, "cannot be used with `credentials`"),
         ({"origins": ["null"], "credentials": True}, "cannot be used with `credentials`"),
         ({"origins": [SHOP], "credentials": True, "expose_headers": ["*"]}, "means nothing to browsers"),
+        ({"origins": [SHOP, "~https://.*"], "credentials": True}, "lets every site act for your users"),
+        ({"origins": ["~("]}, "unclosed group"),
         ({"origins": ["shop.example"]}, "write `https://shop.example`"),
         ({"origins": ["https://shop.example/"]}, "an origin has no path"),
         ({"origins": ["https://shop.example/cart"]}, "expected an origin"),

@@ -39,6 +39,8 @@ impl Asked {
     }
 }
 
+/// An origin that nobody has and nobody means (RFC 2606): what lets it in is as good as `*`.
+const NOBODY: &[u8] = b"https://nobody-means-this.invalid";
 const VARY_PREFLIGHT: &[u8] = b"Access-Control-Request-Method, Access-Control-Request-Headers";
 const PRIVATE_NETWORK: &[u8] = b"access-control-request-private-network";
 
@@ -49,6 +51,11 @@ impl Cors {
             // The one mistake that would hand every user's data to every site.
             let message = "`*` cannot be used with credentials";
             return Err(Problem::new("origins", "config.bad_value", message));
+        }
+        if plan.credentials && origins.contain(NOBODY) {
+            let message = "with credentials, this pattern lets every site act for your users";
+            let index = plan.origins.iter().position(|origin| matches!(origin, plan::Origin::Regex(_))).unwrap_or(0);
+            return Err(Problem::new(format!("origins[{index}]"), "config.bad_value", message));
         }
         let list = |values: &[String]| values.join(", ").into_bytes().into_boxed_slice();
         Ok(Self {
