@@ -32,6 +32,9 @@ def make_signing_key(algorithm: str) -> str:
 def signing_key_name(pem: str) -> str:
     """The name (`kid`) of a private key in PEM; `ValueError` for what is none."""
 
+def hash_password(password: str) -> str:
+    """A new argon2id hash as a PHC string; takes some 20 ms."""
+
 class Engine:
     """A running engine. Every call may come from any thread; those that wait do so without the interpreter's lock."""
 
@@ -60,6 +63,27 @@ class Engine:
         """
     def refused(self) -> None:
         """Counts a document that did not come as far as `reload`."""
+    def put_keys(
+        self,
+        entries: Sequence[tuple[str, str, str, str, str | None, list[str], int | None, bool]],
+        *,
+        whole: bool,
+    ) -> None:
+        """Adds keys of the store, to the table or to the whole load, in place of those with the same hash.
+
+        An entry is hash, id, name, consumer, its tier and tags, expiry in Unix seconds, and whether it was revoked.
+        `ValueError` for a hash that is none.
+        """
+    def begin_whole_load(self) -> None:
+        """Begins a load of the whole store, beside the table that serves."""
+    def end_whole_load(self) -> None:
+        """Puts what was loaded in place of the table; from now on unknown keys are refused."""
+    def forget_keys(self) -> None:
+        """Drops all keys, as if the store had never been read."""
+    def count_keys(self) -> int:
+        """How many keys of the store are known, of any state."""
+    def key_store_answers(self, answers: bool) -> None:
+        """For the metrics: whether the store could be reached."""
     def drain(self, timeout_ms: int) -> bool:
         """Stops accepting and waits for what is open; true when all of it finished in time."""
     def stop(self) -> None:

@@ -5,6 +5,7 @@ TidegateError
 ├── CompileError       the engine found problems in a plan; becomes a ConfigError once they have places
 ├── PlanError          the engine refused a plan; a mistake of ours, not of the document
 ├── ListenError        an address cannot be listened on
+├── StoreError         the store of keys cannot be reached or used
 ├── BadContent         raised in a handler: the request's body is not the JSON or text it was read as
 ├── ClientGone         raised in a handler: nobody wants its answer any more
 └── UsageError         a command or a call was used wrongly
@@ -76,6 +77,10 @@ _LISTEN_HINTS = {
     errno.EACCES: "ports below 1024 need a privilege (CAP_NET_BIND_SERVICE): choose a higher one",
     errno.EADDRNOTAVAIL: "this machine has no such address: `0.0.0.0` stands for all it has",
 }
+
+
+class StoreError(TidegateError):
+    """The store of consumers and keys cannot be reached or used; `str()` never shows a password."""
 
 
 class ClientGone(TidegateError):  # noqa: N818

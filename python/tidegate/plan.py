@@ -14,6 +14,7 @@ from tidegate.actions.proxy import plan_proxy
 from tidegate.config import addresses, paths
 from tidegate.config.check import TOKEN, Check
 from tidegate.config.consumers import Consumer
+from tidegate.config.credentials import plan_certificates, plan_keys, plan_users
 from tidegate.config.files import Files
 from tidegate.config.listeners import Listener, ListenerTls
 from tidegate.config.problem import Path, quote
@@ -68,6 +69,9 @@ def plan_consumer(consumer: Consumer, check: Check) -> dict[str, Any]:
         "tier": consumer.tier,
         "tags": consumer.tags,
         "policies": [{name: options} for name in POLICIES if (options := policies.get(name)) is not None],
+        "keys": plan_keys(consumer.keys, check, ("keys",)),
+        "basic": plan_users(consumer.basic, check, ("basic",)),
+        "certificates": plan_certificates(consumer.certificates, check, ("certificates",)),
     }
 
 

@@ -300,5 +300,5 @@ def test_wrong_usage(command: Command, arguments: list[str]) -> None:
 def test_help_names_every_command(command: Command) -> None:
     outcome = command("--help")
     assert outcome.code == 0
-    for name in ("run", "check", "explain", "routes", "schema", "demo", "version"):
+    for name in ("run", "check", "explain", "routes", "keys", "schema", "demo", "version"):
         assert re.search(rf"^    {name}\b", outcome.out, re.MULTILINE)

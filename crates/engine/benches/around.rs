@@ -116,6 +116,7 @@ fn exchange(telemetry: &Arc<Telemetry>) -> Exchange {
         policies: vec![],
         consumers: vec![],
         networks: Default::default(),
+        key_store: false,
     };
     let snapshot = Snapshot::compile(plan, None, &telemetry.registry, &State::new())
         .unwrap_or_else(|_| panic!("a plan without faults"));

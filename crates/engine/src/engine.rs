@@ -328,7 +328,8 @@ impl Engine {
 
     /// Prometheus text.
     pub fn metrics(&self, format: Format) -> String {
-        self.telemetry.registry.render(format)
+        let snapshot = self.current.load();
+        self.telemetry.registry.render_with(format, |text| self.state.render(&snapshot.plan, text))
     }
 
     /// Moves the clock forward and rings what is due; for tests.

@@ -12,6 +12,7 @@ mod base64;
 pub mod bridge;
 pub mod buffer;
 pub mod clock;
+pub mod credentials;
 mod date;
 pub mod engine;
 pub mod exchange;

@@ -49,6 +49,9 @@ fn rank(policy: &plan::Policy) -> u8 {
         // Before the credentials are used: a forged request neither renews a session nor counts against its victim's limits.
         plan::Policy::Csrf(_) => 20,
         // Who calls; what costs a call to a service stands behind what the gateway can tell alone.
+        plan::Policy::Mtls(_) => 51,
+        plan::Policy::ApiKey(_) => 52,
+        plan::Policy::Basic(_) => 53,
         plan::Policy::Introspection(_) => 55,
         plan::Policy::ForwardAuth(_) => 60,
         plan::Policy::AnyOf(_) => 70,
@@ -315,7 +318,10 @@ impl Policy {
             plan::Policy::RequestHeaders(plan) => Self::RequestHeaders(Arc::new(RequestHeaders::compile(plan)?)),
             plan::Policy::SecurityHeaders(plan) => Self::SecurityHeaders(Arc::new(SecurityHeaders::compile(plan))),
             plan::Policy::ResponseHeaders(plan) => Self::ResponseHeaders(Arc::new(ResponseHeaders::compile(plan)?)),
-            plan::Policy::Introspection(_)
+            plan::Policy::Mtls(_)
+            | plan::Policy::ApiKey(_)
+            | plan::Policy::Basic(_)
+            | plan::Policy::Introspection(_)
             | plan::Policy::ForwardAuth(_)
             | plan::Policy::AnyOf(_)
             | plan::Policy::AllOf(_) => Self::Authentication(Authentication::compile(plan, context)?),

@@ -27,6 +27,8 @@ pub struct Plan {
     pub consumers: Vec<Consumer>,
     /// Lists of networks by the names that policies call them by: one network a line.
     pub networks: BTreeMap<String, String>,
+    /// There is a store of keys, which fills `state.keys`.
+    pub key_store: bool,
 }
 
 impl Plan {
@@ -42,6 +44,7 @@ impl Plan {
             policies: Vec::new(),
             consumers: Vec::new(),
             networks: BTreeMap::new(),
+            key_store: false,
         }
     }
 }
@@ -309,6 +312,32 @@ pub struct Consumer {
     pub tags: Vec<String>,
     /// Its own policies only; they win over all other levels.
     pub policies: Vec<Policy>,
+    /// SHA-256 of each key, in hexadecimal digits.
+    pub keys: Vec<String>,
+    pub basic: Vec<BasicUser>,
+    pub certificates: Vec<ClientCertificate>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BasicUser {
+    pub username: String,
+    /// A PHC string of argon2id.
+    pub password_hash: String,
+}
+
+/// What tells a client certificate from others.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum ClientCertificate {
+    /// Of the whole certificate, in hexadecimal digits.
+    Sha256(String),
+    Uri(String),
+    Dns(String),
+    Email(String),
+    /// RFC 4514: `CN=orders,O=Example`.
+    Subject(String),
+    CommonName(String),
 }
 
 // ---- policies
@@ -326,6 +355,9 @@ pub enum Policy {
     Concurrency(Concurrency),
     AnyOf(Credentials),
     AllOf(Credentials),
+    ApiKey(ApiKey),
+    Basic(Basic),
+    Mtls(Mtls),
     Forwarded(Forwarded),
     RequestHeaders(HeaderEdits),
     SecurityHeaders(SecurityHeaders),
@@ -359,6 +391,60 @@ pub struct RequestId {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TraceContext {}
+
+/// Knows callers by a key, looked for in this order: header, query, cookie.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApiKey {
+    /// Lower case.
+    pub header: Option<String>,
+    /// What stands before the key in the header.
+    pub scheme: Option<String>,
+    pub query: Option<String>,
+    pub cookie: Option<String>,
+    pub realm: String,
+    pub consumer_to_headers: Vec<ConsumerHeader>,
+    pub optional: bool,
+}
+
+/// Knows callers by name and password.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Basic {
+    pub remember_ms: u64,
+    pub remember_failures_ms: u64,
+    pub realm: String,
+    pub consumer_to_headers: Vec<ConsumerHeader>,
+    pub optional: bool,
+}
+
+/// Knows callers by their client certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mtls {
+    /// Certificates of nobody are proof too.
+    pub any: bool,
+    pub consumer_to_headers: Vec<ConsumerHeader>,
+    pub optional: bool,
+}
+
+/// A header that tells the service of the consumer.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConsumerHeader {
+    pub field: ConsumerField,
+    /// Lower case.
+    pub header: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConsumerField {
+    Name,
+    Tier,
+    /// Joined by comma.
+    Tags,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use crate::actions::Action;
+use crate::credentials::document::Credentials;
 use crate::identity::{Consumer, Consumers};
 use crate::network::Networks;
 use crate::owned::Owned;
@@ -27,6 +28,7 @@ pub struct Snapshot {
     pub services: Vec<Arc<Service>>,
     pub trusted_proxies: Networks,
     pub consumers: Arc<Consumers>,
+    pub credentials: Credentials,
     /// Headers that only the gateway may set.
     pub owned: Owned,
     /// Names that no trailer of a client may have.
@@ -68,6 +70,7 @@ impl Snapshot {
         let nobody = Arc::default();
         let context = Context::new(registry, state, &by_name, &nobody).with_networks(&plan.networks);
         let consumers = Arc::new(compile_consumers(&plan, &context, &mut problems));
+        let credentials = Credentials::compile(&plan.consumers, &consumers, &mut problems);
         let mut owned = context.owned.into_inner();
         let context = Context::new(registry, state, &by_name, &consumers).with_networks(&plan.networks);
         let mut routes = Vec::with_capacity(plan.routes.len());
@@ -102,6 +105,7 @@ impl Snapshot {
             services,
             trusted_proxies,
             consumers,
+            credentials,
             owned,
             trailers,
             unrouted,

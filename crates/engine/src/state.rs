@@ -5,16 +5,22 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use rustc_hash::FxHashMap;
 
+use crate::credentials::keys::Keys;
+use crate::credentials::passwords::Passwords;
 use crate::limits::Limits;
-use crate::plan;
+use crate::plan::{self, Plan};
 use crate::policies::forward_auth::Decision;
 use crate::policies::introspection::Outcome;
 use crate::policies::verdicts::Verdicts;
 use crate::signing;
+use crate::telemetry::metrics::Text;
 
 /// One for each engine; whoever compiles a policy finds in it what the policy before the reload has left.
 #[derive(Default)]
 pub struct State {
+    /// Keys of the store.
+    pub keys: Keys,
+    pub passwords: Passwords,
     /// Keys that policies sign with, made and rotated outside of the document.
     pub signing: signing::Kept,
     pub decisions: Tables<plan::ForwardAuth, Verdicts<Decision>>,
@@ -25,6 +31,13 @@ pub struct State {
 impl State {
     pub fn new() -> Arc<Self> {
         Arc::default()
+    }
+
+    /// The metrics of what a document uses.
+    pub(crate) fn render(&self, plan: &Plan, text: &mut Text) {
+        if plan.key_store {
+            self.keys.render(text);
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use tidegate_engine::telemetry::metrics::Format;
 use tidegate_engine::worker::NO_ADDRESS;
 
 use crate::bridge::Bridge;
+use crate::keys;
 use crate::signing;
 
 import_exception!(tidegate.errors, CompileError);
@@ -83,6 +84,34 @@ impl Engine {
 
     fn refused(&self) {
         self.0.refused();
+    }
+
+    #[pyo3(signature = (entries, *, whole))]
+    fn put_keys(&self, py: Python<'_>, entries: Vec<keys::Row>, whole: bool) -> PyResult<()> {
+        let entries = keys::entries(entries)?;
+        let keys = &self.0.state().keys;
+        py.detach(|| if whole { keys.put_whole(entries) } else { keys.put(entries) });
+        Ok(())
+    }
+
+    fn begin_whole_load(&self, py: Python<'_>) {
+        py.detach(|| self.0.state().keys.begin_whole());
+    }
+
+    fn end_whole_load(&self, py: Python<'_>) {
+        py.detach(|| self.0.state().keys.end_whole());
+    }
+
+    fn forget_keys(&self, py: Python<'_>) {
+        py.detach(|| self.0.state().keys.forget());
+    }
+
+    fn count_keys(&self) -> usize {
+        self.0.state().keys.count()
+    }
+
+    fn key_store_answers(&self, answers: bool) {
+        self.0.state().keys.set_answers(answers);
     }
 
     fn stop(&self, py: Python<'_>) {

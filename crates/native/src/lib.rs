@@ -6,6 +6,7 @@ mod answer;
 mod bridge;
 mod engine;
 mod job;
+mod keys;
 mod limits;
 mod signing;
 
@@ -23,6 +24,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<job::Job>()?;
     module.add_function(wrap_pyfunction!(engine::compile_plan, module)?)?;
     module.add_function(wrap_pyfunction!(engine::explain, module)?)?;
+    module.add_function(wrap_pyfunction!(keys::hash_password, module)?)?;
     module.add_function(wrap_pyfunction!(engine::route_table, module)?)?;
     module.add_function(wrap_pyfunction!(limits::limits_trace, module)?)?;
     module.add_function(wrap_pyfunction!(signing::make_signing_key, module)?)?;

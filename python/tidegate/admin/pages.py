@@ -75,6 +75,11 @@ class Pages:
         if self._server.draining:
             return Response(503, {"ready": False, "reason": "draining"})
         state: dict[str, Any] = {"ready": True, "listeners": self._server.urls()}
+        if (sync := self._server.key_sync) is not None:
+            state["keys"] = sync.state()
+            if not sync.loaded:
+                # Callers with a key would be turned away; whoever has read the store can serve them.
+                return Response(503, state | {"ready": False, "reason": "the key store has not been read"})
         if self._server.refused is not None:
             # The document that runs is whole; taking every gateway out of service for a bad edit would help nobody.
             state["reload_refused"] = self._server.refused.splitlines()

@@ -12,6 +12,7 @@ translate     pydantic's errors in our words        problem    place, problem, c
 from tidegate.actions.redirect import Redirect
 from tidegate.actions.respond import Respond
 from tidegate.config.consumers import Consumer
+from tidegate.config.credentials import BasicUser, ClientCertificate
 from tidegate.config.gateway import Admin, Gateway
 from tidegate.config.listeners import CertifiedKey, Http2Limits, Limits, Listener, ListenerTls
 from tidegate.config.load import Loader, load
@@ -20,14 +21,18 @@ from tidegate.config.problem import Problem
 from tidegate.config.redact import redacted
 from tidegate.config.routes import Route
 from tidegate.config.services import Pool, Service, ServiceTls, Target, Upstream
+from tidegate.config.store import Store
 from tidegate.policies import Policies
+from tidegate.policies.api_key import ApiKey
 from tidegate.policies.authorize import Authorize, Rule
+from tidegate.policies.basic import Basic
 from tidegate.policies.cors import Cors
 from tidegate.policies.csrf import Csrf, CsrfToken
 from tidegate.policies.forward_auth import DecisionCache, ForwardAuth
 from tidegate.policies.forwarded import Forwarded
 from tidegate.policies.introspection import Introspection, TokenCache
 from tidegate.policies.ip import Ip
+from tidegate.policies.mtls import Mtls
 from tidegate.policies.request_headers import RequestHeaders
 from tidegate.policies.request_id import RequestId
 from tidegate.policies.response_headers import ResponseHeaders
@@ -37,8 +42,12 @@ from tidegate.policies.trace_context import TraceContext
 
 __all__ = [
     "Admin",
+    "ApiKey",
     "Authorize",
+    "Basic",
+    "BasicUser",
     "CertifiedKey",
+    "ClientCertificate",
     "Consumer",
     "Cors",
     "Csrf",
@@ -56,6 +65,7 @@ __all__ = [
     "ListenerTls",
     "Loaded",
     "Loader",
+    "Mtls",
     "Policies",
     "Pool",
     "Problem",
@@ -70,6 +80,7 @@ __all__ = [
     "Service",
     "ServiceTls",
     "SignedIdentity",
+    "Store",
     "Target",
     "TokenCache",
     "TraceContext",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pydantic import Field
 
 from tidegate.config.base import Model
-from tidegate.config.values import Text, Truth
+from tidegate.config.credentials import BasicUsers, ClientCertificate
+from tidegate.config.values import Text, Texts, Truth
 from tidegate.policies import Policies
 
 
@@ -18,6 +19,15 @@ class Consumer(Model):
     )
     tags: list[str] = Field(
         default_factory=list, description="Labels; `authorize` and `{consumer.tags}` can use them as groups."
+    )
+    keys: Texts = Field(
+        default_factory=list,
+        description="Its API keys, by reference (`${env:NAME}`, `${file:path}`) or as `sha256:` and the hash. Keys "
+        "that come and go are better kept in the `store`.",
+    )
+    basic: BasicUsers = Field(default_factory=list, description="Its user name and password, or a list of them.")
+    certificates: list[ClientCertificate] = Field(
+        default_factory=list, description="Its client certificates, each by one mark."
     )
     policies: Policies = Field(
         default_factory=Policies,

@@ -16,6 +16,7 @@ from tidegate.config.listeners import Listener
 from tidegate.config.problem import quote
 from tidegate.config.routes import Route
 from tidegate.config.services import Service
+from tidegate.config.store import Store
 from tidegate.config.values import Duration, Integer, ListenerAddress, Texts
 from tidegate.policies import Policies
 
@@ -29,6 +30,10 @@ DEFAULT_ADMIN = "127.0.0.1:9900"
 
 def _off(value: object) -> object:
     return None if value is False or value == "off" else value
+
+
+def _switch(value: object) -> object:
+    return None if value is False or value == "off" else {} if value is True or value == "on" else value
 
 
 def _access_log(value: object) -> object:
@@ -114,6 +119,14 @@ class Gateway(Model):
         BeforeValidator(_off),
         PlainSerializer(lambda admin: "off" if admin is None else admin, when_used="json"),
     ] = Field(default_factory=Admin, description="The listener for operators, or `off`.")
+    store: Annotated[
+        Store | None,
+        BeforeValidator(_switch),
+    ] = Field(
+        None,
+        description="Where keys and consumers are kept that are not in the document, for `tidegate keys`. `{}` is a "
+        "file beside the document.",
+    )
     drain_timeout: Duration = Field(
         30_000,
         description="Time that open exchanges get to finish when the process stops, and old ones after a reload.",

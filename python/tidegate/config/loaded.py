@@ -11,6 +11,7 @@ from typing import Any
 
 from tidegate.config.implied import KeptKeys
 from tidegate.config.problem import Path, Problem
+from tidegate.config.store import StoreSettings
 
 _PLAN_PATH = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
 
@@ -85,6 +86,8 @@ class Loaded(Planned):
     workers: int | None
     """Worker threads; `None`: one for each processor."""
     drain_timeout_ms: int
+    store: StoreSettings | None
+    """The store of consumers and keys, where the document has one."""
     files: tuple[FilePath, ...]
     """Every file that was read: the document, and what it names. A watcher watches these."""
     documents: Mapping[FilePath, str] = field(repr=False)

@@ -16,8 +16,9 @@ _SECRET_NAME = re.compile(
 )
 _SECRET_VALUE = re.compile(r"\s*(bearer|basic|digest|negotiate|token|apikey|aws4-hmac-sha256)\s+\S", re.IGNORECASE)
 """What begins like credentials (RFC 9110 section 11.4), whatever the header is called."""
-_SECRET_OPTION = re.compile(r"(\w+_)?(secret|password)|bearer_token")
-"""Options of policies that hold a secret where people do not write a reference."""
+_SECRET_OPTION = re.compile(r"(\w+_)?(secret|password|password_hash)|bearer_token")
+"""Options that hold a secret where people do not write a reference."""
+_URL_PASSWORD = re.compile(r"(://[^/@\s:]*:)[^/\s]+(?=@)|(?<=[?&])(password=)[^&\s]+")
 _HEADER_TABLES = frozenset({"set", "add", "headers"})
 
 
@@ -32,7 +33,7 @@ def redacted(data: Any, table: str = "") -> Any:
         return data.written
     if isinstance(data, str):
         secret = "-----BEGIN" in data or (table in _HEADER_TABLES and _SECRET_VALUE.match(data))
-        return REDACTED if secret else data
+        return REDACTED if secret else _URL_PASSWORD.sub(rf"\1\2{REDACTED}", data)
     if isinstance(data, dict):
         secret = table in _HEADER_TABLES
         return {

@@ -16,12 +16,14 @@ from tidegate.actions.redirect import Redirect
 from tidegate.actions.respond import Respond
 from tidegate.config.base import Model
 from tidegate.config.consumers import Consumer
+from tidegate.config.credentials import BasicUser, ClientCertificate
 from tidegate.config.gateway import Admin, Gateway
 from tidegate.config.listeners import CertifiedKey, Http2Limits, Limits, Listener, ListenerTls
 from tidegate.config.references import FIXED
 from tidegate.config.routes import Route
 from tidegate.config.schema import schema
 from tidegate.config.services import Pool, Service, ServiceTls, Target, Upstream
+from tidegate.config.store import Store
 from tidegate.config.values import show_duration, show_size
 from tidegate.policies import POLICIES, Policies
 from tidegate.policies.authorize import Rule
@@ -44,6 +46,9 @@ SECTIONS: tuple[tuple[str, type[Model]], ...] = (
     ("Listener: limits", Limits),
     ("Listener: HTTP/2 limits", Http2Limits),
     ("Consumer", Consumer),
+    ("Consumer: user", BasicUser),
+    ("Consumer: certificate", ClientCertificate),
+    ("Store", Store),
     ("Service", Service),
     ("Service: upstream", Upstream),
     ("Service: target", Target),

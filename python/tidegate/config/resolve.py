@@ -24,6 +24,7 @@ from tidegate.config.problem import Finding, Path, Problem, did_you_mean, printa
 from tidegate.config.redact import written_document
 from tidegate.config.sound import joined, sound_part
 from tidegate.config.sources.tree import Mark
+from tidegate.config.store import resolve_store
 from tidegate.config.translate import translate
 from tidegate.errors import ConfigError
 from tidegate.plan import PlannedPolicies, Scope, default_policies, encode
@@ -177,6 +178,7 @@ class Resolution:
         admin = None
         if settings.admin is not None:
             admin = addresses.listener_address(settings.admin.address, check, ("admin", "address"))
+        store = resolve_store(settings.store, self.folders.get("store", self.folder), check, ("store",))
         self._setting_findings(check.findings)
         if check.findings:
             networks = []
@@ -193,7 +195,8 @@ class Resolution:
             log = {"file": str(self.folders.get("access_log", self.folder) / log["file"])}
         rest = (
             f'"access_log":{encode(log)},"trusted_proxies":{encode(networks)},'
-            f'"drain_timeout_ms":{settings.drain_timeout},"policies":{encode(base.over({}))}'
+            f'"drain_timeout_ms":{settings.drain_timeout},"policies":{encode(base.over({}))},'
+            f'"key_store":{encode(store is not None)}'
         )
         if self.problems:
             problems = [problem.without(self.secrets) for problem in self.problems]
@@ -204,6 +207,7 @@ class Resolution:
             admin=admin,
             workers=settings.workers,
             drain_timeout_ms=int(settings.drain_timeout),
+            store=store,
             files=tuple(self.files),
             documents=self.documents,
             folders=tuple(self.watched),

@@ -9,17 +9,23 @@ from pydantic import Field
 from tidegate.config.check import Check
 from tidegate.config.problem import Path
 from tidegate.config.values import Truth
+from tidegate.policies.api_key import ApiKey
+from tidegate.policies.basic import Basic
 from tidegate.policies.forward_auth import ForwardAuth
 from tidegate.policies.introspection import Introspection
+from tidegate.policies.mtls import Mtls
 from tidegate.policies.policy import SWITCHED, Policy
 
-CREDENTIALS = ("introspection", "forward_auth")
+CREDENTIALS = ("mtls", "api_key", "basic", "introspection", "forward_auth")
 """Policies that find out who calls, in the order in which they are asked: what costs least comes first."""
 
 
 class Credentials(Policy):
     """Kinds of credentials, each with its own options."""
 
+    mtls: Annotated[Mtls | None, *SWITCHED] = Field(None, description="A client certificate.")
+    api_key: Annotated[ApiKey | None, *SWITCHED] = Field(None, description="A key of a consumer.")
+    basic: Annotated[Basic | None, *SWITCHED] = Field(None, description="A name and a password.")
     introspection: Annotated[Introspection | None, *SWITCHED] = Field(
         None, description="A token that its provider is asked about."
     )

@@ -11,7 +11,9 @@ from tidegate.config.check import Check
 from tidegate.config.problem import Path
 from tidegate.policies.all_of import AllOf
 from tidegate.policies.any_of import AnyOf
+from tidegate.policies.api_key import ApiKey
 from tidegate.policies.authorize import Authorize
+from tidegate.policies.basic import Basic
 from tidegate.policies.concurrency import Concurrency
 from tidegate.policies.cors import Cors
 from tidegate.policies.csrf import Csrf
@@ -20,6 +22,7 @@ from tidegate.policies.forwarded import Forwarded
 from tidegate.policies.introspection import Introspection
 from tidegate.policies.ip import Ip
 from tidegate.policies.list import POLICIES
+from tidegate.policies.mtls import Mtls
 from tidegate.policies.policy import SWITCHED as _SWITCHED
 from tidegate.policies.rate_limit import RateLimit
 from tidegate.policies.request_headers import RequestHeaders
@@ -47,6 +50,11 @@ class Policies(Model):
     csrf: Annotated[Csrf | None, *_SWITCHED] = Field(
         None, description="Refuses requests that another site makes a browser send."
     )
+    mtls: Annotated[Mtls | None, *_SWITCHED] = Field(None, description="Knows callers by their client certificate.")
+    api_key: Annotated[ApiKey | None, *_SWITCHED] = Field(
+        None, description="Knows callers by a key in a header, the query or a cookie."
+    )
+    basic: Annotated[Basic | None, *_SWITCHED] = Field(None, description="Knows callers by name and password.")
     introspection: Annotated[Introspection | None, *_SWITCHED] = Field(
         None, description="Asks the provider whether a token is good, and whose it is (RFC 7662)."
     )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from tidegate.policies.all_of import AllOf
 from tidegate.policies.any_of import AnyOf
+from tidegate.policies.api_key import ApiKey
 from tidegate.policies.authorize import Authorize
+from tidegate.policies.basic import Basic
 from tidegate.policies.concurrency import Concurrency
 from tidegate.policies.cors import Cors
 from tidegate.policies.csrf import Csrf
@@ -12,6 +14,7 @@ from tidegate.policies.forward_auth import ForwardAuth
 from tidegate.policies.forwarded import Forwarded
 from tidegate.policies.introspection import Introspection
 from tidegate.policies.ip import Ip
+from tidegate.policies.mtls import Mtls
 from tidegate.policies.policy import Policy
 from tidegate.policies.rate_limit import RateLimit
 from tidegate.policies.request_headers import RequestHeaders
@@ -27,6 +30,9 @@ POLICIES: dict[str, type[Policy]] = {
     "cors": Cors,
     "ip": Ip,
     "csrf": Csrf,
+    "mtls": Mtls,
+    "api_key": ApiKey,
+    "basic": Basic,
     "introspection": Introspection,
     "forward_auth": ForwardAuth,
     "any_of": AnyOf,

@@ -14,6 +14,10 @@ from tidegate.extend.runner import Runner
 from tidegate.serve.background import Background
 from tidegate.serve.signing_keys import Files, SigningKeys
 from tidegate.serve.source import Documents
+from tidegate.store.sync import KeySync
+
+FIRST_KEYS_SECONDS = 10.0
+"""Longest wait for the first load of the key store; a store that is known to be down is not waited for."""
 
 
 class Server:
@@ -33,6 +37,8 @@ class Server:
         self.refused: str | None = None
         """Why the last reload was refused; `None` while the running document is the last one given."""
         self.background = Background()
+        self.key_sync: KeySync | None = None
+        """Follows the store of keys, where the document has one."""
         self._changing = threading.Lock()
         self._stopped = False
         self._moved = 0.0
@@ -53,6 +59,7 @@ class Server:
             raise _refusal(loaded, error) from None
         self.workers = count
         self._sign_with(signing)
+        self._follow_keys()
 
     def reload(self, loaded: Loaded) -> None:
         """Puts another document in place of the running one.
@@ -70,6 +77,7 @@ class Server:
             self.loaded = loaded
             self.refused = None
             self._sign_with(signing)
+            self._follow_keys()
 
     def reload_from(self, documents: Documents, *, document: bool = True) -> Loaded:
         """Reads a document and puts it in place; a refusal is counted, and its reason kept in `refused`.
@@ -114,6 +122,23 @@ class Server:
         if not stopped:
             self.background.stop()
             self._engine.stop()
+
+    def _follow_keys(self) -> None:
+        """Follows the store of the document, and waits for its keys a little; one that is followed already goes on."""
+        settings, sync = self.loaded.store, self.key_sync
+        if sync is not None and settings is not None and sync.follows(settings.url, settings.poll):
+            return
+        if sync is not None:
+            sync.stop()
+            if settings is None or settings.url != sync.url:
+                # Keys of another store must not serve in the name of this one, not even until it answers. On the loop,
+                # so that the old following has put its last ones before.
+                self.background.call(self._engine.forget_keys)
+        self.key_sync = None
+        if settings is not None:
+            self.key_sync = KeySync(settings.url, self._engine, settings.poll)
+            self.background.spawn(self.key_sync.run(), "keys")
+            self.key_sync.wait(FIRST_KEYS_SECONDS)
 
     def advance(self, seconds: float) -> None:
         """Moves the clock of the engine and of its keys forward; for tests."""

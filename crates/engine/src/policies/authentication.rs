@@ -8,8 +8,11 @@ use crate::identity::{Identity, Line};
 use crate::pipeline::{Context, Flow, LocalBoxFuture, Reply};
 use crate::plan;
 use crate::policies::Local;
+use crate::policies::api_key::ApiKey;
+use crate::policies::basic::Basic;
 use crate::policies::forward_auth::ForwardAuth;
 use crate::policies::introspection::Introspection;
+use crate::policies::mtls::Mtls;
 use crate::policies::{all_of, any_of};
 use crate::problem::Problem;
 use crate::respond::{Code, Failure};
@@ -51,6 +54,9 @@ impl From<Code> for Refusal {
 
 /// One kind of credential, compiled.
 pub enum Credential {
+    ApiKey(Arc<ApiKey>),
+    Basic(Arc<Basic>),
+    Mtls(Arc<Mtls>),
     ForwardAuth(Arc<ForwardAuth>),
     Introspection(Arc<Introspection>),
     /// Stands in for real ones where the tree is tested.
@@ -62,6 +68,9 @@ impl Credential {
     /// Compiles a policy that is a credential, and says whether requests may do without it.
     fn compile(plan: &plan::Policy, context: &Context<'_>) -> Result<(Self, bool), Problem> {
         Ok(match plan {
+            plan::Policy::Mtls(plan) => (Self::Mtls(Arc::new(Mtls::compile(plan))), plan.optional),
+            plan::Policy::ApiKey(plan) => (Self::ApiKey(Arc::new(ApiKey::compile(plan, context))), plan.optional),
+            plan::Policy::Basic(plan) => (Self::Basic(Arc::new(Basic::compile(plan, context))), plan.optional),
             plan::Policy::ForwardAuth(plan) => {
                 (Self::ForwardAuth(Arc::new(ForwardAuth::compile(plan, context)?)), false)
             }
@@ -74,6 +83,9 @@ impl Credential {
 
     fn check(&self, local: &Local, exchange: &Exchange) -> Proof {
         match self {
+            Self::ApiKey(policy) => policy.check(local, exchange),
+            Self::Basic(policy) => policy.check(local, exchange),
+            Self::Mtls(policy) => policy.check(local, exchange),
             Self::ForwardAuth(policy) => policy.check(local, exchange),
             Self::Introspection(policy) => policy.check(local, exchange),
             #[cfg(test)]
@@ -84,6 +96,9 @@ impl Credential {
     /// Takes the credential out of the request.
     fn strip(&self, request: &mut Request) {
         match self {
+            Self::ApiKey(policy) => policy.strip(request),
+            Self::Basic(policy) => policy.strip(request),
+            Self::Mtls(policy) => policy.strip(request),
             Self::ForwardAuth(policy) => policy.strip(request),
             Self::Introspection(policy) => policy.strip(request),
             #[cfg(test)]
@@ -93,6 +108,9 @@ impl Credential {
 
     fn challenge(&self) -> Option<Box<[u8]>> {
         match self {
+            Self::ApiKey(policy) => policy.challenge(),
+            Self::Basic(policy) => policy.challenge(),
+            Self::Mtls(policy) => policy.challenge(),
             Self::ForwardAuth(_) => None,
             Self::Introspection(policy) => policy.challenge(),
             #[cfg(test)]
@@ -111,6 +129,9 @@ impl Credential {
     /// Adds the names of the headers that it sets.
     fn owned(&self, names: &mut Vec<Box<[u8]>>) {
         match self {
+            Self::ApiKey(policy) => policy.owned(names),
+            Self::Basic(policy) => policy.owned(names),
+            Self::Mtls(policy) => policy.owned(names),
             Self::ForwardAuth(policy) => policy.owned(names),
             Self::Introspection(policy) => policy.owned(names),
             #[cfg(test)]

@@ -4,10 +4,13 @@
 
 pub mod all_of;
 pub mod any_of;
+pub mod api_key;
 pub mod authentication;
 pub mod authorize;
+pub mod basic;
 pub mod claims_to_headers;
 pub mod concurrency;
+mod consumer_headers;
 pub mod cors;
 pub mod csrf;
 pub mod forward_auth;
@@ -19,6 +22,7 @@ pub mod ip;
 mod limit_fields;
 mod limit_key;
 mod local;
+pub mod mtls;
 pub mod presented;
 mod random;
 pub mod rate_limit;

@@ -22,3 +22,4 @@ pub use registry::Registry;
 pub use route::{RouteSeries, Sample};
 pub use service::ServiceSeries;
 pub use text::Format;
+pub(crate) use text::{Kind, Text};

@@ -23,6 +23,11 @@ struct Upstream {
 impl Registry {
     /// Renders all metrics. Slow work for the thread that serves the scraper: no worker waits for it.
     pub fn render(&self, format: Format) -> String {
+        self.render_with(format, |_| {})
+    }
+
+    /// As [`Registry::render`], and whatever `more` adds.
+    pub(crate) fn render_with(&self, format: Format, more: impl FnOnce(&mut Text)) -> String {
         self.sweep();
         let mut text = Text::new(format);
         let read = |series: Arc<RouteSeries>| (!series.is_unused()).then(|| (series.clone(), series.read()));
@@ -34,6 +39,7 @@ impl Registry {
         self.render_connections(&mut text);
         self.render_workers(&mut text);
         self.render_process(&mut text);
+        more(&mut text);
         text.finish()
     }
 

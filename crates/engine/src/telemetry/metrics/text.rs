@@ -29,16 +29,16 @@ impl Format {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Counter,
     Gauge,
     Histogram,
 }
 
-pub(super) type Labels<'a> = &'a [(&'a str, &'a str)];
+pub(crate) type Labels<'a> = &'a [(&'a str, &'a str)];
 
 /// Writes families one after another; every sample belongs to the family begun last.
-pub(super) struct Text {
+pub(crate) struct Text {
     out: String,
     format: Format,
     name: &'static str,
@@ -73,7 +73,7 @@ impl Text {
         self.line("", labels, None, format_args!("{}.{:03}", millis / 1000, millis % 1000));
     }
 
-    pub fn histogram(&mut self, labels: Labels<'_>, reading: &Reading) {
+    pub(super) fn histogram(&mut self, labels: Labels<'_>, reading: &Reading) {
         let bounds = BOUNDS.iter().map(|(_, text)| *text).chain(["+Inf"]);
         let mut below = 0;
         for (bound, count) in bounds.zip(reading.buckets) {

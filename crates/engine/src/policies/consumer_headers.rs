@@ -1,0 +1,56 @@
+//! Tells the service which consumer calls, in headers of the gateway's own.
+
+use crate::identity::{Consumer, Line};
+use crate::plan::{self, ConsumerField};
+
+/// Compiled `consumer_to_headers` of a credential.
+pub struct ConsumerHeaders(Box<[(ConsumerField, Box<[u8]>)]>);
+
+impl ConsumerHeaders {
+    pub fn compile(plans: &[plan::ConsumerHeader]) -> Self {
+        Self(plans.iter().map(|plan| (plan.field, plan.header.to_ascii_lowercase().into_bytes().into())).collect())
+    }
+
+    /// The lines for a consumer; what it has not, has no line.
+    pub fn lines(&self, consumer: &Consumer) -> Vec<Line> {
+        self.0.iter().filter_map(|(field, header)| Some((header.clone(), value(*field, consumer)?))).collect()
+    }
+
+    pub fn owned(&self, names: &mut Vec<Box<[u8]>>) {
+        names.extend(self.0.iter().map(|(_, header)| header.clone()));
+    }
+}
+
+fn value(field: ConsumerField, consumer: &Consumer) -> Option<Box<[u8]>> {
+    let text = match field {
+        ConsumerField::Name => consumer.name.to_string(),
+        ConsumerField::Tier => consumer.tier.as_deref()?.to_owned(),
+        ConsumerField::Tags => consumer.tags.join(","),
+    };
+    let clean: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_control()).collect();
+    (!clean.is_empty()).then(|| clean.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::Pipeline;
+
+    #[test]
+    fn what_a_consumer_has_not_has_no_line() {
+        let plan = |field, header: &str| plan::ConsumerHeader { field, header: header.into() };
+        let headers = ConsumerHeaders::compile(&[
+            plan(ConsumerField::Name, "X-Consumer-Name"),
+            plan(ConsumerField::Tier, "x-consumer-tier"),
+            plan(ConsumerField::Tags, "x-consumer-tags"),
+        ]);
+        let consumer = Consumer {
+            name: "a\r\nb".into(),
+            tier: None,
+            tags: vec!["x".into(), "y".into()],
+            pipeline: Pipeline::default(),
+        };
+        let line = |name: &str, value: &str| -> Line { (name.as_bytes().into(), value.as_bytes().into()) };
+        assert_eq!(headers.lines(&consumer), [line("x-consumer-name", "ab"), line("x-consumer-tags", "x,y")]);
+    }
+}
