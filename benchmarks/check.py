@@ -19,7 +19,11 @@ def check_answers(workload: Workload, port: int, certificate: str) -> None:
     if workload.upstream is Protocol.H2C:
         _check_grpc(workload, port)
         return
-    curl = _curl(workload, port, certificate)
+    curl = _curl(workload, port, certificate, workload.guard.headers[:1] if workload.guard else [])
+    if workload.policies:
+        status, _ = _curl(workload, port, certificate, [])(workload.target(0))
+        if status not in (401, 403):
+            raise BenchmarkError(f"a request without a credential: expected 401, got {status}")
     for number in PROBED_ROUTES:
         target = workload.target(number % workload.routes)
         if workload.handler and number % workload.routes == 0:
@@ -39,13 +43,16 @@ def check_answers(workload: Workload, port: int, certificate: str) -> None:
         raise BenchmarkError(f"a path without a route: expected 404, got {status}")
 
 
-def _curl(workload: Workload, port: int, certificate: str) -> Callable[[str], tuple[int, bytes]]:
+def _curl(
+    workload: Workload, port: int, certificate: str, headers: list[str]
+) -> Callable[[str], tuple[int, bytes]]:
     scheme = "https" if workload.client.is_encrypted else "http"
     version = {Protocol.TLS_HTTP2: "--http2", Protocol.H2C: "--http2-prior-knowledge"}.get(workload.client, "--http1.1")
     spoken = b"2" if workload.client in (Protocol.TLS_HTTP2, Protocol.H2C) else b"1.1"
 
     def ask(target: str) -> tuple[int, bytes]:
         options = ["--silent", "--show-error", "--max-time", "10", version, "--cacert", certificate]
+        options += [part for line in headers for part in ("--header", line)]
         shape = ["--write-out", "\n%{http_version} %{http_code}"]
         done = subprocess.run(
             [toolbox.command("curl"), *options, *shape, f"{scheme}://{HOST}:{port}{target}"],
@@ -88,6 +95,8 @@ def _check_forwarded(seen: dict[str, str], workload: Workload, port: int) -> Non
         "x-forwarded-port": str(port),
         "x-request-id": r"\S{16,}",
     }
+    if workload.policies:
+        expected |= workload.policies.expected
     for name, pattern in expected.items():
         if not re.fullmatch(pattern, seen.get(name, "")):
             raise BenchmarkError(f"the service saw `{name}: {seen.get(name)}`, expected `{pattern}`")

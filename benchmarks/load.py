@@ -50,15 +50,17 @@ def run_load(load: Load, workload: Workload, port: int, seconds: float, folder: 
     asked = [target + load.query for target in workload.targets]
     if workload.client is Protocol.HTTP1:
         targets.write_text("".join(f"{target}\n" for target in asked))
-        return _wrk(load, port, seconds, targets)
+        headers = folder / "headers.txt"
+        headers.write_text("".join(f"{line}\n" for line in workload.guard.headers) if workload.guard else "")
+        return _wrk(load, port, seconds, targets, headers)
     scheme = "https" if workload.client.is_encrypted else "http"
     targets.write_text("".join(f"{scheme}://{HOST}:{port}{target}\n" for target in asked))
     return _h2load(load, workload, seconds, targets)
 
 
-def _wrk(load: Load, port: int, seconds: float, targets: Path) -> Outcome:
+def _wrk(load: Load, port: int, seconds: float, targets: Path, headers: Path) -> Outcome:
     options = [f"-c{load.connections}", "-t1", f"-d{seconds:g}s", "-s", str(WRK_SCRIPT)]
-    output = _run([toolbox.command("wrk"), *options, f"http://{HOST}:{port}", str(targets), str(load.upload)])
+    output = _run([toolbox.command("wrk"), *options, f"http://{HOST}:{port}", str(targets), str(load.upload), str(headers)])
     summary = json.loads(output.strip().splitlines()[-1])
     return Outcome(summary["requests"], summary["errors"], summary["microseconds"] / 1e6, summary["bytes"])
 

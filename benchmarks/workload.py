@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from benchmarks.guard import Guard
+
 HOST = "127.0.0.1"
 
 
@@ -37,6 +39,15 @@ class Workload:
     """Tidegate with all that it does by default, which is more than is asked of the peers."""
     handler: str = ""
     """Python code, as `module:function`, that answers the first route instead of the service."""
+    guard: Guard | None = None
+    """Policies that decide who may pass; a contestant without any is asked in the same way."""
+    bare: bool = False
+    """Asked as the guarded ones are, but without the policies: what the wire alone costs."""
+
+    @property
+    def policies(self) -> Guard | None:
+        """What the contestant has to enforce."""
+        return None if self.bare else self.guard
 
     def prefix(self, route: int) -> str:
         """The path that a route owns, with all that is below it."""

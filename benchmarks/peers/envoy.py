@@ -9,6 +9,8 @@ import json
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from benchmarks import credentials
+from benchmarks.guard import RATE, Guard
 from benchmarks.peers.peer import ask_version
 from benchmarks.places import TOOLS
 from benchmarks.workload import HOST, Launch, Protocol, Site, Workload
@@ -86,6 +88,7 @@ def _connection_manager(workload: Workload, site: Site) -> Json:
         "common_http_protocol_options": {"idle_timeout": "3600s"},
         "route_config": {"name": "routes", "virtual_hosts": [_virtual_host(workload)]},
         "http_filters": [
+            *_guard(workload.policies),
             {
                 "name": "router",
                 "typed_config": {
@@ -99,6 +102,60 @@ def _connection_manager(workload: Workload, site: Site) -> Json:
     if workload.access_log:
         manager["access_log"] = [_access_log(site)]
     return manager
+
+
+def _guard(guard: Guard | None) -> list[Json]:
+    """Tokens with its cache of those that were good, and a token bucket for each caller.
+
+    With Redis, its rate limit service counts, which it asks over gRPC.
+    """
+    if guard is None:
+        return []
+    return [_jwt_authn(), _local_rate_limit()]
+
+
+def _jwt_authn() -> Json:
+    provider = {
+        "issuer": credentials.ISSUER,
+        "audiences": [credentials.AUDIENCE],
+        "local_jwks": {"inline_string": json.dumps(credentials.signer().jwks)},
+        "forward": False,
+        "claim_to_headers": [
+            {"header_name": "x-user-id", "claim_name": "sub"},
+            {"header_name": "x-user-roles", "claim_name": "roles"},
+            {"header_name": "x-user-email", "claim_name": "email"},
+        ],
+        "jwt_cache_config": {"jwt_cache_size": 10 * credentials.USERS},
+    }
+    return {
+        "name": "jwt",
+        "typed_config": {
+            "@type": f"{TYPES}/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication",
+            "providers": {"issuer": provider},
+            "rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "issuer"}}],
+        },
+    }
+
+
+def _local_rate_limit() -> Json:
+    bucket = {"max_tokens": RATE, "tokens_per_fill": RATE, "fill_interval": "1s"}
+    always = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
+    return {
+        "name": "limit",
+        "typed_config": {
+            "@type": f"{TYPES}/envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
+            "stat_prefix": "limit",
+            "token_bucket": bucket,
+            "filter_enabled": always,
+            "filter_enforced": always,
+            # A bucket of its own for every caller that comes, among the 1,000 that are kept.
+            "descriptors": [{"entries": [{"key": "caller"}], "token_bucket": bucket}],
+            "max_dynamic_descriptors": credentials.USERS,
+            "rate_limits": [
+                {"actions": [{"request_headers": {"header_name": "x-user-id", "descriptor_key": "caller"}}]}
+            ],
+        },
+    }
 
 
 def _virtual_host(workload: Workload) -> Json:

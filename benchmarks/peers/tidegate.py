@@ -7,6 +7,8 @@ from typing import Any, TypeAlias
 
 import yaml
 
+from benchmarks import credentials, toolbox
+from benchmarks.guard import RATE, Credential, Guard
 from benchmarks.peers.peer import ask_version
 from benchmarks.places import REPOSITORY
 from benchmarks.workload import HOST, Launch, Protocol, Site, Workload
@@ -54,7 +56,35 @@ def _document(workload: Workload, site: Site) -> Json:
         "services": [service],
         "routes": [_route(workload, number) for number in range(workload.routes)],
     }
-    return document if workload.as_it_comes else document | {"policies": SAME_WORK}
+    policies = {} if workload.as_it_comes else dict(SAME_WORK)
+    if guard := workload.policies:
+        _guard(guard, document, policies)
+    return document | {"policies": policies}
+
+
+def _guard(guard: Guard, document: Json, policies: Json) -> None:
+    caller = "{consumer.name}" if guard.credential is Credential.API_KEY else "{claims.sub}"
+    if guard.credential is Credential.API_KEY:
+        policies["api_key"] = {"header": credentials.API_KEY_HEADER}
+        keys = credentials.api_keys().items()
+        document["consumers"] = [{"name": name, "keys": [key]} for name, key in keys]
+    else:
+        policies["jwt"] = {
+            "issuer": credentials.ISSUER,
+            "audience": credentials.AUDIENCE,
+            "algorithms": ["RS256"],
+            "jwks": credentials.signer().jwks,
+            "claims_to_headers": {"sub": "x-user-id", "roles": "x-user-roles", "email": "x-user-email"},
+        }
+        if guard.credential is Credential.NEW_TOKEN:
+            policies["jwt"]["remember"] = credentials.REMEMBERED
+    bucket = {"algorithm": "token_bucket", "rate": f"{RATE}/1s", "burst": RATE}
+    limits = [{"name": f"limit-{number}", "key": f"{number}:{caller}", **bucket} for number in range(guard.limits)]
+    policies["rate_limit"] = {"limits": limits}
+    if guard.redis is not None:
+        document["redis"] = {"url": f"redis://{HOST}:{guard.redis}"}
+    if guard.signed:
+        policies["signed_identity"] = {"issuer": "https://gateway.example.com", "keys": [str(toolbox.certificate()[1])]}
 
 
 def _route(workload: Workload, number: int) -> Json:

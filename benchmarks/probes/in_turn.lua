@@ -1,17 +1,33 @@
--- Asks for the targets of a file in turn; a second argument makes each a POST with a body of that many bytes.
+-- Asks for the targets of a file in turn; a second argument makes each a POST with a body of that many bytes. A third is a
+-- file of header lines, which requests carry in turn, too.
 -- Prints one JSON object for benchmarks/load.py.
 
 local requests = {}
 local last = 0
 
+local function lines_of(file)
+  local lines = {}
+  for line in io.lines(file) do
+    lines[#lines + 1] = line
+  end
+  return lines
+end
+
 function init(arguments)
   local length = tonumber(arguments[2])
-  for target in io.lines(arguments[1]) do
+  local targets, lines = lines_of(arguments[1]), lines_of(arguments[3])
+  for index = 1, math.max(#targets, #lines) do
+    local target = targets[(index - 1) % #targets + 1]
+    local headers = {}
+    if #lines > 0 then
+      local name, value = lines[(index - 1) % #lines + 1]:match("^([^:]+): (.*)$")
+      headers[name] = value
+    end
     if length > 0 then
-      requests[#requests + 1] = wrk.format("POST", target, {["content-type"] = "application/octet-stream"},
-                                           string.rep("x", length))
+      headers["content-type"] = "application/octet-stream"
+      requests[index] = wrk.format("POST", target, headers, string.rep("x", length))
     else
-      requests[#requests + 1] = wrk.format("GET", target)
+      requests[index] = wrk.format("GET", target, headers)
     end
   end
 end

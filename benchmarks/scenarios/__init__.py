@@ -3,7 +3,9 @@
 from benchmarks.scenario import Scenario
 from benchmarks.scenarios.bodies import BODY_SCENARIOS
 from benchmarks.scenarios.cpu import CPU_SCENARIOS
+
 from benchmarks.scenarios.footprint import FOOTPRINT_SCENARIOS
+from benchmarks.scenarios.guarded import GUARDED_SCENARIOS
 from benchmarks.scenarios.isolation import ISOLATION_SCENARIOS
 from benchmarks.scenarios.latency import LATENCY_SCENARIOS
 from benchmarks.scenarios.reload import RELOAD_SCENARIOS
@@ -11,6 +13,7 @@ from benchmarks.scenarios.routes import ROUTE_SCENARIOS
 
 _ALL = (
     *CPU_SCENARIOS,
+    *GUARDED_SCENARIOS,
     *LATENCY_SCENARIOS,
     *FOOTPRINT_SCENARIOS,
     *BODY_SCENARIOS,
