@@ -20,9 +20,7 @@ CONSUMERS = 100
 USERS = 1000
 """Who calls, when every token has been seen before."""
 MANY_USERS = 20_000
-"""Who calls, when no token has been seen lately: far more than `REMEMBERED`."""
-REMEMBERED = 1000
-"""Tokens that a contestant may remember in that case."""
+"""Who calls, when no token has been seen lately: Tidegate remembers about 8,000 of this size."""
 
 _LIFETIME = 30 * 24 * 3600
 _FRESH = 7 * 24 * 3600

@@ -12,7 +12,7 @@ class Credential(StrEnum):
     TOKEN = "token"
     """An RS256 token of one of a thousand users, seen before."""
     NEW_TOKEN = "new_token"
-    """One of twenty thousand, while a thousand may be remembered: none has been seen lately."""
+    """One of twenty thousand in turn, more than are remembered: none has been seen lately."""
     API_KEY = "api_key"
 
 

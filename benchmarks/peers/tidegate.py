@@ -1,5 +1,6 @@
 """Tidegate as people run it: `python -m tidegate run gateway.yaml`."""
 
+import hashlib
 import importlib.util
 import sys
 from dataclasses import dataclass
@@ -67,7 +68,9 @@ def _guard(guard: Guard, document: Json, policies: Json) -> None:
     if guard.credential is Credential.API_KEY:
         policies["api_key"] = {"header": credentials.API_KEY_HEADER}
         keys = credentials.api_keys().items()
-        document["consumers"] = [{"name": name, "keys": [key]} for name, key in keys]
+        document["consumers"] = [
+            {"name": name, "keys": [f"sha256:{hashlib.sha256(key.encode()).hexdigest()}"]} for name, key in keys
+        ]
     else:
         policies["jwt"] = {
             "issuer": credentials.ISSUER,
@@ -76,8 +79,6 @@ def _guard(guard: Guard, document: Json, policies: Json) -> None:
             "jwks": credentials.signer().jwks,
             "claims_to_headers": {"sub": "x-user-id", "roles": "x-user-roles", "email": "x-user-email"},
         }
-        if guard.credential is Credential.NEW_TOKEN:
-            policies["jwt"]["remember"] = credentials.REMEMBERED
     bucket = {"algorithm": "token_bucket", "rate": f"{RATE}/1s", "burst": RATE}
     limits = [{"name": f"limit-{number}", "key": f"{number}:{caller}", **bucket} for number in range(guard.limits)]
     policies["rate_limit"] = {"limits": limits}

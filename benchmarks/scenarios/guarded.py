@@ -44,7 +44,7 @@ GUARDED_SCENARIOS = (
     Scenario(
         name="new_token",
         title="Every token new",
-        description="The same with 20,000 users in turn while 1,000 tokens are remembered, so that each signature is "
+        description="The same with 20,000 users in turn, more than are remembered, so that each signature is "
         "checked. What the check itself costs is measured by `cargo bench -p tidegate-engine --bench jose`.",
         contestants=(
             Contestant("tidegate", Tidegate(), _workload(NEW)),
