@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+from tidegate.serve.server import Server
 
 from tests.harness import DEADLINE, Connection, FakeUpstream, RunningGateway
 
@@ -134,6 +135,11 @@ class EchoGateway:
         # Each test looks at what it names: what is on by default besides would be in every list of headers.
         named = {"request_id": "off", "trace_context": "off", **policies}
         return {**fixed, "policies": named, **keys}
+
+    @property
+    def server(self) -> Server:
+        """The server itself, for what no client can ask."""
+        return self._running.server
 
     def address(self) -> tuple[str, int]:
         return self._running.address()

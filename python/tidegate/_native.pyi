@@ -90,6 +90,18 @@ class Engine:
         """Ends everything at once and waits for the threads."""
     def metrics(self, accept: str = "") -> tuple[str, str]:
         """What was counted, as content type and text, in the form that suits an `Accept` header."""
+    def key_sources(self) -> list[tuple[int, str]]:
+        """Number and settings (JSON) of every place that keys are fetched from."""
+    def key_wishes_descriptor(self) -> int:
+        """Readable while requests wait for keys that are not there."""
+    def key_wishes(self) -> list[int]:
+        """The sources whose keys requests wait for; takes them off the list."""
+    def keys_arrived(self, source: int, jwks: bytes) -> tuple[int, list[str]]:
+        """Gives a source its keys; how many can be used, and why the others cannot. `ValueError`: no key set."""
+    def keys_failed(self, source: int) -> None:
+        """Says that a source could not be fetched; its keys hold as long as they may."""
+    def keys_missing(self) -> list[str]:
+        """URLs of sources that are not lazy and whose keys never came: until then, the gateway is not ready."""
     def advance(self, milliseconds: int) -> None:
         """Moves the clock forward and rings what is due; for tests."""
 

@@ -15,6 +15,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::bridge::Bridge;
 use crate::clock::{Clock, Millis};
+use crate::jose::KeysError;
+use crate::key_sets::KeySets;
 use crate::listener::accept::Census;
 use crate::listener::bind::{self, Bound, Sharing};
 use crate::listener::tls::ServerTls;
@@ -330,6 +332,31 @@ impl Engine {
     pub fn metrics(&self, format: Format) -> String {
         let snapshot = self.current.load();
         self.telemetry.registry.render_with(format, |text| self.state.render(&snapshot.plan, text))
+    }
+
+    /// Keys that are to be fetched, and who waits for them.
+    pub fn key_sets(&self) -> &KeySets {
+        &self.state.key_sets
+    }
+
+    /// A key set was fetched. Says how many keys can be used and why the others cannot; a source that is gone takes any.
+    pub fn keys_arrived(&self, source: u64, jwks: &[u8]) -> Result<(usize, Vec<String>), KeysError> {
+        let set = self.state.key_sets.by_id(source);
+        set.map_or(Ok((0, Vec::new())), |set| set.arrived(jwks, self.clock.now()))
+    }
+
+    /// A key set could not be fetched.
+    pub fn keys_failed(&self, source: u64) {
+        if let Some(set) = self.state.key_sets.by_id(source) {
+            set.failed(self.clock.now());
+        }
+    }
+
+    /// The sources whose keys never came, and that are not lazy: until they have, the gateway is not ready.
+    pub fn keys_missing(&self) -> Vec<String> {
+        let sources = self.state.key_sets.sources().into_iter();
+        let missing = sources.filter(|set| !set.source.lazy && !set.have_come());
+        missing.map(|set| set.source.url.clone()).collect()
     }
 
     /// Moves the clock forward and rings what is due; for tests.

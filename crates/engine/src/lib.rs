@@ -22,6 +22,7 @@ pub mod http2;
 pub mod identity;
 mod intake;
 pub mod jose;
+pub mod key_sets;
 pub mod limits;
 pub mod listener;
 pub mod network;

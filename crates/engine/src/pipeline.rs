@@ -52,6 +52,7 @@ fn rank(policy: &plan::Policy) -> u8 {
         plan::Policy::Mtls(_) => 51,
         plan::Policy::ApiKey(_) => 52,
         plan::Policy::Basic(_) => 53,
+        plan::Policy::Jwt(_) => 54,
         plan::Policy::Introspection(_) => 55,
         plan::Policy::ForwardAuth(_) => 60,
         plan::Policy::AnyOf(_) => 70,
@@ -321,6 +322,7 @@ impl Policy {
             plan::Policy::Mtls(_)
             | plan::Policy::ApiKey(_)
             | plan::Policy::Basic(_)
+            | plan::Policy::Jwt(_)
             | plan::Policy::Introspection(_)
             | plan::Policy::ForwardAuth(_)
             | plan::Policy::AnyOf(_)

@@ -3,12 +3,14 @@
 //! Python builds it, the engine decodes it. There are no defaults here and unknown fields are refused, so that the two
 //! sides cannot drift apart unnoticed. Times are milliseconds, sizes are bytes, names are already resolved and unique.
 
+mod jwt;
 mod limits;
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+pub use jwt::{IssuerKeys, Jwt, RemoteKeys, TokenIssuer};
 pub use limits::{Budget, Concurrency, Cost, Limit, RateLimit, TierBudget, TierMost};
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -351,6 +353,7 @@ pub enum Policy {
     Ip(Ip),
     Csrf(Csrf),
     Authorize(Authorize),
+    Jwt(Jwt),
     RateLimit(RateLimit),
     Concurrency(Concurrency),
     AnyOf(Credentials),

@@ -7,6 +7,7 @@ use rustc_hash::FxHashMap;
 
 use crate::credentials::keys::Keys;
 use crate::credentials::passwords::Passwords;
+use crate::key_sets::KeySets;
 use crate::limits::Limits;
 use crate::plan::{self, Plan};
 use crate::policies::forward_auth::Decision;
@@ -26,6 +27,8 @@ pub struct State {
     pub decisions: Tables<plan::ForwardAuth, Verdicts<Decision>>,
     pub introspections: Tables<plan::Introspection, Verdicts<Outcome>>,
     pub limits: Limits,
+    /// Keys of token issuers.
+    pub key_sets: KeySets,
 }
 
 impl State {

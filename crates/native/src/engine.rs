@@ -124,6 +124,37 @@ impl Engine {
         (format.content_type(), py.detach(|| self.0.metrics(format)))
     }
 
+    /// Number and settings (JSON) of every place that keys are fetched from.
+    fn key_sources(&self) -> PyResult<Vec<(u64, String)>> {
+        let sources = self.0.key_sets().sources();
+        sources.iter().map(|set| Ok((set.id, json(&set.source)?))).collect()
+    }
+
+    /// Readable while requests wait for keys.
+    fn key_wishes_descriptor(&self) -> PyResult<i32> {
+        Ok(self.0.key_sets().wishes.descriptor()?)
+    }
+
+    /// The sources whose keys requests wait for.
+    fn key_wishes(&self) -> Vec<u64> {
+        self.0.key_sets().wishes.take()
+    }
+
+    /// Gives a source its keys; how many can be used, and why the others cannot.
+    fn keys_arrived(&self, py: Python<'_>, source: u64, jwks: &[u8]) -> PyResult<(usize, Vec<String>)> {
+        py.detach(|| self.0.keys_arrived(source, jwks)).map_err(|error| PyValueError::new_err(error.to_string()))
+    }
+
+    /// Says that a source could not be fetched.
+    fn keys_failed(&self, source: u64) {
+        self.0.keys_failed(source);
+    }
+
+    /// URLs of the sources without which the gateway is not ready.
+    fn keys_missing(&self) -> Vec<String> {
+        self.0.keys_missing()
+    }
+
     fn advance(&self, py: Python<'_>, milliseconds: u64) {
         py.detach(|| self.0.advance(milliseconds));
     }

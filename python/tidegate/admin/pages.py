@@ -71,9 +71,11 @@ class Pages:
         return Response(200, "live\n")
 
     async def readyz(self, _: Request) -> Response:
-        """200 while traffic is welcome: the whole document is applied, and the gateway is not draining."""
+        """200 while traffic is welcome: the document is applied, keys of issuers are there, nothing is draining."""
         if self._server.draining:
             return Response(503, {"ready": False, "reason": "draining"})
+        if missing := self._server.keys_missing():
+            return Response(503, {"ready": False, "reason": "keys of token issuers have not come", "keys": missing})
         state: dict[str, Any] = {"ready": True, "listeners": self._server.urls()}
         if (sync := self._server.key_sync) is not None:
             state["keys"] = sync.state()

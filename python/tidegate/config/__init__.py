@@ -33,6 +33,7 @@ from tidegate.policies.forwarded import Forwarded
 from tidegate.policies.introspection import Introspection, TokenCache
 from tidegate.policies.ip import Ip
 from tidegate.policies.mtls import Mtls
+from tidegate.policies.jwt import Jwt, TokenIssuer
 from tidegate.policies.request_headers import RequestHeaders
 from tidegate.policies.request_id import RequestId
 from tidegate.policies.response_headers import ResponseHeaders
@@ -60,6 +61,7 @@ __all__ = [
     "Http2Limits",
     "Introspection",
     "Ip",
+    "Jwt",
     "Limits",
     "Listener",
     "ListenerTls",
@@ -83,6 +85,7 @@ __all__ = [
     "Store",
     "Target",
     "TokenCache",
+    "TokenIssuer",
     "TraceContext",
     "Upstream",
     "load",

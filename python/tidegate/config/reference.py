@@ -31,6 +31,7 @@ from tidegate.policies.budget import Budget
 from tidegate.policies.csrf import CsrfToken
 from tidegate.policies.forward_auth import DecisionCache
 from tidegate.policies.introspection import TokenCache
+from tidegate.policies.jwt import TokenIssuer
 from tidegate.policies.rate_limit import Count, Limit
 
 PAGE = "docs/reference/configuration.md"
@@ -63,6 +64,7 @@ SECTIONS: tuple[tuple[str, type[Model]], ...] = (
     ("Policy: forward_auth: cache", DecisionCache),
     ("Policy: csrf: token", CsrfToken),
     ("Policy: authorize: rule", Rule),
+    ("Policy: jwt: issuer", TokenIssuer),
     ("Policy: rate_limit: limit", Limit),
     ("Policy: rate_limit: budget", Budget),
     ("Policy: rate_limit: count", Count),

@@ -13,10 +13,11 @@ from tidegate.policies.api_key import ApiKey
 from tidegate.policies.basic import Basic
 from tidegate.policies.forward_auth import ForwardAuth
 from tidegate.policies.introspection import Introspection
+from tidegate.policies.jwt import Jwt
 from tidegate.policies.mtls import Mtls
 from tidegate.policies.policy import SWITCHED, Policy
 
-CREDENTIALS = ("mtls", "api_key", "basic", "introspection", "forward_auth")
+CREDENTIALS = ("mtls", "api_key", "basic", "jwt", "introspection", "forward_auth")
 """Policies that find out who calls, in the order in which they are asked: what costs least comes first."""
 
 
@@ -26,6 +27,7 @@ class Credentials(Policy):
     mtls: Annotated[Mtls | None, *SWITCHED] = Field(None, description="A client certificate.")
     api_key: Annotated[ApiKey | None, *SWITCHED] = Field(None, description="A key of a consumer.")
     basic: Annotated[Basic | None, *SWITCHED] = Field(None, description="A name and a password.")
+    jwt: Annotated[Jwt | None, *SWITCHED] = Field(None, description="A signed token.")
     introspection: Annotated[Introspection | None, *SWITCHED] = Field(
         None, description="A token that its provider is asked about."
     )

@@ -13,6 +13,7 @@ from tidegate.config.check import Check
 from tidegate.config.problem import Path, quote
 from tidegate.config.values import Duration, Integer, Text, Texts, Truth
 from tidegate.policies.asked import Asked
+from tidegate.policies.token_place import token_place
 
 _SCOPE = re.compile(r"[!#-\[\]-~]+")
 """RFC 6749 section 3.3."""
@@ -76,7 +77,7 @@ class Introspection(Asked):
             "service": service,
             "path": base + target or "/",
             "client": self._client(check, path),
-            "token": [_place(place, check, (*path, "token", index)) for index, place in enumerate(self.token)],
+            "token": [token_place(place, check, (*path, "token", index)) for index, place in enumerate(self.token)],
             "token_type_hint": self.token_type_hint,
             "issuer": self.issuer,
             "audience": self.audience,
@@ -108,16 +109,3 @@ class Introspection(Asked):
             if getattr(self, one) is not None and getattr(self, other) is None:
                 check.problem(path, "missing", f"`{other}` is missing; it goes with `{one}`")
         return {self.client_auth: {"id": self.client_id or "", "secret": self.client_secret or ""}}
-
-
-def _place(text: str, check: Check, path: Path) -> str | dict[str, str]:
-    kind, _, name = text.partition(":")
-    if text == "authorization":
-        return text
-    if kind == "header" and name:
-        return {"header": check.header(name, path)}
-    if kind == "cookie" and name:
-        return {"cookie": name}
-    hint = "write `authorization`, `header:NAME` or `cookie:NAME`"
-    check.problem(path, "bad_value", f"{quote(text)} is no place for a token", hint)
-    return "authorization"

@@ -21,6 +21,7 @@ from tidegate.policies.forward_auth import ForwardAuth
 from tidegate.policies.forwarded import Forwarded
 from tidegate.policies.introspection import Introspection
 from tidegate.policies.ip import Ip
+from tidegate.policies.jwt import Jwt
 from tidegate.policies.list import POLICIES
 from tidegate.policies.mtls import Mtls
 from tidegate.policies.policy import SWITCHED as _SWITCHED
@@ -55,6 +56,9 @@ class Policies(Model):
         None, description="Knows callers by a key in a header, the query or a cookie."
     )
     basic: Annotated[Basic | None, *_SWITCHED] = Field(None, description="Knows callers by name and password.")
+    jwt: Annotated[Jwt | None, *_SWITCHED] = Field(
+        None, description="Takes requests with a signed token, and tells the service who calls."
+    )
     introspection: Annotated[Introspection | None, *_SWITCHED] = Field(
         None, description="Asks the provider whether a token is good, and whose it is (RFC 7662)."
     )

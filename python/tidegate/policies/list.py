@@ -15,6 +15,7 @@ from tidegate.policies.forwarded import Forwarded
 from tidegate.policies.introspection import Introspection
 from tidegate.policies.ip import Ip
 from tidegate.policies.mtls import Mtls
+from tidegate.policies.jwt import Jwt
 from tidegate.policies.policy import Policy
 from tidegate.policies.rate_limit import RateLimit
 from tidegate.policies.request_headers import RequestHeaders
@@ -33,6 +34,7 @@ POLICIES: dict[str, type[Policy]] = {
     "mtls": Mtls,
     "api_key": ApiKey,
     "basic": Basic,
+    "jwt": Jwt,
     "introspection": Introspection,
     "forward_auth": ForwardAuth,
     "any_of": AnyOf,

@@ -11,6 +11,7 @@ from tidegate.config import Loaded
 from tidegate.config.verify import found
 from tidegate.errors import CompileError, ConfigError, ListenError
 from tidegate.extend.runner import Runner
+from tidegate.identity.key_sources import KeySources
 from tidegate.serve.background import Background
 from tidegate.serve.signing_keys import Files, SigningKeys
 from tidegate.serve.source import Documents
@@ -60,6 +61,8 @@ class Server:
         self.workers = count
         self._sign_with(signing)
         self._follow_keys()
+        self._issuer_keys = KeySources(self._engine, self.background)
+        self._issuer_keys.reconcile()
 
     def reload(self, loaded: Loaded) -> None:
         """Puts another document in place of the running one.
@@ -78,6 +81,7 @@ class Server:
             self.refused = None
             self._sign_with(signing)
             self._follow_keys()
+            self._issuer_keys.reconcile()
 
     def reload_from(self, documents: Documents, *, document: bool = True) -> Loaded:
         """Reads a document and puts it in place; a refusal is counted, and its reason kept in `refused`.
@@ -107,6 +111,10 @@ class Server:
     def metrics(self, accept: str = "") -> tuple[str, str]:
         """What was counted, as content type and Prometheus text, in the form that suits an `Accept` header."""
         return self._engine.metrics(accept)
+
+    def keys_missing(self) -> list[str]:
+        """Where keys of token issuers are that have not come yet; until they have, the gateway is not ready."""
+        return self._engine.keys_missing()
 
     def drain(self, timeout_ms: int | None = None) -> bool:
         """Stops accepting and waits for what is open, by default as long as the document says.

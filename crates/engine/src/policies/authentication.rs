@@ -12,6 +12,7 @@ use crate::policies::api_key::ApiKey;
 use crate::policies::basic::Basic;
 use crate::policies::forward_auth::ForwardAuth;
 use crate::policies::introspection::Introspection;
+use crate::policies::jwt::Jwt;
 use crate::policies::mtls::Mtls;
 use crate::policies::{all_of, any_of};
 use crate::problem::Problem;
@@ -59,6 +60,7 @@ pub enum Credential {
     Mtls(Arc<Mtls>),
     ForwardAuth(Arc<ForwardAuth>),
     Introspection(Arc<Introspection>),
+    Jwt(Arc<Jwt>),
     /// Stands in for real ones where the tree is tested.
     #[cfg(test)]
     Fixed(tests::Fixed),
@@ -77,6 +79,7 @@ impl Credential {
             plan::Policy::Introspection(plan) => {
                 (Self::Introspection(Arc::new(Introspection::compile(plan, context)?)), plan.optional)
             }
+            plan::Policy::Jwt(plan) => (Self::Jwt(Arc::new(Jwt::compile(plan, context)?)), plan.optional),
             _ => return Err(Problem::new("", "config.bad_value", "this policy does not find out who calls")),
         })
     }
@@ -88,6 +91,7 @@ impl Credential {
             Self::Mtls(policy) => policy.check(local, exchange),
             Self::ForwardAuth(policy) => policy.check(local, exchange),
             Self::Introspection(policy) => policy.check(local, exchange),
+            Self::Jwt(policy) => policy.check(local, exchange),
             #[cfg(test)]
             Self::Fixed(fixed) => fixed.check(),
         }
@@ -101,6 +105,7 @@ impl Credential {
             Self::Mtls(policy) => policy.strip(request),
             Self::ForwardAuth(policy) => policy.strip(request),
             Self::Introspection(policy) => policy.strip(request),
+            Self::Jwt(policy) => policy.strip(request),
             #[cfg(test)]
             Self::Fixed(_) => {}
         }
@@ -113,6 +118,7 @@ impl Credential {
             Self::Mtls(policy) => policy.challenge(),
             Self::ForwardAuth(_) => None,
             Self::Introspection(policy) => policy.challenge(),
+            Self::Jwt(policy) => policy.challenge(),
             #[cfg(test)]
             Self::Fixed(fixed) => Some(fixed.name.as_bytes().into()),
         }
@@ -121,7 +127,7 @@ impl Credential {
     /// What a request without it is told.
     fn missing(&self) -> Code {
         match self {
-            Self::Introspection(_) => Code::MissingToken,
+            Self::Introspection(_) | Self::Jwt(_) => Code::MissingToken,
             _ => Code::MissingCredentials,
         }
     }
@@ -134,6 +140,7 @@ impl Credential {
             Self::Mtls(policy) => policy.owned(names),
             Self::ForwardAuth(policy) => policy.owned(names),
             Self::Introspection(policy) => policy.owned(names),
+            Self::Jwt(policy) => policy.owned(names),
             #[cfg(test)]
             Self::Fixed(_) => {}
         }

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use crate::policies::jwt::RememberedTokens;
 use crate::policies::random::Random;
 use crate::policies::signed_identity::Signed;
 use crate::telemetry::Wall;
@@ -11,6 +12,7 @@ use crate::telemetry::Wall;
 pub struct Local {
     pub(super) random: RefCell<Random>,
     pub(super) signed: RefCell<Signed>,
+    pub(super) tokens: RefCell<RememberedTokens>,
     wall: Arc<Wall>,
     /// The worker's number, for its part of the metrics.
     pub(super) worker: usize,
@@ -18,12 +20,14 @@ pub struct Local {
 
 impl Local {
     pub fn new(wall: Arc<Wall>, worker: usize) -> Self {
-        Self { random: RefCell::new(Random::from_system()), signed: RefCell::default(), wall, worker }
+        let random = RefCell::new(Random::from_system());
+        Self { random, signed: RefCell::default(), tokens: RefCell::default(), wall, worker }
     }
 
     /// Forgets what belongs to the policies of a snapshot that is gone.
     pub fn swapped(&self) {
         self.signed.take();
+        self.tokens.borrow_mut().clear();
     }
 
     /// Milliseconds since the Unix epoch at a moment of the engine's clock, without reading a clock.

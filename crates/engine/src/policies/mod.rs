@@ -19,6 +19,7 @@ mod generations;
 mod header_edits;
 pub mod introspection;
 pub mod ip;
+pub mod jwt;
 mod limit_fields;
 mod limit_key;
 mod local;
