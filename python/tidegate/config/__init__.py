@@ -32,8 +32,8 @@ from tidegate.policies.forward_auth import DecisionCache, ForwardAuth
 from tidegate.policies.forwarded import Forwarded
 from tidegate.policies.introspection import Introspection, TokenCache
 from tidegate.policies.ip import Ip
-from tidegate.policies.mtls import Mtls
 from tidegate.policies.jwt import Jwt, TokenIssuer
+from tidegate.policies.mtls import Mtls
 from tidegate.policies.request_headers import RequestHeaders
 from tidegate.policies.request_id import RequestId
 from tidegate.policies.response_headers import ResponseHeaders

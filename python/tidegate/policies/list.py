@@ -14,8 +14,8 @@ from tidegate.policies.forward_auth import ForwardAuth
 from tidegate.policies.forwarded import Forwarded
 from tidegate.policies.introspection import Introspection
 from tidegate.policies.ip import Ip
-from tidegate.policies.mtls import Mtls
 from tidegate.policies.jwt import Jwt
+from tidegate.policies.mtls import Mtls
 from tidegate.policies.policy import Policy
 from tidegate.policies.rate_limit import RateLimit
 from tidegate.policies.request_headers import RequestHeaders
