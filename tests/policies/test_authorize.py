@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
+from tidegate.store.secret import digest
 
 from tests.conftest import StartGateway, StartUpstream
 from tests.echo import Start, ask
@@ -367,3 +368,42 @@ def test_a_deny_rule_that_cannot_be_evaluated_keeps_everybody_out(caller: Callab
 def test_no_spelling_of_a_path_gets_around_a_rule(caller: Callable[..., Caller], path: str, status: int) -> None:
     gateway = caller({"when": "request.path.startsWith('/tenants/' + claims.tenant + '/')"})
     assert gateway.get({"tenant": "acme"}, path).status == status
+
+
+# ---- consumers
+
+KEY = "a-key-of-some-length"
+
+
+@pytest.mark.parametrize(
+    ("conditions", "allowed"),
+    [
+        ({"consumers": ["other", "acme"]}, True),
+        ({"consumers": "Acme"}, False),
+        ({"tiers": ["business", "enterprise"]}, True),
+        ({"tiers": "free"}, False),
+        ({"tags": "eu"}, True),
+        ({"tags": {"all": ["eu", "partner"]}}, True),
+        ({"tags": {"all": ["eu", "beta"]}}, False),
+        ({"tags": {"any": ["beta", "partner"]}}, True),
+        ({"consumers": "acme", "tiers": "free"}, False),
+        ({"roles": "admin"}, False),
+        ({"when": "consumer.name == 'acme' && consumer.tier == 'business' && 'eu' in consumer.tags"}, True),
+        ({"when": "identity.method == 'api_key' && identity.subject == 'acme'"}, True),
+        ({"when": "consumer.tags.exists(t, t == 'beta')"}, False),
+    ],
+)
+def test_conditions_on_consumers(start: Start, conditions: dict[str, Any], allowed: bool) -> None:
+    consumer = {"name": "acme", "tier": "business", "tags": ["partner", "eu"], "keys": [f"sha256:{digest(KEY)}"]}
+    gateway = start({"api_key": {}, "authorize": conditions}, consumers=[consumer])
+    assert ask(gateway, headers=[("X-Api-Key", KEY)]).status == (200 if allowed else 403)
+
+
+def test_a_consumer_has_rules_of_its_own(start: Start) -> None:
+    def consumer(name: str, **policies: Any) -> dict[str, Any]:
+        return {"name": name, "keys": [f"sha256:{digest(KEY + name)}"], "policies": policies}
+
+    consumers = [consumer("plain"), consumer("reader", authorize={"methods": "GET"})]
+    gateway = start({"api_key": {}, "authorize": {"methods": ["GET", "POST"]}}, consumers=consumers)
+    for name, method, status in (("plain", "POST", 200), ("reader", "GET", 200), ("reader", "POST", 403)):
+        assert ask(gateway, method, headers=[("X-Api-Key", KEY + name)]).status == status

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from tidegate import ConfigError, load
+from tidegate.store.secret import digest
 
 from tests.echo import Start, ask
 from tests.policies.documents import refusal
@@ -165,3 +166,20 @@ def test_a_long_list_is_as_good_as_a_short_one(tmp_path: Path, gateway: Any) -> 
         denied = ipaddress.IPv4Network((int(address) & ~255, 24)) in listed
         answer = running.get("/7", headers={"X-Forwarded-For": str(address)})
         assert answer.status == (403 if denied else 204), address
+
+
+def test_a_consumer_comes_from_where_both_lists_let_it_in(start: Start) -> None:
+    key = "a-key-of-some-length"
+    consumer = {"name": "acme", "keys": [f"sha256:{digest(key)}"], "policies": {"ip": {"allow": ["10.0.0.0/8"]}}}
+    other = {"name": "other", "keys": [f"sha256:{digest(key + '2')}"]}
+    policies = {"api_key": {}, "ip": {"deny": ["10.6.6.6"]}}
+    gateway = start(policies, consumers=[consumer, other], **PROXY)
+    for shown, client, status in (
+        (key, "10.1.2.3", 200),
+        (key, "11.1.2.3", 403),
+        (key, "10.6.6.6", 403),
+        (key + "2", "11.1.2.3", 200),
+        (key + "2", "10.6.6.6", 403),
+    ):
+        headers = [("X-Api-Key", shown), ("X-Forwarded-For", client)]
+        assert ask(gateway, headers=headers).status == status, (shown, client)
