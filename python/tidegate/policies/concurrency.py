@@ -44,7 +44,7 @@ class Concurrency(Policy, LimitKey):
         description="Other limits by tier: a number or `unlimited`. Who has none of these tiers gets `limit`.",
     )
     queue: Integer = Field(
-        0, ge=0, le=10_000, description="How many more may wait for their turn, in the order in which they came."
+        0, ge=0, le=1000, description="How many more may wait for their turn, in the order in which they came."
     )
     queue_timeout: Duration = Field(1000, description="The longest that a request waits before it is refused.")
     mode: Literal["enforce", "shadow"] = Field(

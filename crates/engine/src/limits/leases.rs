@@ -56,7 +56,13 @@ impl Leases {
     pub fn claim(self: &Arc<Self>, key: Key, most: u64, queue: usize) -> Claim {
         let mut stripe = self.stripe(key);
         let users = stripe.entry(key).or_default();
-        users.waiting.retain(|waiting| !waiting.is_closed());
+        // Those who left are forgotten when they are met, or when there is no room for others.
+        while users.waiting.front().is_some_and(oneshot::Sender::is_closed) {
+            users.waiting.pop_front();
+        }
+        if users.waiting.len() >= queue {
+            users.waiting.retain(|waiting| !waiting.is_closed());
+        }
         // Those who wait come first, also after a reload has raised the limit.
         if users.under_way < most && users.waiting.is_empty() {
             users.under_way += 1;
