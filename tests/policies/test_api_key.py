@@ -216,6 +216,26 @@ def test_the_document_has_the_last_word_on_a_consumer_of_both(
         assert (echo.one("x-consumer-tier"), echo.one("x-policy")) == ("business", "of the consumer")
 
 
+def test_a_consumer_that_is_switched_off_has_no_keys_in_the_store_either(
+    start: Start, store: KeyStore, url: dict[str, Any]
+) -> None:
+    _, secret = store.create("acme")
+    gateway = start({"api_key": {}}, store=url, consumers=[{**CONSUMERS[0], "enabled": False}])
+    assert [with_key(gateway, key).status for key in (secret, KEY)] == [401, 401]
+    gateway.reload({"api_key": {}}, store=url, consumers=CONSUMERS)
+    assert [with_key(gateway, key).status for key in (secret, KEY)] == [200, 200]
+
+
+def test_keys_of_one_store_never_serve_for_another(
+    start: Start, store: KeyStore, url: dict[str, Any], tmp_path: Path
+) -> None:
+    _, secret = store.create("acme")
+    gateway = start({"api_key": {}}, store=url)
+    assert with_key(gateway, secret).status == 200
+    gateway.reload({"api_key": {}}, store={"url": f"sqlite:///{tmp_path / 'other.db'}"})
+    assert with_key(gateway, secret).status == 401
+
+
 def test_a_reload_that_drops_the_store_drops_its_keys(start: Start, store: KeyStore, url: dict[str, Any]) -> None:
     _, secret = store.create("zeta")
     gateway = start({"api_key": {}}, store=url)

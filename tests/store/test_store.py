@@ -167,11 +167,22 @@ def test_changes_of_two_writers_never_become_visible_out_of_order(connect: Open)
         begun.wait()
         seen.append(reader.mark().change)
         one.database.run("INSERT INTO tidegate_consumers VALUES ('acme', NULL, '[]')")
-        one.database.run("INSERT INTO tidegate_keys VALUES ('a', 'h', '...', 'acme', '', 0, NULL, NULL, NULL, 1)")
+        one.database.run(
+            "INSERT INTO tidegate_keys VALUES ('a', '" + "ab" * 32 + "', '...', 'acme', '', 0, NULL, NULL, NULL, 1)"
+        )
     writer.join()
     seen.append(reader.mark().change)
     assert seen == [0, 2]
     assert [row[1] for row in everything(reader)] == ["acme", "zeta"]
+
+
+def test_a_row_that_was_spoilt_by_hand_holds_up_no_other(store: KeyStore) -> None:
+    spoilt, _ = store.create("acme", expires=1_900_000_000)
+    good, _ = store.create("zeta")
+    for change in ("expires = -5", "hash = 'none'"):
+        store.database.run(f"UPDATE tidegate_keys SET {change} WHERE id = ?", spoilt.id)
+    store.database.run("UPDATE tidegate_consumers SET tags = 'none' WHERE name = 'zeta'")
+    assert everything(store) == [(good.id, "zeta", None, [], None, False)]
 
 
 # ---- versions and faults

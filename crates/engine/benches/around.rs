@@ -117,6 +117,7 @@ fn exchange(telemetry: &Arc<Telemetry>) -> Exchange {
         consumers: vec![],
         networks: Default::default(),
         key_store: false,
+        disabled_consumers: vec![],
     };
     let snapshot = Snapshot::compile(plan, None, &telemetry.registry, &State::new())
         .unwrap_or_else(|_| panic!("a plan without faults"));

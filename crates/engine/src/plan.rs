@@ -31,6 +31,8 @@ pub struct Plan {
     pub networks: BTreeMap<String, String>,
     /// There is a store of keys, which fills `state.keys`.
     pub key_store: bool,
+    /// Consumers that are switched off: the store's keys of these names prove nothing either.
+    pub disabled_consumers: Vec<String>,
 }
 
 impl Plan {
@@ -47,6 +49,7 @@ impl Plan {
             consumers: Vec::new(),
             networks: BTreeMap::new(),
             key_store: false,
+            disabled_consumers: Vec::new(),
         }
     }
 }

@@ -70,7 +70,7 @@ impl Snapshot {
         let nobody = Arc::default();
         let context = Context::new(registry, state, &by_name, &nobody).with_networks(&plan.networks);
         let consumers = Arc::new(compile_consumers(&plan, &context, &mut problems));
-        let credentials = Credentials::compile(&plan.consumers, &consumers, &mut problems);
+        let credentials = Credentials::compile(&plan, &consumers, &mut problems);
         let mut owned = context.owned.into_inner();
         let context = Context::new(registry, state, &by_name, &consumers).with_networks(&plan.networks);
         let mut routes = Vec::with_capacity(plan.routes.len());

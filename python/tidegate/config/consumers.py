@@ -5,8 +5,8 @@ from __future__ import annotations
 from pydantic import Field
 
 from tidegate.config.base import Model
-from tidegate.config.credentials import BasicUsers, ClientCertificate
-from tidegate.config.values import Text, Texts, Truth
+from tidegate.config.credentials import BasicUsers, ClientCertificate, Keys
+from tidegate.config.values import Text, Truth
 from tidegate.policies import Policies
 
 
@@ -20,7 +20,7 @@ class Consumer(Model):
     tags: list[str] = Field(
         default_factory=list, description="Labels; `authorize` and `{consumer.tags}` can use them as groups."
     )
-    keys: Texts = Field(
+    keys: Keys = Field(
         default_factory=list,
         description="Its API keys, by reference (`${env:NAME}`, `${file:path}`) or as `sha256:` and the hash. Keys "
         "that come and go are better kept in the `store`.",

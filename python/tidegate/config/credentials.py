@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
-from pydantic import BeforeValidator, Field, PlainSerializer
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from tidegate.config.base import Model
 from tidegate.config.check import Check
 from tidegate.config.problem import Interpolated, Path
-from tidegate.config.values import Text, Texts
+from tidegate.config.values import Text, one_or_many
 from tidegate.store import secret as form
 
 _PHC = re.compile(r"\$argon2id\$v=19\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+")
@@ -43,8 +43,15 @@ def _users(value: object) -> object:
 
 
 if TYPE_CHECKING:
+    Keys: TypeAlias = list[str] | str
     BasicUsers: TypeAlias = list[BasicUser] | BasicUser
 else:
+    # Unlike a list of plain texts, it keeps the mark of what came from the environment.
+    Keys = Annotated[
+        list[Text],
+        BeforeValidator(one_or_many),
+        WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+    ]
     BasicUsers = Annotated[
         list[BasicUser],
         BeforeValidator(_users),
@@ -52,7 +59,7 @@ else:
     ]
 
 
-def plan_keys(keys: Texts, check: Check, path: Path) -> list[str]:
+def plan_keys(keys: Keys, check: Check, path: Path) -> list[str]:
     """The hashes of keys; a key itself has no place in a document that is shared and kept."""
     assert isinstance(keys, list), "validation leaves lists"
     hashes = []

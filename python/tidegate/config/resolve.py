@@ -196,7 +196,7 @@ class Resolution:
         rest = (
             f'"access_log":{encode(log)},"trusted_proxies":{encode(networks)},'
             f'"drain_timeout_ms":{settings.drain_timeout},"policies":{encode(base.over({}))},'
-            f'"key_store":{encode(store is not None)}'
+            f'"key_store":{encode(store is not None)},"disabled_consumers":{encode(self._disabled_consumers())}'
         )
         if self.problems:
             problems = [problem.without(self.secrets) for problem in self.problems]
@@ -257,6 +257,11 @@ class Resolution:
                     entry.plan(True, run.files)
         self._unique("consumer", [entry.name for run in self.runs["consumers"] for entry in run.entries])
         return self._collect("consumers")
+
+    def _disabled_consumers(self) -> list[str]:
+        """Names that the store may know, too."""
+        entries = (entry for run in self.runs["consumers"] for entry in run.entries)
+        return [entry.name for entry in entries if not entry.enabled and entry.name is not None]
 
     def _services(self, gateway: PlannedPolicies) -> tuple[list[str], dict[str, Scope], Scope]:
         """The services of the plan, the scope of each by name, and the gateway's own scope."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import secrets
 from collections.abc import Callable, Iterable, Sequence
@@ -11,7 +12,9 @@ from typing import Literal, NamedTuple
 
 from tidegate.errors import StoreError
 from tidegate.store import secret as secrets_of_keys
-from tidegate.store.database import Database
+from tidegate.store.database import Database, Row
+
+LOG = logging.getLogger("tidegate.store")
 
 PAGE = 5000
 """Rows that are read at once."""
@@ -211,10 +214,7 @@ class KeyStore:
             cursor.id,
             limit,
         )
-        entries: list[Entry] = [
-            (digest, key_id, name, consumer, tier, json.loads(tags), expires, revoked is not None)
-            for digest, key_id, name, consumer, tier, tags, expires, revoked, _ in rows
-        ]
+        entries = [entry for row in rows if (entry := _entry(row)) is not None]
         return entries, Cursor(rows[-1][8], rows[-1][1]) if len(rows) == limit else None
 
     # ---- parts
@@ -255,6 +255,20 @@ class KeyStore:
             change,
         )
         return key, secret
+
+
+def _entry(row: Row) -> Entry | None:
+    """A row as the engine takes it. One that somebody has spoilt by hand must not hold up all others."""
+    digest, key_id, name, consumer, tier, tags, expires, revoked, _ = row
+    if secrets_of_keys.written_digest(digest) != digest:
+        LOG.error("key skipped, its hash is none id=%s", key_id)
+        return None
+    try:
+        labels = [str(tag) for tag in json.loads(tags)]
+    except (ValueError, TypeError):
+        labels = []
+    until = None if expires is None else max(expires, 0)
+    return digest, key_id, name, consumer, tier, labels, until, revoked is not None
 
 
 def check_name(name: str, what: str) -> None:

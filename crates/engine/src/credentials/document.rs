@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::credentials::certificate::{Certificate, normal_subject};
 use crate::credentials::keys::{Key, Memo};
@@ -19,6 +19,8 @@ pub struct Credentials {
     /// Is checked for users whom nobody knows; costs what the most expensive hash of all users costs.
     pub nobody: Arc<Stored>,
     certificates: Certificates,
+    /// Names of consumers that are switched off.
+    disabled: FxHashSet<Box<str>>,
 }
 
 pub struct User {
@@ -39,14 +41,15 @@ struct Certificates {
 type Names = FxHashMap<Box<str>, Arc<Consumer>>;
 
 impl Credentials {
-    pub fn compile(plans: &[plan::Consumer], consumers: &Consumers, problems: &mut Vec<Problem>) -> Self {
+    pub fn compile(plan: &plan::Plan, consumers: &Consumers, problems: &mut Vec<Problem>) -> Self {
         let mut made = Self {
             keys: DigestMap::default(),
             users: FxHashMap::default(),
             nobody: Arc::new(Stored::nobody(None)),
             certificates: Certificates::default(),
+            disabled: plan.disabled_consumers.iter().map(|name| name.as_str().into()).collect(),
         };
-        for (index, plan) in plans.iter().enumerate() {
+        for (index, plan) in plan.consumers.iter().enumerate() {
             // A consumer without a place in the table is a problem that was told already.
             let Some(consumer) = consumers.by_name(&plan.name) else { continue };
             let mut found = Vec::new();
@@ -98,6 +101,11 @@ impl Credentials {
                 problems.push((format!("certificates[{index}]"), message));
             }
         }
+    }
+
+    /// Whether the document switches a consumer off, whatever the store says of it.
+    pub fn is_disabled(&self, consumer: &str) -> bool {
+        self.disabled.contains(consumer)
     }
 
     /// The consumer that a certificate belongs to. The most exact mark goes first: the certificate itself, then the names that
