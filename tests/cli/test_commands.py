@@ -188,6 +188,20 @@ def test_routes_as_json(command: Command, document: Path) -> None:
     assert next(line for line in lines if line["name"] == "away")["action"] == "redirect 302"
 
 
+def test_the_route_that_publishes_keys_is_among_the_others(command: Command, tmp_path: Path) -> None:
+    file = tmp_path / "gateway.yaml"
+    policy = "{issuer: https://g.example, rotate: 24h, key_file: keys.json}"
+    file.write_text(
+        "services: [{name: a, url: http://127.0.0.1:9}]\nroutes: [{name: a, paths: [/a], service: a}]\n"
+        f"policies: {{signed_identity: {policy}}}\n"
+    )
+    assert "signing keys" in command("routes", file).out
+    path = "/.well-known/tidegate/jwks.json"
+    assert "signing keys" in command("explain", file, "GET", f"http://x{path}").out
+    assert command("explain", file, "GET", "http://x/a").code == 0
+    assert not (tmp_path / "keys.json").exists()
+
+
 def test_explain_names_the_route_and_what_is_sent(command: Command, document: Path) -> None:
     outcome = command(
         "explain", document, "GET", "/orders/17?full=1", "-H", "Connection: close, x-hop", "-H", "x-hop: 1"

@@ -343,6 +343,29 @@ def test_anonymous_callers_may_be_let_on(scene: Any) -> None:
     assert it.get().status == 401
 
 
+def test_a_claim_may_name_the_consumer_and_another_the_subject(gateway: StartGateway, upstream: StartUpstream) -> None:
+    provider, service = upstream(), upstream().script(echo_all)
+    provider.answer(said({"active": True, "client_id": "shop", "ext": {"uid": "u1"}}))
+
+    def document(tier: str) -> dict[str, Any]:
+        return {
+            "services": [{"name": "service", "url": service.url}, {"name": "provider", "url": provider.url}],
+            "consumers": [{"name": "shop", "tier": tier}],
+            "policies": {
+                "introspection": {"service": "provider", "consumer_claim": "client_id", "subject_claim": "ext.uid"},
+                "request_headers": {"set": {"x-who": "{identity.subject} {consumer.name} {consumer.tier}"}},
+            },
+            "routes": [{"name": "all", "paths": ["/"], "service": "service"}],
+        }
+
+    running = gateway(document("free"))
+    for tier in ("free", "business"):
+        # A reload is believed at once, though the token is remembered.
+        running.reload(document(tier))
+        fields = {name.lower(): value for name, value in running.get("/", headers=TOKEN).json()["fields"]}
+        assert fields["x-who"] == f"u1 shop {tier}"
+
+
 # ---- the document
 
 

@@ -75,9 +75,14 @@ def scene(gateway: StartGateway, upstream: StartUpstream, tmp_path: Path) -> Any
                 {"name": "auth", "url": auth.url},
             ],
             "policies": {
-                "forward_auth": {"service": "auth", "claims": {"sub": "x-user", "email": "x-email"}},
+                "forward_auth": {
+                    "service": "auth",
+                    "claims": {"sub": "x-user", "email": "x-email", "customer": "x-customer"},
+                    "consumer_claim": "customer",
+                },
                 "signed_identity": {"issuer": ISSUER, **keys, **options},
             },
+            "consumers": [{"name": "shop", "tier": "business"}, {"name": "lone"}],
             "routes": [
                 {"name": "orders", "paths": ["/orders"], "service": "orders"},
                 {"name": "carts", "paths": ["/carts"], "service": "carts"},
@@ -178,6 +183,17 @@ def test_with_the_id_of_the_request_no_token_serves_two(scene: Any) -> None:
     assert [it.claims(token)["request_id"] for token in tokens] == [
         answer.headers["x-request-id"] for answer in answers
     ]
+
+
+def test_a_token_says_which_consumer_calls(scene: Any) -> None:
+    it = scene()
+    it.caller(x_user="ann", x_customer="shop")
+    claims = it.claims(it.token())
+    assert (claims["sub"], claims["consumer"], claims["tier"]) == ("ann", "shop", "business")
+    for customer, known in (("lone", {"consumer": "lone"}), ("nobody", {})):
+        it.caller(x_user="ann", x_customer=customer)
+        claims = it.claims(it.token())
+        assert {name: claims[name] for name in ("consumer", "tier") if name in claims} == known
 
 
 # ---- keys

@@ -639,6 +639,8 @@ pub struct ForwardAuth {
     pub strip: Vec<String>,
     /// Names of claims, and of the headers of the answer that they come from.
     pub claims: Vec<(String, String)>,
+    /// The one of them that names a consumer.
+    pub consumer_claim: Option<String>,
     pub timeout_ms: u64,
     /// Longest body of an answer; bytes.
     pub max_answer: usize,
@@ -674,6 +676,10 @@ pub struct Introspection {
     pub scopes: Vec<String>,
     pub leeway_ms: u64,
     pub claims_to_headers: Vec<ClaimToHeader>,
+    /// The path of the claim that is the subject.
+    pub subject_claim: Vec<String>,
+    /// The path of the claim that names a consumer.
+    pub consumer_claim: Option<Vec<String>>,
     pub realm: String,
     pub optional: bool,
     pub timeout_ms: u64,

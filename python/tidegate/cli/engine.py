@@ -71,6 +71,8 @@ def _action(action: dict[str, Any]) -> str:
         return f"service {options['service']}"
     if kind == "handler":
         return f"handler {options['name']}"
+    if kind == "signing_keys":
+        return "signing keys"
     return f"{kind} {options['status']}"
 
 

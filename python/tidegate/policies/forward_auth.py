@@ -8,7 +8,7 @@ from pydantic import Field
 
 from tidegate.config.base import Model
 from tidegate.config.check import TOKEN, Check
-from tidegate.config.problem import Path, quote
+from tidegate.config.problem import Path, did_you_mean, quote
 from tidegate.config.values import Duration, Integer, Size, Text, Texts
 from tidegate.policies.asked import Asked
 
@@ -65,6 +65,11 @@ class ForwardAuth(Asked):
         description="Claims to make of headers of a 2xx answer, for `{claims.NAME}`, `authorize` and limits: "
         "`{sub: x-auth-user}`. `sub` is the subject.",
     )
+    consumer_claim: Text | None = Field(
+        None,
+        description="The one of `claims` that names a consumer of the document. A name that is not there is no "
+        "consumer.",
+    )
     timeout: Duration = Field(1000, description="Longest time for an answer; then the request is refused with 503.")
     max_answer: Size = Field(
         64 << 10, description="Longest body of an answer; a longer one counts as a failure, and the request is refused."
@@ -82,6 +87,10 @@ class ForwardAuth(Asked):
         if target and not target.startswith("/"):
             check.problem((*path, "path"), "bad_path", "a path begins with `/`", f"write `/{target}`")
         parts = check.template(target, (*path, "path"), target=True)
+        if self.consumer_claim is not None and self.consumer_claim not in self.claims:
+            message = f"{quote(self.consumer_claim)} is none of the `claims`"
+            hint = did_you_mean(self.consumer_claim, self.claims)
+            check.problem((*path, "consumer_claim"), "unknown_name", message, hint)
         return {
             "service": service,
             "method": self.method.upper(),
@@ -91,6 +100,7 @@ class ForwardAuth(Asked):
                 for name in ("headers", "headers_to_service", "headers_to_client", "headers_on_success", "strip")
             },
             "claims": [(name, check.header(header, (*path, "claims", name))) for name, header in self.claims.items()],
+            "consumer_claim": self.consumer_claim,
             "timeout_ms": self.timeout,
             "max_answer": self.max_answer,
             "cache": self._cache(check, (*path, "cache")),

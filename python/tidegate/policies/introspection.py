@@ -59,6 +59,10 @@ class Introspection(Asked):
         description="Headers for the service, by claim: `{sub: x-user-id}`. Dots go into objects, arrays are joined by "
         "comma. The gateway owns these headers: clients cannot set them, on any route.",
     )
+    subject_claim: Text = Field("sub", description="Claim that is `{identity.subject}`.")
+    consumer_claim: Text | None = Field(
+        None, description="Claim that names a consumer of the document. A name that is not there is no consumer."
+    )
     realm: Text = Field("api", description="Named in `WWW-Authenticate`.")
     optional: Truth = Field(False, description="Let requests without a token on, as nobody.")
     timeout: Duration = Field(2000, description="Longest time for an answer; then the request is refused with 503.")
@@ -87,6 +91,8 @@ class Introspection(Asked):
                 {"claim": claim.split("."), "header": check.header(header, (*path, "claims_to_headers", claim))}
                 for claim, header in self.claims_to_headers.items()
             ],
+            "subject_claim": self.subject_claim.split("."),
+            "consumer_claim": None if self.consumer_claim is None else self.consumer_claim.split("."),
             "realm": self.realm,
             "optional": self.optional,
             "timeout_ms": self.timeout,

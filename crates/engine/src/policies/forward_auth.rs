@@ -10,7 +10,7 @@ use tidegate_http1::is_field_value;
 use crate::clock::Millis;
 use crate::exchange::{Exchange, Request};
 use crate::head::Head;
-use crate::identity::{Identity, Line};
+use crate::identity::{Consumers, Identity, Line};
 use crate::pipeline::{Context, Reply};
 use crate::plan;
 use crate::policies::Local;
@@ -42,6 +42,9 @@ pub struct ForwardAuth {
     strip: Names,
     /// Claims, and the headers of the answer that they come from.
     claims: Box<[Claim]>,
+    /// The claim that names a consumer.
+    consumer: Option<Box<str>>,
+    consumers: Arc<Consumers>,
     timeout_ms: Millis,
     most_bytes: usize,
     cache: Option<Cache>,
@@ -97,6 +100,8 @@ impl ForwardAuth {
             on_success: names(&plan.headers_on_success),
             strip: names(&plan.strip),
             claims: plan.claims.iter().map(|(name, header)| (name.as_str().into(), header.as_bytes().into())).collect(),
+            consumer: plan.consumer_claim.as_deref().map(Into::into),
+            consumers: context.consumers.clone(),
             timeout_ms: plan.timeout_ms,
             most_bytes: plan.max_answer,
             cache,
@@ -197,14 +202,11 @@ impl ForwardAuth {
             .iter()
             .filter_map(|(name, header)| Some((name.to_string(), Value::String(text(header)?))))
             .collect();
-        let subject = claims.get("sub").and_then(Value::as_str).map(Into::into);
-        Identity {
-            method: "forward_auth",
-            subject,
-            claims,
-            lines: lines(head, &self.to_service),
-            ..Identity::default()
-        }
+        let claim = |name: &str| claims.get(name).and_then(Value::as_str);
+        let subject = claim("sub").map(Into::into);
+        let consumer = self.consumer.as_deref().and_then(claim).and_then(|name| self.consumers.by_name(name)).cloned();
+        let lines = lines(head, &self.to_service);
+        Identity { method: "forward_auth", subject, consumer, claims, lines, ..Identity::default() }
     }
 
     fn question(&self, exchange: &Exchange) -> Result<Question, Failure> {
@@ -248,7 +250,11 @@ impl Cache {
             key: plan.key.iter().enumerate().map(compile).collect::<Result<_, _>>()?,
             ttl_ms: plan.ttl_ms,
             negative_ttl_ms: plan.negative_ttl_ms,
-            verdicts: context.state.decisions.of(whole, || Verdicts::new(plan.entries)),
+            verdicts: match &whole.consumer_claim {
+                None => context.state.decisions.of(whole, || Verdicts::new(plan.entries)),
+                // A decision names a consumer of this very document.
+                Some(_) => Arc::new(Verdicts::new(plan.entries)),
+            },
         })
     }
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::base64;
 use crate::exchange::{Exchange, Request};
 use crate::head::Head;
-use crate::identity::Identity;
+use crate::identity::{Consumers, Identity};
 use crate::jose::{Expectations, Refused, parse_object};
 use crate::path::{is_unreserved, push_escaped};
 use crate::pipeline::Context;
@@ -43,6 +43,9 @@ pub struct Introspection {
     expectations: Expectations,
     scopes: Box<[Box<str>]>,
     claims_to_headers: ClaimsToHeaders,
+    subject: Box<[String]>,
+    consumer: Option<Box<[String]>>,
+    consumers: Arc<Consumers>,
     realm: Box<str>,
     timeout_ms: u64,
     ttl_ms: u64,
@@ -84,11 +87,18 @@ impl Introspection {
             },
             scopes: plan.scopes.iter().map(|scope| scope.as_str().into()).collect(),
             claims_to_headers: ClaimsToHeaders::compile(&plan.claims_to_headers),
+            subject: plan.subject_claim.clone().into(),
+            consumer: plan.consumer_claim.clone().map(Into::into),
+            consumers: context.consumers.clone(),
             realm: plan.realm.as_str().into(),
             timeout_ms: plan.timeout_ms,
             ttl_ms: plan.ttl_ms,
             negative_ttl_ms: plan.negative_ttl_ms,
-            verdicts: context.state.introspections.of(plan, || Verdicts::new(plan.entries)),
+            verdicts: match &plan.consumer_claim {
+                None => context.state.introspections.of(plan, || Verdicts::new(plan.entries)),
+                // What is known of a token names a consumer of this very document.
+                Some(_) => Arc::new(Verdicts::new(plan.entries)),
+            },
         })
     }
 
@@ -196,11 +206,14 @@ impl Introspection {
         }
         let mut identity = Identity {
             method: "introspection",
-            subject: claims.get("sub").and_then(Value::as_str).map(Into::into),
             expires: validity.expires.map(|expires| expires / 1000),
             claims,
             ..Identity::default()
         };
+        let text = |path: &[String]| identity.claim(path).and_then(Value::as_str);
+        let subject = text(&self.subject).map(Into::into);
+        let consumer = self.consumer.as_deref().and_then(text).and_then(|name| self.consumers.by_name(name)).cloned();
+        (identity.subject, identity.consumer) = (subject, consumer);
         identity.lines = self.claims_to_headers.lines(&identity);
         let until = validity.until.min(now.saturating_add(self.ttl_ms));
         Verdict { value: Outcome::Active(Arc::new(identity)), until }
