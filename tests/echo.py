@@ -15,6 +15,7 @@ import pytest
 from tidegate.serve.server import Server
 
 from tests.harness import DEADLINE, Connection, FakeUpstream, RunningGateway
+from tests.harness import gateway as http
 
 Fields = Sequence[tuple[str, str]]
 
@@ -140,6 +141,12 @@ class EchoGateway:
     def server(self) -> Server:
         """The server itself, for what no client can ask."""
         return self._running.server
+
+    def admin(self, path: str) -> http.Answer:
+        """A page of the admin listener."""
+        assert self._running.admin is not None
+        host, _, port = self._running.admin.url.removeprefix("http://").rpartition(":")
+        return http.ask((host, int(port)), "GET", path)
 
     def address(self) -> tuple[str, int]:
         return self._running.address()

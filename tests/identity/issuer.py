@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.server
 import json
+import ssl
 import threading
 import time
 from collections import Counter
@@ -80,7 +81,7 @@ def decode(text: str) -> bytes:
 class Issuer:
     """Publishes keys over HTTP on a port of the system's choice, and counts who asks."""
 
-    def __init__(self, keys: list[dict[str, Any]] | None = None) -> None:
+    def __init__(self, keys: list[dict[str, Any]] | None = None, tls: ssl.SSLContext | None = None) -> None:
         self.keys = [public_jwk("RS256", private_key("RS256"), "k1")] if keys is None else keys
         self.headers: dict[str, str] = {}
         self.answers: dict[str, tuple[int, dict[str, str], bytes]] = {}
@@ -90,12 +91,13 @@ class Issuer:
         """While it is not set, keys are not given out."""
         self.hold.set()
         self._server: http.server.ThreadingHTTPServer | None = None
+        self._tls = tls
         self._port = 0
         self.start()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
+        return f"http{'' if self._tls is None else 's'}://127.0.0.1:{self._port}"
 
     @property
     def jwks(self) -> str:
@@ -123,6 +125,10 @@ class Issuer:
 
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", self._port), Handler)
         self._server.daemon_threads = True
+        if self._tls is not None:
+            self._server.socket = self._tls.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
         self._port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import trustme
 
 from tests.echo import Answer, EchoGateway, Start, ask
 from tests.harness import eventually
@@ -207,6 +209,32 @@ def test_an_answer_that_is_no_key_set_changes_nothing(
     issuer.answers["/jwks.json"] = answer
     assert code(get(gateway, of(1))) == "invalid_token"
     assert get(gateway, good).status == 200
+
+
+def test_the_certificate_of_an_issuer_is_verified(start: Start) -> None:
+    authority = trustme.CA()
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    secure = Issuer(tls=tls)
+    pem = authority.cert_pem.bytes().decode()
+    assert get(start(remote(secure, ca=pem)), of(0)).status == 200
+    assert code(get(start(remote(secure)), of(0))) == "authentication_unavailable"
+    assert code(get(start(remote(secure, ca=trustme.CA().cert_pem.bytes().decode())), of(0))) != ""
+    secure.stop()
+
+
+def test_the_gateway_is_ready_when_its_keys_are_there(start: Start, issuer: Issuer) -> None:
+    issuer.hold.clear()
+    gateway = start(remote(issuer), admin={"address": "127.0.0.1:0"})
+    status, body = ready(gateway)
+    assert (status, body["ready"], body["keys"]) == (503, False, [issuer.jwks])
+    issuer.hold.set()
+    eventually(lambda: ready(gateway)[0] == 200)
+
+
+def ready(gateway: EchoGateway) -> tuple[int, dict[str, Any]]:
+    answer = gateway.admin("/readyz")
+    return answer.status, json.loads(answer.body)
 
 
 def test_a_redirect_on_the_same_host_is_followed(start: Start, issuer: Issuer) -> None:

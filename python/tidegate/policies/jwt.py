@@ -148,8 +148,8 @@ class TokenIssuer(Model):
     def _algorithms(self, check: Check, path: Path) -> list[str]:
         at = (*path, "algorithms")
         if not self.algorithms:
-            hint = "write the one that your issuer uses, such as `algorithms: [RS256]`"
-            check.problem(path, "missing", "`algorithms` is missing", hint)
+            example = "write the one that your issuer uses, such as `algorithms: [RS256]`"
+            check.problem(path, "missing", "`algorithms` is missing", example)
         known = MACS if self.secret is not None else SIGNATURES
         for index, name in enumerate(self.algorithms):
             if name in known:
