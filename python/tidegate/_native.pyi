@@ -98,6 +98,8 @@ class Engine:
         """The sources whose keys requests wait for; takes them off the list."""
     def keys_arrived(self, source: int, jwks: bytes) -> tuple[int, list[str]]:
         """Gives a source its keys; how many can be used, and why the others cannot. `ValueError`: no key set."""
+    def provider_described(self, source: int, document: bytes) -> None:
+        """Gives a source the discovery document that its keys were found by."""
     def keys_failed(self, source: int) -> None:
         """Says that a source could not be fetched; its keys hold as long as they may."""
     def keys_missing(self) -> list[str]:

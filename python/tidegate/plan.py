@@ -257,6 +257,7 @@ def _service_tls(tls: ServiceTls, server_name: str, check: Check, files: Files) 
 def plan_route(route: Route, check: Check, scope: Scope) -> dict[str, Any]:
     """A route as the engine takes it."""
     patterns = _paths(route.paths, check)
+    check.paths = list(route.paths)
     for name in scope.used:
         check.capture(name, ("service",))
     return {

@@ -345,6 +345,13 @@ impl Engine {
         set.map_or(Ok((0, Vec::new())), |set| set.arrived(jwks, self.clock.now()))
     }
 
+    /// A discovery document was fetched, on the way to the keys.
+    pub fn provider_described(&self, source: u64, document: &[u8]) {
+        if let Some(set) = self.state.key_sets.by_id(source) {
+            set.described(document);
+        }
+    }
+
     /// A key set could not be fetched.
     pub fn keys_failed(&self, source: u64) {
         if let Some(set) = self.state.key_sets.by_id(source) {

@@ -10,12 +10,13 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::watch;
 
 use crate::clock::Millis;
 use crate::jose::{KeyRing, KeysError, parse_jwks};
 use crate::plan::RemoteKeys;
+use crate::provider::Provider;
 
 /// Requests that may wait for one fetch; more are told at once that it cannot be told.
 const MOST_WAITING: usize = 1024;
@@ -39,6 +40,8 @@ pub struct KeySet {
     pub id: u64,
     pub source: RemoteKeys,
     ring: ArcSwap<KeyRing>,
+    /// What the provider says of itself, where its keys are found by discovery.
+    provider: ArcSwapOption<Provider>,
     /// Counts the changes of the ring.
     generation: AtomicU64,
     /// When the keys are too old to be believed; 0 while there are none.
@@ -113,6 +116,7 @@ impl KeySet {
             id,
             source,
             ring: ArcSwap::new(ring),
+            provider: ArcSwapOption::new(sibling.and_then(Self::provider)),
             generation: AtomicU64::new(0),
             good_until: AtomicU64::new(good_until),
             fetch: Mutex::new(fetch),
@@ -153,6 +157,17 @@ impl KeySet {
         self.good_until.store(now.saturating_add(self.source.max_stale_ms).max(1), Ordering::Release);
         self.end(None);
         Ok((count, unused))
+    }
+
+    /// A discovery document came; what it says of the provider holds until the next one.
+    pub fn described(&self, text: &[u8]) {
+        if let Some(provider) = Provider::parse(text, self.source.url.starts_with("https://")) {
+            self.provider.store(Some(Arc::new(provider)));
+        }
+    }
+
+    pub fn provider(&self) -> Option<Arc<Provider>> {
+        self.provider.load_full()
     }
 
     /// A fetch failed: what is known goes on to hold, as long as it may.

@@ -33,6 +33,7 @@ pub mod plan;
 pub mod policies;
 mod preflight;
 pub mod problem;
+pub mod provider;
 pub mod respond;
 pub mod routing;
 mod run;

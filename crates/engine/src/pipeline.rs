@@ -55,6 +55,8 @@ fn rank(policy: &plan::Policy) -> u8 {
         plan::Policy::Jwt(_) => 54,
         plan::Policy::Introspection(_) => 55,
         plan::Policy::ForwardAuth(_) => 60,
+        // Whoever has none of the other credentials is sent to log in.
+        plan::Policy::Oidc(_) => 65,
         plan::Policy::AnyOf(_) => 70,
         plan::Policy::AllOf(_) => 71,
         // Right behind the credentials: who may not do it is told so before anything is counted.
@@ -325,6 +327,7 @@ impl Policy {
             | plan::Policy::Jwt(_)
             | plan::Policy::Introspection(_)
             | plan::Policy::ForwardAuth(_)
+            | plan::Policy::Oidc(_)
             | plan::Policy::AnyOf(_)
             | plan::Policy::AllOf(_) => Self::Authentication(Authentication::compile(plan, context)?),
             plan::Policy::SignedIdentity(plan) => {

@@ -5,6 +5,7 @@
 
 mod jwt;
 mod limits;
+mod oidc;
 
 use std::collections::BTreeMap;
 
@@ -12,6 +13,7 @@ use serde::Deserialize;
 
 pub use jwt::{IssuerKeys, Jwt, RemoteKeys, TokenIssuer};
 pub use limits::{Budget, Concurrency, Cost, Limit, RateLimit, TierBudget, TierMost};
+pub use oidc::{Oidc, OidcClient, OidcTokenEndpoint, Secrets};
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -370,6 +372,7 @@ pub enum Policy {
     ResponseHeaders(HeaderEdits),
     ForwardAuth(ForwardAuth),
     Introspection(Introspection),
+    Oidc(Oidc),
     SignedIdentity(SignedIdentity),
 }
 

@@ -12,6 +12,7 @@ use crate::limits::Limits;
 use crate::plan::{self, Plan};
 use crate::policies::forward_auth::Decision;
 use crate::policies::introspection::Outcome;
+use crate::policies::oidc::Refreshed;
 use crate::policies::verdicts::Verdicts;
 use crate::signing;
 use crate::telemetry::metrics::Text;
@@ -27,6 +28,7 @@ pub struct State {
     pub decisions: Tables<plan::ForwardAuth, Verdicts<Decision>>,
     pub introspections: Tables<plan::Introspection, Verdicts<Outcome>>,
     pub limits: Limits,
+    pub oidc: Tables<plan::Oidc, Verdicts<Refreshed>>,
     /// Keys of token issuers.
     pub key_sets: KeySets,
 }

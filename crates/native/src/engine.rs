@@ -145,6 +145,11 @@ impl Engine {
         py.detach(|| self.0.keys_arrived(source, jwks)).map_err(|error| PyValueError::new_err(error.to_string()))
     }
 
+    /// Gives a source the discovery document that its keys were found by.
+    fn provider_described(&self, source: u64, document: &[u8]) {
+        self.0.provider_described(source, document);
+    }
+
     /// Says that a source could not be fetched.
     fn keys_failed(&self, source: u64) {
         self.0.keys_failed(source);

@@ -34,6 +34,7 @@ from tidegate.policies.introspection import Introspection, TokenCache
 from tidegate.policies.ip import Ip
 from tidegate.policies.jwt import Jwt, TokenIssuer
 from tidegate.policies.mtls import Mtls
+from tidegate.policies.oidc import Oidc
 from tidegate.policies.request_headers import RequestHeaders
 from tidegate.policies.request_id import RequestId
 from tidegate.policies.response_headers import ResponseHeaders
@@ -68,6 +69,7 @@ __all__ = [
     "Loaded",
     "Loader",
     "Mtls",
+    "Oidc",
     "Policies",
     "Pool",
     "Problem",

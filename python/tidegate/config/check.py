@@ -57,6 +57,8 @@ class Check:
         self.implied = Implied()
         """What policies need beside themselves."""
         self.captures = captures
+        self.paths: list[str] = []
+        """Of a route, as they are written."""
         self.anywhere = anywhere
         self.findings: list[Finding] = []
         self.networks: dict[str, str] = {}

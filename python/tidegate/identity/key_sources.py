@@ -38,6 +38,7 @@ class Engine(Protocol):
     def key_wishes_descriptor(self) -> int: ...
     def key_wishes(self) -> list[int]: ...
     def keys_arrived(self, source: int, jwks: bytes) -> tuple[int, list[str]]: ...
+    def provider_described(self, source: int, document: bytes) -> None: ...
     def keys_failed(self, source: int) -> None: ...
 
 
@@ -146,7 +147,9 @@ class Source:
     async def _fetch(self, context: ssl.SSLContext, seconds: float) -> tuple[Message, bytes]:
         url = self.settings.url
         if self.settings.discovery:
-            url = keys_url(await fetch(url, context, seconds), self.settings.issuer)
+            described = await fetch(url, context, seconds)
+            url = keys_url(described, self.settings.issuer)
+            self._engine.provider_described(self._number, described.body)
         fetched = await fetch(url, context, seconds)
         return fetched.headers, fetched.body
 

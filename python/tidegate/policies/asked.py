@@ -33,11 +33,11 @@ class Asked(Policy):
         if url is None:
             return "", ""
         if url.unix is not None:
-            return _imply(f"unix:{url.unix}", check), ""
-        return _imply(f"{'https' if url.tls else 'http'}://{url.host}:{url.port}", check), url.path
+            return imply(f"unix:{url.unix}", check), ""
+        return imply(f"{'https' if url.tls else 'http'}://{url.host}:{url.port}", check), url.path
 
 
-def _imply(origin: str, check: Check) -> str:
+def imply(origin: str, check: Check) -> str:
     """Has a service made for an origin, once for all that ask there; its name."""
     # Services have policies, so their modules cannot be imported before those of the policies.
     from tidegate.config.services import Service

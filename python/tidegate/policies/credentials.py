@@ -15,9 +15,10 @@ from tidegate.policies.forward_auth import ForwardAuth
 from tidegate.policies.introspection import Introspection
 from tidegate.policies.jwt import Jwt
 from tidegate.policies.mtls import Mtls
+from tidegate.policies.oidc import Oidc
 from tidegate.policies.policy import SWITCHED, Policy
 
-CREDENTIALS = ("mtls", "api_key", "basic", "jwt", "introspection", "forward_auth")
+CREDENTIALS = ("mtls", "api_key", "basic", "jwt", "introspection", "forward_auth", "oidc")
 """Policies that find out who calls, in the order in which they are asked: what costs least comes first."""
 
 
@@ -33,6 +34,9 @@ class Credentials(Policy):
     )
     forward_auth: Annotated[ForwardAuth | None, *SWITCHED] = Field(
         None, description="Whatever a service of yours takes for good."
+    )
+    oidc: Annotated[Oidc | None, *SWITCHED] = Field(
+        None, description="A session of a browser; whoever has none of the others is sent to log in."
     )
     optional: Truth = Field(
         False, description="Let requests without any of the credentials on, as nobody. One that is no good is refused."

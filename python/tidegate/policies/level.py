@@ -24,6 +24,7 @@ from tidegate.policies.ip import Ip
 from tidegate.policies.jwt import Jwt
 from tidegate.policies.list import POLICIES
 from tidegate.policies.mtls import Mtls
+from tidegate.policies.oidc import Oidc
 from tidegate.policies.policy import SWITCHED as _SWITCHED
 from tidegate.policies.rate_limit import RateLimit
 from tidegate.policies.request_headers import RequestHeaders
@@ -64,6 +65,9 @@ class Policies(Model):
     )
     forward_auth: Annotated[ForwardAuth | None, *_SWITCHED] = Field(
         None, description="Asks a service whether a request may pass, and who makes it."
+    )
+    oidc: Annotated[Oidc | None, *_SWITCHED] = Field(
+        None, description="Logs users in at an OpenID provider and keeps their sessions in cookies, for browsers."
     )
     any_of: Annotated[AnyOf | None, *_SWITCHED] = Field(None, description="Takes one of several kinds of credentials.")
     all_of: Annotated[AllOf | None, *_SWITCHED] = Field(None, description="Wants several kinds of credentials at once.")

@@ -16,6 +16,7 @@ from tidegate.policies.introspection import Introspection
 from tidegate.policies.ip import Ip
 from tidegate.policies.jwt import Jwt
 from tidegate.policies.mtls import Mtls
+from tidegate.policies.oidc import Oidc
 from tidegate.policies.policy import Policy
 from tidegate.policies.rate_limit import RateLimit
 from tidegate.policies.request_headers import RequestHeaders
@@ -37,6 +38,7 @@ POLICIES: dict[str, type[Policy]] = {
     "jwt": Jwt,
     "introspection": Introspection,
     "forward_auth": ForwardAuth,
+    "oidc": Oidc,
     "any_of": AnyOf,
     "all_of": AllOf,
     "authorize": Authorize,

@@ -14,6 +14,7 @@ use crate::policies::forward_auth::ForwardAuth;
 use crate::policies::introspection::Introspection;
 use crate::policies::jwt::Jwt;
 use crate::policies::mtls::Mtls;
+use crate::policies::oidc::Oidc;
 use crate::policies::{all_of, any_of};
 use crate::problem::Problem;
 use crate::respond::{Code, Failure};
@@ -61,6 +62,7 @@ pub enum Credential {
     ForwardAuth(Arc<ForwardAuth>),
     Introspection(Arc<Introspection>),
     Jwt(Arc<Jwt>),
+    Oidc(Arc<Oidc>),
     /// Stands in for real ones where the tree is tested.
     #[cfg(test)]
     Fixed(tests::Fixed),
@@ -80,6 +82,7 @@ impl Credential {
                 (Self::Introspection(Arc::new(Introspection::compile(plan, context)?)), plan.optional)
             }
             plan::Policy::Jwt(plan) => (Self::Jwt(Arc::new(Jwt::compile(plan, context)?)), plan.optional),
+            plan::Policy::Oidc(plan) => (Self::Oidc(Arc::new(Oidc::compile(plan, context)?)), plan.optional),
             _ => return Err(Problem::new("", "config.bad_value", "this policy does not find out who calls")),
         })
     }
@@ -92,6 +95,7 @@ impl Credential {
             Self::ForwardAuth(policy) => policy.check(local, exchange),
             Self::Introspection(policy) => policy.check(local, exchange),
             Self::Jwt(policy) => policy.check(local, exchange),
+            Self::Oidc(policy) => policy.check(local, exchange),
             #[cfg(test)]
             Self::Fixed(fixed) => fixed.check(),
         }
@@ -106,6 +110,7 @@ impl Credential {
             Self::ForwardAuth(policy) => policy.strip(request),
             Self::Introspection(policy) => policy.strip(request),
             Self::Jwt(policy) => policy.strip(request),
+            Self::Oidc(policy) => policy.strip(request),
             #[cfg(test)]
             Self::Fixed(_) => {}
         }
@@ -119,6 +124,7 @@ impl Credential {
             Self::ForwardAuth(_) => None,
             Self::Introspection(policy) => policy.challenge(),
             Self::Jwt(policy) => policy.challenge(),
+            Self::Oidc(policy) => policy.challenge(),
             #[cfg(test)]
             Self::Fixed(fixed) => Some(fixed.name.as_bytes().into()),
         }
@@ -141,6 +147,7 @@ impl Credential {
             Self::ForwardAuth(policy) => policy.owned(names),
             Self::Introspection(policy) => policy.owned(names),
             Self::Jwt(policy) => policy.owned(names),
+            Self::Oidc(policy) => policy.owned(names),
             #[cfg(test)]
             Self::Fixed(_) => {}
         }

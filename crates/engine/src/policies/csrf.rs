@@ -44,6 +44,11 @@ impl Csrf {
         }
     }
 
+    /// Why a request is taken for a forged one; `None` for one that is not, or that changes nothing.
+    pub(super) fn forgery(&self, exchange: &Exchange) -> Option<&'static str> {
+        if is_safe(exchange) { None } else { self.fault(exchange) }
+    }
+
     /// Why a request that may change something is not let through; for the log.
     fn fault(&self, exchange: &Exchange) -> Option<&'static str> {
         let head = &exchange.request.head;

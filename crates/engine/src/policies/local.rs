@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use crate::policies::jwt::RememberedTokens;
+use crate::policies::oidc::OpenSessions;
 use crate::policies::random::Random;
 use crate::policies::signed_identity::Signed;
 use crate::telemetry::Wall;
@@ -13,6 +14,7 @@ pub struct Local {
     pub(super) random: RefCell<Random>,
     pub(super) signed: RefCell<Signed>,
     pub(super) tokens: RefCell<RememberedTokens>,
+    pub(super) sessions: RefCell<OpenSessions>,
     wall: Arc<Wall>,
     /// The worker's number, for its part of the metrics.
     pub(super) worker: usize,
@@ -21,13 +23,21 @@ pub struct Local {
 impl Local {
     pub fn new(wall: Arc<Wall>, worker: usize) -> Self {
         let random = RefCell::new(Random::from_system());
-        Self { random, signed: RefCell::default(), tokens: RefCell::default(), wall, worker }
+        Self {
+            random,
+            signed: RefCell::default(),
+            tokens: RefCell::default(),
+            sessions: RefCell::default(),
+            wall,
+            worker,
+        }
     }
 
     /// Forgets what belongs to the policies of a snapshot that is gone.
     pub fn swapped(&self) {
         self.signed.take();
         self.tokens.borrow_mut().clear();
+        self.sessions.take();
     }
 
     /// Milliseconds since the Unix epoch at a moment of the engine's clock, without reading a clock.

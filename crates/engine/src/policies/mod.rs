@@ -24,6 +24,7 @@ mod limit_fields;
 mod limit_key;
 mod local;
 pub mod mtls;
+pub mod oidc;
 pub mod presented;
 mod random;
 pub mod rate_limit;
