@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tidegate._native import hash_password
 from tidegate.store import Imported, KeyStore, StoreUrl, open_store
 from tidegate.store import secret as form
 
@@ -89,6 +91,20 @@ def test_the_headers_can_be_chosen(start: Start) -> None:
     echo = with_key(start({"api_key": {"consumer_to_headers": headers}}, consumers=CONSUMERS)).echo
     assert (echo.one("x-customer"), echo.one("x-groups")) == ("acme", "partner,eu")
     assert "x-consumer-name" not in echo.names()
+
+
+def test_a_key_or_a_password(start: Start) -> None:
+    """`any_of`: whichever is good; the other is asked for only where nothing is."""
+    user = {"username": "ann", "password_hash": hash_password("secret")}
+    gateway = start({"any_of": {"api_key": {}, "basic": {}}}, consumers=[{**CONSUMERS[0], "basic": user}])
+    password = ("Authorization", "Basic " + base64.b64encode(b"ann:secret").decode())
+    for sent in ([("X-Api-Key", KEY)], [password], [("X-Api-Key", "wrong"), password], [("X-Api-Key", KEY), password]):
+        echo = ask(gateway, headers=sent).echo
+        assert echo.one("x-consumer-name") == "acme"
+        assert {"authorization", "x-api-key"}.isdisjoint(echo.names())
+    answer = ask(gateway)
+    assert (answer.status, len(answer.all("www-authenticate"))) == (401, 2)
+    assert with_key(gateway, "wrong").status == 401
 
 
 # ---- where the key stands

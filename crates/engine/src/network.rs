@@ -210,7 +210,7 @@ mod tests {
         let text = |(address, prefix): &(u32, u32)| format!("{}/{prefix}", Ipv4Addr::from_bits(*address));
         let set = Networks::parse(&networks.iter().map(text).collect::<Vec<_>>()).unwrap();
         for _ in 0..5000 {
-            let asked = draw() << 20 | draw() << 8 | draw() % 4;
+            let asked = draw() << 20 | draw() << 8 | (draw() % 4);
             let held = networks.iter().any(|(address, prefix)| (address ^ asked) >> (32 - prefix) == 0);
             assert_eq!(set.contains(Ipv4Addr::from_bits(asked).into()), held, "{}", Ipv4Addr::from_bits(asked));
         }
