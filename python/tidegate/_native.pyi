@@ -104,6 +104,17 @@ class Engine:
         """Says that a source could not be fetched; its keys hold as long as they may."""
     def keys_missing(self) -> list[str]:
         """URLs of sources that are not lazy and whose keys never came: until then, the gateway is not ready."""
+    def counts_quotas(self) -> bool:
+        """Whether some quota is counted here and not in Redis."""
+    def take_quota_changes(self) -> list[tuple[str, int, int, int]]:
+        """What was used and is not written yet: key, begin and end of the period, amount.
+
+        Whoever takes it writes it, or puts it back.
+        """
+    def put_back_quota_changes(self, changes: Sequence[tuple[str, int, int, int]]) -> None:
+        """What could not be written."""
+    def settle_quotas(self, totals: Sequence[tuple[str, int, int, int]]) -> None:
+        """Totals as the store has them."""
     def advance(self, milliseconds: int) -> None:
         """Moves the clock forward and rings what is due; for tests."""
 

@@ -150,7 +150,7 @@ def plan_service(service: Service, check: Check, files: Files) -> dict[str, Any]
             host = ""
     tls = None
     if tls_wanted:
-        tls = _service_tls(service.tls or ServiceTls(), server_name, check, files)
+        tls = service_tls(service.tls or ServiceTls(), server_name, check, files)
     elif service.tls is not None:
         check.problem(
             ("tls",),
@@ -232,7 +232,8 @@ def _pool(service: Service, check: Check, base: str, tls: bool) -> tuple[list[di
     return targets, first[0], base, tls, first[1]
 
 
-def _service_tls(tls: ServiceTls, server_name: str, check: Check, files: Files) -> dict[str, Any]:
+def service_tls(tls: ServiceTls, server_name: str, check: Check, files: Files) -> dict[str, Any]:
+    """TLS to a server as the engine takes it; `server_name` is asked for unless the options name another."""
     name = server_name.strip("[]")
     if tls.server_name is not None:
         authority = addresses.host_port(tls.server_name, 443, check, ("tls", "server_name"))

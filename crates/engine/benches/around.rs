@@ -118,6 +118,7 @@ fn exchange(telemetry: &Arc<Telemetry>) -> Exchange {
         networks: Default::default(),
         key_store: false,
         disabled_consumers: vec![],
+        redis: None,
     };
     let snapshot = Snapshot::compile(plan, None, &telemetry.registry, &State::new())
         .unwrap_or_else(|_| panic!("a plan without faults"));

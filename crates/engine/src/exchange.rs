@@ -9,9 +9,11 @@ use tidegate_http1::{Known, Span};
 use crate::head::Head;
 use crate::identity::{Identity, Line};
 use crate::limits::Lease;
+use crate::limits::shared::SharedLease;
 use crate::policies::authentication::Authentication;
 use crate::policies::cors;
-use crate::policies::rate_limit::Met;
+use crate::policies::quota::MetQuotas;
+use crate::policies::rate_limit::{Counted, Met};
 use crate::respond::Code;
 use crate::routing::Captures;
 use crate::sides::BodySize;
@@ -218,8 +220,14 @@ pub struct Exchange {
     pub waited: bool,
     /// The limits that `rate_limit` has met.
     pub limits: Vec<Met>,
+    /// Where it counted them.
+    pub counted: Counted,
+    /// Those of `quota`.
+    pub quotas: MetQuotas,
     /// Those of `concurrency`; they end with the exchange, however it ends.
     pub leases: Vec<Lease>,
+    /// Those that other gateways count too.
+    pub shared_leases: Vec<SharedLease>,
     pub notes: Notes,
     pub scratch: Vec<u8>,
 }
@@ -246,7 +254,10 @@ impl Exchange {
             early: None,
             waited: false,
             limits: Vec::new(),
+            counted: Counted::Here,
+            quotas: MetQuotas::default(),
             leases: Vec::new(),
+            shared_leases: Vec::new(),
             notes: Notes::default(),
             scratch: Vec::new(),
         }
@@ -269,7 +280,10 @@ impl Exchange {
         self.early = None;
         self.waited = false;
         self.limits.clear();
+        self.counted = Counted::Here;
+        self.quotas.clear();
         self.leases.clear();
+        self.shared_leases.clear();
         self.notes = Notes::default();
         self.scratch.clear();
     }

@@ -34,6 +34,7 @@ pub mod policies;
 mod preflight;
 pub mod problem;
 pub mod provider;
+pub mod redis;
 pub mod respond;
 pub mod routing;
 mod run;

@@ -20,6 +20,7 @@ use crate::policies::cors::Cors;
 use crate::policies::csrf::Csrf;
 use crate::policies::forwarded::Forwarded;
 use crate::policies::ip::Ip;
+use crate::policies::quota::Quota;
 use crate::policies::rate_limit::RateLimit;
 use crate::policies::request_headers::RequestHeaders;
 use crate::policies::request_id::RequestId;
@@ -28,6 +29,7 @@ use crate::policies::security_headers::SecurityHeaders;
 use crate::policies::signed_identity::SignedIdentity;
 use crate::policies::trace_context::TraceContext;
 use crate::problem::Problem;
+use crate::redis::Store;
 use crate::respond::Failure;
 use crate::snapshot::ServiceIndex;
 use crate::state::State;
@@ -63,7 +65,9 @@ fn rank(policy: &plan::Policy) -> u8 {
         plan::Policy::Authorize(_) => 80,
         // Behind those that say who may pass at all: who may not costs nobody's budget, and the key can name the caller.
         plan::Policy::RateLimit(_) => 120,
-        // Behind the rates: a request that they refuse or hold occupies nothing.
+        // Behind the rates: what they refuse uses nothing up.
+        plan::Policy::Quota(_) => 125,
+        // Behind both: a request that they refuse or hold occupies nothing.
         plan::Policy::Concurrency(_) => 130,
         // Behind every decision: only a request that goes on pays for its forwarding fields.
         plan::Policy::Forwarded(_) => 200,
@@ -90,6 +94,7 @@ enum Policy {
     Authentication(Arc<Authentication>),
     Authorize(Arc<Authorize>),
     RateLimit(Arc<RateLimit>),
+    Quota(Arc<Quota>),
     Concurrency(Arc<Concurrency>),
     Forwarded(Arc<Forwarded>),
     RequestHeaders(Arc<RequestHeaders>),
@@ -130,6 +135,8 @@ pub type LocalBoxFuture<T> = Pin<Box<dyn Future<Output = T>>>;
 pub struct Context<'a> {
     pub registry: &'a Registry,
     pub state: &'a Arc<State>,
+    /// What gateways share, where the document names it.
+    pub redis: Option<&'a Arc<Store>>,
     pub services: &'a ServiceIndex<'a>,
     /// None of them, while their own policies are compiled.
     pub consumers: &'a Arc<Consumers>,
@@ -149,11 +156,27 @@ impl<'a> Context<'a> {
     ) -> Self {
         static NONE: BTreeMap<String, String> = BTreeMap::new();
         let (owned, made) = Default::default();
-        Self { registry, state, services, consumers, networks: &NONE, owned, made }
+        Self { registry, state, redis: None, services, consumers, networks: &NONE, owned, made }
     }
 
     pub fn with_networks(self, networks: &'a BTreeMap<String, String>) -> Self {
         Self { networks, ..self }
+    }
+
+    pub fn with_redis(self, redis: Option<&'a Arc<Store>>) -> Self {
+        Self { redis, ..self }
+    }
+
+    /// The Redis that a policy counts in; `None`: it counts for itself.
+    pub fn shared(&self, wanted: plan::LimitStore) -> Result<Option<Arc<Store>>, Problem> {
+        match (wanted, self.redis) {
+            (plan::LimitStore::Local, _) | (plan::LimitStore::Auto, None) => Ok(None),
+            (_, Some(store)) => Ok(Some(store.clone())),
+            (plan::LimitStore::Redis, None) => {
+                let message = "the document has no `redis` to count in";
+                Err(Problem::new("store".to_owned(), "config.missing", message))
+            }
+        }
     }
 }
 
@@ -316,6 +339,7 @@ impl Policy {
             plan::Policy::Csrf(plan) => Self::Csrf(Arc::new(Csrf::compile(plan))),
             plan::Policy::Authorize(plan) => Self::Authorize(Arc::new(Authorize::compile(plan)?)),
             plan::Policy::RateLimit(plan) => Self::RateLimit(Arc::new(RateLimit::compile(plan, context)?)),
+            plan::Policy::Quota(plan) => Self::Quota(Arc::new(Quota::compile(plan, context)?)),
             plan::Policy::Concurrency(plan) => Self::Concurrency(Arc::new(Concurrency::compile(plan, context)?)),
             plan::Policy::Forwarded(plan) => Self::Forwarded(Arc::new(Forwarded::compile(plan))),
             plan::Policy::RequestHeaders(plan) => Self::RequestHeaders(Arc::new(RequestHeaders::compile(plan)?)),
@@ -346,6 +370,7 @@ impl Policy {
             Self::Authentication(policy) => return policy.on_request(local, exchange),
             Self::Authorize(policy) => return policy.on_request(exchange),
             Self::RateLimit(policy) => return policy.on_request(local, exchange),
+            Self::Quota(policy) => return policy.on_request(local, exchange),
             Self::Concurrency(policy) => return policy.on_request(local, exchange),
             Self::Forwarded(policy) => policy.on_request(exchange),
             Self::RequestHeaders(policy) => policy.on_request(exchange),
@@ -359,6 +384,7 @@ impl Policy {
         match self {
             Self::RequestId(policy) => policy.on_response(exchange),
             Self::RateLimit(policy) => policy.on_response(exchange),
+            Self::Quota(policy) => policy.on_response(exchange),
             Self::Forwarded(policy) => policy.on_response(exchange),
             Self::Cors(policy) => policy.on_response(exchange),
             Self::SecurityHeaders(policy) => policy.on_response(exchange),
@@ -374,9 +400,10 @@ impl Policy {
         }
     }
 
-    fn on_complete(&self, _local: &Local, exchange: &mut Exchange) {
+    fn on_complete(&self, local: &Local, exchange: &mut Exchange) {
         match self {
-            Self::RateLimit(policy) => policy.on_complete(exchange),
+            Self::RateLimit(policy) => policy.on_complete(local, exchange),
+            Self::Quota(policy) => policy.on_complete(local, exchange),
             Self::Concurrency(policy) => policy.on_complete(exchange),
             Self::RequestId(_)
             | Self::TraceContext(_)

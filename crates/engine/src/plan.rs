@@ -12,7 +12,10 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 pub use jwt::{IssuerKeys, Jwt, RemoteKeys, TokenIssuer};
-pub use limits::{Budget, Concurrency, Cost, Limit, RateLimit, TierBudget, TierMost};
+pub use limits::{
+    Budget, Concurrency, Cost, Limit, LimitStore, Quota, QuotaLimit, RateLimit, StoreFailure, TierBudget, TierMost,
+    TimeZone,
+};
 pub use oidc::{Oidc, OidcClient, OidcTokenEndpoint, Secrets};
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -35,6 +38,8 @@ pub struct Plan {
     pub key_store: bool,
     /// Consumers that are switched off: the store's keys of these names prove nothing either.
     pub disabled_consumers: Vec<String>,
+    /// Where gateways share what they count.
+    pub redis: Option<Redis>,
 }
 
 impl Plan {
@@ -52,7 +57,40 @@ impl Plan {
             networks: BTreeMap::new(),
             key_store: false,
             disabled_consumers: Vec::new(),
+            redis: None,
         }
+    }
+}
+
+// ---- redis
+
+/// A Redis or Valkey server, or a cluster of them.
+#[derive(Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Redis {
+    /// `host:port` or `unix:/path`; one, or of a cluster those to begin with.
+    pub nodes: Vec<String>,
+    pub cluster: bool,
+    pub tls: Option<UpstreamTls>,
+    pub username: Option<String>,
+    pub password: Option<String>,
+    pub database: u32,
+    /// Begins every key.
+    pub prefix: String,
+    /// The longest a request waits for an answer.
+    pub timeout_ms: u64,
+}
+
+impl Redis {
+    /// For logs.
+    pub fn name(&self) -> &str {
+        self.nodes.first().map_or("", String::as_str)
+    }
+}
+
+impl std::fmt::Debug for Redis {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Redis(nodes: {:?}, cluster: {}, prefix: {})", self.nodes, self.cluster, self.prefix)
     }
 }
 
@@ -360,6 +398,7 @@ pub enum Policy {
     Authorize(Authorize),
     Jwt(Jwt),
     RateLimit(RateLimit),
+    Quota(Quota),
     Concurrency(Concurrency),
     AnyOf(Credentials),
     AllOf(Credentials),

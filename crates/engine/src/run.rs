@@ -95,6 +95,7 @@ async fn control(worker: Rc<Worker>, mut inbox: UnboundedReceiver<Control>) {
             }
             Control::Drain { done } => {
                 listeners.drain(..).for_each(|listener| listener.close());
+                worker.local.redis.farewell();
                 worker.drain.begin();
                 worker.wheel.wake_all();
                 spawn_local(drained(worker.clone(), done));

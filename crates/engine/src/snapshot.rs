@@ -14,6 +14,7 @@ use crate::owned::Owned;
 use crate::pipeline::{Context, Pipeline};
 use crate::plan::{self, Plan};
 pub use crate::problem::Problem;
+use crate::redis::Store;
 use crate::routing::Router;
 use crate::state::State;
 use crate::telemetry::metrics::{Registry, RouteSeries};
@@ -33,6 +34,8 @@ pub struct Snapshot {
     pub owned: Owned,
     /// Names that no trailer of a client may have.
     pub trailers: Arc<Owned>,
+    /// What gateways share.
+    pub redis: Option<Arc<Store>>,
     /// For requests that match no route.
     pub unrouted: Pipeline,
     pub unrouted_series: Arc<RouteSeries>,
@@ -64,15 +67,22 @@ impl Snapshot {
             problems.push(Problem::new(format!("trusted_proxies[{index}]"), "config.bad_network", message));
             Networks::default()
         });
+        let redis = compile_redis(&plan, previous, registry).unwrap_or_else(|problem| {
+            problems.push(Problem { path: format!("redis.{}", problem.path), ..problem });
+            None
+        });
         let services = compile_services(&plan, previous, registry, &mut problems);
         let by_name: ServiceIndex<'_> =
             services.iter().enumerate().map(|(index, service)| (&*service.name, (index, service))).collect();
         let nobody = Arc::default();
-        let context = Context::new(registry, state, &by_name, &nobody).with_networks(&plan.networks);
+        let context =
+            Context::new(registry, state, &by_name, &nobody).with_networks(&plan.networks).with_redis(redis.as_ref());
         let consumers = Arc::new(compile_consumers(&plan, &context, &mut problems));
         let credentials = Credentials::compile(&plan, &consumers, &mut problems);
         let mut owned = context.owned.into_inner();
-        let context = Context::new(registry, state, &by_name, &consumers).with_networks(&plan.networks);
+        let context = Context::new(registry, state, &by_name, &consumers)
+            .with_networks(&plan.networks)
+            .with_redis(redis.as_ref());
         let mut routes = Vec::with_capacity(plan.routes.len());
         for (index, route) in plan.routes.iter().enumerate() {
             match Route::compile(route, &context) {
@@ -108,9 +118,19 @@ impl Snapshot {
             credentials,
             owned,
             trailers,
+            redis,
             unrouted,
             unrouted_series,
         })
+    }
+}
+
+/// A store that is what it was keeps its connections, its breaker and what it knows of the other gateways.
+fn compile_redis(plan: &Plan, previous: Option<&Snapshot>, registry: &Registry) -> Result<Option<Arc<Store>>, Problem> {
+    let Some(plan) = &plan.redis else { return Ok(None) };
+    match previous.and_then(|previous| previous.redis.as_ref()).filter(|known| known.plan == *plan) {
+        Some(same) => Ok(Some(same.clone())),
+        None => Store::compile(plan, registry).map(|store| Some(Arc::new(store))),
     }
 }
 

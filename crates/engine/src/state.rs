@@ -9,6 +9,7 @@ use crate::credentials::keys::Keys;
 use crate::credentials::passwords::Passwords;
 use crate::key_sets::KeySets;
 use crate::limits::Limits;
+use crate::limits::quota::Quotas;
 use crate::plan::{self, Plan};
 use crate::policies::forward_auth::Decision;
 use crate::policies::introspection::Outcome;
@@ -31,6 +32,10 @@ pub struct State {
     pub oidc: Tables<plan::Oidc, Verdicts<Refreshed>>,
     /// Keys of token issuers.
     pub key_sets: KeySets,
+    /// What callers have used of their quotas.
+    pub quotas: Quotas,
+    /// What this gateway has granted of quotas in Redis while that did not answer; goes with the process.
+    pub quota_shares: Quotas,
 }
 
 impl State {

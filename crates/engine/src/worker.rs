@@ -126,6 +126,7 @@ impl Worker {
         // Exchanges in memory that nobody uses would keep the old snapshot alive.
         self.exchanges.borrow_mut().clear();
         self.local.swapped();
+        self.local.redis.swap(snapshot.redis.as_ref());
         *self.current.borrow_mut() = snapshot;
     }
 

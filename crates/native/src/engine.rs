@@ -19,6 +19,7 @@ use tidegate_engine::worker::NO_ADDRESS;
 
 use crate::bridge::Bridge;
 use crate::keys;
+use crate::quotas::{self, QuotaUse};
 use crate::signing;
 
 import_exception!(tidegate.errors, CompileError);
@@ -158,6 +159,26 @@ impl Engine {
     /// URLs of the sources without which the gateway is not ready.
     fn keys_missing(&self) -> Vec<String> {
         self.0.keys_missing()
+    }
+
+    fn counts_quotas(&self) -> bool {
+        self.0.state().quotas.is_used()
+    }
+
+    fn take_quota_changes(&self, py: Python<'_>) -> Vec<QuotaUse> {
+        py.detach(|| quotas::take_changes(self.0.state()))
+    }
+
+    fn put_back_quota_changes(&self, py: Python<'_>, changes: Vec<QuotaUse>) -> PyResult<()> {
+        let changes = quotas::parse(&changes)?;
+        py.detach(|| self.0.state().quotas.put_back(&changes));
+        Ok(())
+    }
+
+    fn settle_quotas(&self, py: Python<'_>, totals: Vec<QuotaUse>) -> PyResult<()> {
+        let totals = quotas::parse(&totals)?;
+        py.detach(|| self.0.state().quotas.settle(&totals));
+        Ok(())
     }
 
     fn advance(&self, py: Python<'_>, milliseconds: u64) {

@@ -8,6 +8,7 @@ mod engine;
 mod job;
 mod keys;
 mod limits;
+mod quotas;
 mod signing;
 
 use pyo3::prelude::*;

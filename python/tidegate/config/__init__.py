@@ -1,6 +1,6 @@
 """The document people write: models, loading with line numbers, checking, and the way to the plan.
 
-gateway, listeners, services, routes   the models, which are also the Python form
+gateway, listeners, services, routes, redis   the models, which are also the Python form
 load       files in, plan or problems out           resolve    all entries together
 document   one file as sections and entries         chunks     a file as pieces that are known from the last load
 entry      one listener, service or route           sources/   YAML, JSON, TOML
@@ -19,6 +19,7 @@ from tidegate.config.load import Loader, load
 from tidegate.config.loaded import HandlerReference, Loaded
 from tidegate.config.problem import Problem
 from tidegate.config.redact import redacted
+from tidegate.config.redis import Redis
 from tidegate.config.routes import Route
 from tidegate.config.services import Pool, Service, ServiceTls, Target, Upstream
 from tidegate.config.store import Store
@@ -74,6 +75,7 @@ __all__ = [
     "Pool",
     "Problem",
     "Redirect",
+    "Redis",
     "RequestHeaders",
     "RequestId",
     "Respond",

@@ -14,6 +14,7 @@ from tidegate.config.base import Model, problem
 from tidegate.config.consumers import Consumer
 from tidegate.config.listeners import Listener
 from tidegate.config.problem import quote
+from tidegate.config.redis import RedisOption
 from tidegate.config.routes import Route
 from tidegate.config.services import Service
 from tidegate.config.store import Store
@@ -88,6 +89,11 @@ class Gateway(Model):
         default_factory=Policies,
         description="Policies of every route, and of answers that belong to none. A service's or a route's own "
         "win, by name.",
+    )
+    redis: RedisOption = Field(
+        None,
+        description="The Redis or Valkey where several gateways share what they count; a URL alone will do. "
+        "Without it, each gateway counts for itself.",
     )
     trusted_proxies: Texts = Field(
         default_factory=list,

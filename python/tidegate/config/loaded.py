@@ -12,6 +12,7 @@ from typing import Any
 from tidegate.config.implied import KeptKeys
 from tidegate.config.problem import Path, Problem
 from tidegate.config.store import StoreSettings
+from tidegate.store.url import StoreUrl
 
 _PLAN_PATH = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
 
@@ -88,6 +89,8 @@ class Loaded(Planned):
     drain_timeout_ms: int
     store: StoreSettings | None
     """The store of consumers and keys, where the document has one."""
+    usage_store: StoreUrl
+    """Where quotas are carried over restarts: that store, or a file beside the document."""
     files: tuple[FilePath, ...]
     """Every file that was read: the document, and what it names. A watcher watches these."""
     documents: Mapping[FilePath, str] = field(repr=False)

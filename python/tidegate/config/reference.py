@@ -19,6 +19,7 @@ from tidegate.config.consumers import Consumer
 from tidegate.config.credentials import BasicUser, ClientCertificate
 from tidegate.config.gateway import Admin, Gateway
 from tidegate.config.listeners import CertifiedKey, Http2Limits, Limits, Listener, ListenerTls
+from tidegate.config.redis import Redis
 from tidegate.config.references import FIXED
 from tidegate.config.routes import Route
 from tidegate.config.schema import schema
@@ -32,7 +33,9 @@ from tidegate.policies.csrf import CsrfToken
 from tidegate.policies.forward_auth import DecisionCache
 from tidegate.policies.introspection import TokenCache
 from tidegate.policies.jwt import TokenIssuer
-from tidegate.policies.rate_limit import Count, Limit
+from tidegate.policies.limit_charge import Count
+from tidegate.policies.quota import QuotaLimit
+from tidegate.policies.rate_limit import Limit
 
 PAGE = "docs/reference/configuration.md"
 GENERATED = "<!-- Made from the models by `python -m tidegate.config.reference`. Do not edit. -->"
@@ -68,6 +71,8 @@ SECTIONS: tuple[tuple[str, type[Model]], ...] = (
     ("Policy: rate_limit: limit", Limit),
     ("Policy: rate_limit: budget", Budget),
     ("Policy: rate_limit: count", Count),
+    ("Policy: quota: limit", QuotaLimit),
+    ("Redis", Redis),
     ("Admin listener", Admin),
 )
 

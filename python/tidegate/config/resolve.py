@@ -28,6 +28,7 @@ from tidegate.config.store import resolve_store
 from tidegate.config.translate import translate
 from tidegate.errors import ConfigError
 from tidegate.plan import PlannedPolicies, Scope, default_policies, encode
+from tidegate.store.url import DEFAULT_STORE, StoreUrl
 
 _KEYS = frozenset(field.alias or name for name, field in Gateway.model_fields.items())
 _LISTS = ("trusted_proxies",)
@@ -179,9 +180,13 @@ class Resolution:
         if settings.admin is not None:
             admin = addresses.listener_address(settings.admin.address, check, ("admin", "address"))
         store = resolve_store(settings.store, self.folders.get("store", self.folder), check, ("store",))
+        redis = None
+        if settings.redis is not None:
+            files = Files(self.folders.get("redis", self.folder), self.seen)
+            redis = settings.redis.plan(check, ("redis",), files)
         self._setting_findings(check.findings)
         if check.findings:
-            networks = []
+            networks, redis = [], None
         listeners = self._listeners()
         consumers = self._consumers()
         services, scopes, base = self._services(gateway_policies)
@@ -196,7 +201,8 @@ class Resolution:
         rest = (
             f'"access_log":{encode(log)},"trusted_proxies":{encode(networks)},'
             f'"drain_timeout_ms":{settings.drain_timeout},"policies":{encode(base.over({}))},'
-            f'"key_store":{encode(store is not None)},"disabled_consumers":{encode(self._disabled_consumers())}'
+            f'"key_store":{encode(store is not None)},"disabled_consumers":{encode(self._disabled_consumers())},'
+            f'"redis":{encode(redis)}'
         )
         if self.problems:
             problems = [problem.without(self.secrets) for problem in self.problems]
@@ -208,6 +214,7 @@ class Resolution:
             workers=settings.workers,
             drain_timeout_ms=int(settings.drain_timeout),
             store=store,
+            usage_store=store.url if store else StoreUrl.parse(DEFAULT_STORE, self._beside()),
             files=tuple(self.files),
             documents=self.documents,
             folders=tuple(self.watched),
@@ -225,6 +232,10 @@ class Resolution:
                 if entry.networks:
                     named |= entry.networks
         return f',"networks":{encode(named)}'
+
+    def _beside(self) -> FilePath:
+        """The folder of the document, of the first file if there are several."""
+        return next((file.parent for file in self.documents), self.folder)
 
     def _resolve_settings(self) -> Gateway:
         if self.gateway is not None:

@@ -13,6 +13,7 @@ from tidegate.config.rates import UNLIMITED
 from tidegate.config.values import Duration, Integer, number
 from tidegate.policies.limit_key import LimitKey
 from tidegate.policies.policy import Policy
+from tidegate.policies.shared import SharedLimit
 
 MOST = 1_000_000
 
@@ -35,7 +36,7 @@ else:
     ]
 
 
-class Concurrency(Policy, LimitKey):
+class Concurrency(Policy, LimitKey, SharedLimit):
     """Limits how many requests of a key are under way at once."""
 
     limit: Integer | None = Field(None, ge=1, le=MOST, description="How many requests may be under way.")
@@ -62,4 +63,5 @@ class Concurrency(Policy, LimitKey):
             "queue": self.queue,
             "queue_timeout_ms": self.queue_timeout,
             "shadow": self.mode == "shadow",
+            **self.plan_shared(),
         }

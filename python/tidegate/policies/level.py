@@ -26,6 +26,7 @@ from tidegate.policies.list import POLICIES
 from tidegate.policies.mtls import Mtls
 from tidegate.policies.oidc import Oidc
 from tidegate.policies.policy import SWITCHED as _SWITCHED
+from tidegate.policies.quota import Quota
 from tidegate.policies.rate_limit import RateLimit
 from tidegate.policies.request_headers import RequestHeaders
 from tidegate.policies.request_id import RequestId
@@ -76,6 +77,9 @@ class Policies(Model):
     )
     rate_limit: Annotated[RateLimit | None, *_SWITCHED] = Field(
         None, description="Limits how many requests share one budget in a time."
+    )
+    quota: Annotated[Quota | None, *_SWITCHED] = Field(
+        None, description="Limits how much a caller uses in a calendar hour, day, week or month."
     )
     concurrency: Annotated[Concurrency | None, *_SWITCHED] = Field(
         None, description="Limits how many requests of a key are under way at once."

@@ -18,6 +18,7 @@ from tidegate.policies.jwt import Jwt
 from tidegate.policies.mtls import Mtls
 from tidegate.policies.oidc import Oidc
 from tidegate.policies.policy import Policy
+from tidegate.policies.quota import Quota
 from tidegate.policies.rate_limit import RateLimit
 from tidegate.policies.request_headers import RequestHeaders
 from tidegate.policies.request_id import RequestId
@@ -43,6 +44,7 @@ POLICIES: dict[str, type[Policy]] = {
     "all_of": AllOf,
     "authorize": Authorize,
     "rate_limit": RateLimit,
+    "quota": Quota,
     "concurrency": Concurrency,
     "forwarded": Forwarded,
     "signed_identity": SignedIdentity,

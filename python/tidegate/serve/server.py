@@ -13,6 +13,7 @@ from tidegate.errors import CompileError, ConfigError, ListenError
 from tidegate.extend.runner import Runner
 from tidegate.identity.key_sources import KeySources
 from tidegate.serve.background import Background
+from tidegate.serve.quotas import QuotaBook
 from tidegate.serve.signing_keys import Files, SigningKeys
 from tidegate.serve.source import Documents
 from tidegate.store.sync import KeySync
@@ -40,6 +41,8 @@ class Server:
         self.background = Background()
         self.key_sync: KeySync | None = None
         """Follows the store of keys, where the document has one."""
+        self.quotas: QuotaBook | None = None
+        """Carries quotas over restarts."""
         self._changing = threading.Lock()
         self._stopped = False
         self._moved = 0.0
@@ -60,6 +63,7 @@ class Server:
             raise _refusal(loaded, error) from None
         self.workers = count
         self._sign_with(signing)
+        self._keep_quotas()
         self._follow_keys()
         self._issuer_keys = KeySources(self._engine, self.background)
         self._issuer_keys.reconcile()
@@ -80,6 +84,7 @@ class Server:
             self.loaded = loaded
             self.refused = None
             self._sign_with(signing)
+            self._keep_quotas()
             self._follow_keys()
             self._issuer_keys.reconcile()
 
@@ -130,6 +135,18 @@ class Server:
         if not stopped:
             self.background.stop()
             self._engine.stop()
+            if self.quotas is not None:
+                self.quotas.close()
+
+    def _keep_quotas(self) -> None:
+        """Writes quotas to the store of the document; what was counted goes on when that is another one."""
+        before = self.quotas
+        if before is not None and before.url == self.loaded.usage_store:
+            return
+        self.quotas = QuotaBook(self.loaded.usage_store, self._engine)
+        if before is not None:
+            before.close()
+        self.background.spawn(self.quotas.run(), "quotas")
 
     def _follow_keys(self) -> None:
         """Follows the store of the document, and waits for its keys a little; one that is followed already goes on."""

@@ -3,6 +3,7 @@
 secret      how a key looks, and its hash              url       where a store is
 keys        create, list, rotate, revoke, import       schema    its tables, and how older ones are brought up
 database    what `sqlite` and `postgres` have in common
+usage       what callers have used of their quotas
 sync        keeps the engine's table equal to a store
 """
 

@@ -46,7 +46,20 @@ _FIRST = (
     "CREATE INDEX tidegate_keys_by_consumer ON tidegate_keys (consumer)",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST,)
+_USAGE = (
+    """
+    CREATE TABLE tidegate_usage (
+        quota_key TEXT NOT NULL,
+        period_start BIGINT NOT NULL,
+        period_end BIGINT NOT NULL,
+        used BIGINT NOT NULL,
+        PRIMARY KEY (quota_key, period_start)
+    )
+    """,
+    "CREATE INDEX tidegate_usage_by_end ON tidegate_usage (period_end)",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _USAGE)
 """What leads from each version to the next; an empty database has version 0."""
 
 

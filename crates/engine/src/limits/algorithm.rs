@@ -121,6 +121,14 @@ impl Rule {
         Ok(Self { parameters, counted })
     }
 
+    /// The part of one among several that share the limit: rounded down, but never nothing.
+    pub fn divided_by(&self, parts: u32) -> Self {
+        let part = |amount: u64| (amount / u64::from(parts.max(1))).max(1);
+        let Parameters { amount, burst, .. } = self.parameters;
+        let parameters = Parameters { amount: part(amount), burst: part(burst), ..self.parameters };
+        Self::new(parameters).unwrap_or(*self)
+    }
+
     /// Its cells hold numbers of logs.
     pub fn keeps_log(&self) -> bool {
         matches!(self.counted, Counted::Log(_))
@@ -129,6 +137,18 @@ impl Rule {
     /// Its cells hold levels that mean nothing at another rate.
     pub fn is_bucket(&self) -> bool {
         matches!(self.counted, Counted::Token(_) | Counted::Leaky(_))
+    }
+
+    /// The kind as a letter, and its numbers: windows have amount and length, buckets rate, unit, capacity and window.
+    pub(super) fn wire(&self) -> (char, [u64; 4]) {
+        let of = |[rate, unit, capacity]: [u64; 3]| [rate, unit, capacity, self.parameters.window];
+        match &self.counted {
+            Counted::Fixed(window) => ('f', [window.amount, window.length, 0, 0]),
+            Counted::Sliding(window) => ('s', [window.amount, window.length, 0, 0]),
+            Counted::Log(window) => ('l', [window.amount, window.length, 0, 0]),
+            Counted::Token(bucket) => ('t', of(bucket.wire())),
+            Counted::Leaky(bucket) => ('k', of(bucket.wire())),
+        }
     }
 
     /// The most that can be used at once.

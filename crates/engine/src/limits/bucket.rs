@@ -32,6 +32,11 @@ impl Bucket {
         Ok(Self { rate, unit, capacity: capacity.ok_or("the longest delay is too long for its rate")?, above: unit })
     }
 
+    /// Its numbers, for a script that reckons with them.
+    pub fn wire(&self) -> [u64; 3] {
+        [self.rate, self.unit, self.capacity]
+    }
+
     pub fn decide_token(&self, cell: Cell, now: Micros, cost: u64) -> Decision {
         let at = now.max(cell.at);
         let level = self.level(cell, at);

@@ -13,6 +13,11 @@ pub struct Key(u128);
 impl Key {
     pub(super) const NONE: Self = Self(0);
 
+    /// Another key for each number.
+    pub fn variant(self, number: u32) -> Self {
+        Self((self.0 ^ u128::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)).max(1))
+    }
+
     pub(super) fn halves(self) -> (u64, u64) {
         ((self.0 >> 64) as u64, self.0 as u64)
     }

@@ -4,6 +4,8 @@
 //! - [`table`]: the states of all keys, exact over all workers, bounded in memory.
 //! - [`leases`]: how many requests of a key are under way.
 //! - [`key`]: what a key is, once it is hashed.
+//! - [`shared`]: the same decisions, taken in Redis for many gateways.
+//! - [`quota`]: what was used in calendar periods.
 //! - [`trace`]: one key through a list of arrivals, for tests.
 
 pub mod algorithm;
@@ -11,7 +13,9 @@ mod bucket;
 pub mod key;
 pub mod leases;
 mod log;
+pub mod quota;
 mod shard;
+pub mod shared;
 pub mod table;
 pub mod trace;
 mod window;

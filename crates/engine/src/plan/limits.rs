@@ -1,9 +1,10 @@
-//! The plans of `rate_limit` and `concurrency`.
+//! The plans of `rate_limit`, `quota` and `concurrency`.
 
 use serde::Deserialize;
 
 use super::Template;
 use crate::limits::Algorithm;
+use crate::limits::quota::Unit;
 
 /// A request passes when all limits allow it, and only then is it charged to any.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
@@ -12,6 +13,28 @@ pub struct RateLimit {
     pub limits: Vec<Limit>,
     /// `RateLimit` and `RateLimit-Policy` on every answer.
     pub headers: bool,
+    pub store: LimitStore,
+    pub on_store_failure: StoreFailure,
+}
+
+/// Where limits are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitStore {
+    /// In the Redis of the document, where it names one.
+    Auto,
+    Redis,
+    Local,
+}
+
+/// What holds while Redis does not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StoreFailure {
+    /// The limit divided by the gateways that live, counted here.
+    LocalShare,
+    Allow,
+    Deny,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
@@ -82,6 +105,8 @@ pub struct Concurrency {
     pub queue: usize,
     pub queue_timeout_ms: u64,
     pub shadow: bool,
+    pub store: LimitStore,
+    pub on_store_failure: StoreFailure,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
@@ -90,4 +115,48 @@ pub struct TierMost {
     pub tier: String,
     /// `None`: unlimited.
     pub most: Option<u64>,
+}
+
+/// How much may be used in calendar periods.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quota {
+    pub limits: Vec<QuotaLimit>,
+    pub headers: bool,
+    /// In its normal form.
+    pub usage_path: Option<String>,
+    pub store: LimitStore,
+    pub on_store_failure: StoreFailure,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QuotaLimit {
+    /// Unique in its scope, with the period.
+    pub name: String,
+    pub scope: String,
+    pub key: Vec<Template>,
+    pub ipv6_prefix: u8,
+    pub tier: Template,
+    /// For callers of no tier that is named.
+    pub amount: u64,
+    pub period: Unit,
+    /// As people write it.
+    pub timezone: String,
+    pub zone: TimeZone,
+    pub tiers: Vec<TierMost>,
+    pub cost: Cost,
+    /// Statuses that are charged, from and to; empty: all.
+    pub count: Vec<(u16, u16)>,
+    pub refund_failures: bool,
+    pub shadow: bool,
+}
+
+/// How far a time zone is ahead of UTC, in seconds.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TimeZone {
+    pub first: i64,
+    /// From when on it is how far.
+    pub changes: Vec<(i64, i64)>,
 }

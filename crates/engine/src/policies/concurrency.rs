@@ -2,6 +2,8 @@
 //!
 //! Each holds a lease that ends with it, however it ends. Those that come too many may wait for their turn, in order.
 
+mod shared;
+
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
@@ -9,7 +11,7 @@ use tokio::sync::oneshot;
 use crate::clock::Millis;
 use crate::exchange::Exchange;
 use crate::limits::leases::Claim;
-use crate::limits::{Lease, Namespace};
+use crate::limits::{Key, Lease, Namespace};
 use crate::pipeline::{Context, Flow, Resume};
 use crate::plan;
 use crate::policies::Local;
@@ -19,6 +21,8 @@ use crate::problem::Problem;
 use crate::respond::{Code, Failure};
 use crate::state::State;
 use crate::telemetry::metrics::{LimitSeries, Outcome};
+
+use shared::Shared;
 
 pub struct Concurrency {
     name: Box<str>,
@@ -31,6 +35,8 @@ pub struct Concurrency {
     shadow: bool,
     namespace: Namespace,
     series: Arc<LimitSeries>,
+    /// `None`: this gateway counts for itself.
+    shared: Option<Shared>,
     state: Arc<State>,
 }
 
@@ -47,6 +53,7 @@ impl Concurrency {
             shadow: plan.shadow,
             namespace: context.state.limits.hasher.namespace(&parts),
             series: context.registry.limit("concurrency", &plan.scope, &plan.name),
+            shared: Shared::compile(plan, context)?,
             state: context.state.clone(),
         })
     }
@@ -57,9 +64,20 @@ impl Concurrency {
         text.clear();
         self.key.write(exchange, &mut text);
         let key = self.namespace.key(&text);
+        let asked = match (&self.shared, most) {
+            (Some(shared), Some(most)) => Some(self.ask_store(shared, &text, key, most)),
+            _ => None,
+        };
         text.clear();
         exchange.scratch = text;
-        let Some(most) = most else { return Flow::Continue };
+        match (asked, most) {
+            (Some(flow), _) => flow,
+            (None, Some(most)) => self.claim_here(key, most, local, exchange),
+            (None, None) => Flow::Continue,
+        }
+    }
+
+    fn claim_here(self: &Arc<Self>, key: Key, most: u64, local: &Local, exchange: &mut Exchange) -> Flow {
         let queue = if self.shadow { 0 } else { self.queue };
         match self.state.limits.leases.claim(key, most, queue) {
             Claim::Granted { lease, .. } => self.grant(local, exchange, lease, Outcome::Allowed),
@@ -71,6 +89,7 @@ impl Concurrency {
     /// Ends the lease before the exchange's memory is used for the next request.
     pub fn on_complete(&self, exchange: &mut Exchange) {
         exchange.leases.clear();
+        exchange.shared_leases.clear();
     }
 
     fn grant(&self, local: &Local, exchange: &mut Exchange, lease: Lease, outcome: Outcome) -> Flow {

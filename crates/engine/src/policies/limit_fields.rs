@@ -27,9 +27,14 @@ impl Item {
             }
             _ => parameters.window,
         };
+        Self::of(name, rule.most(), window)
+    }
+
+    /// So much in a time.
+    pub fn of(name: &str, most: u64, window: Micros) -> Self {
         // The draft has no window below a second, so such a one is left out.
         let window = if window < SECOND { String::new() } else { format!(";w={}", window.div_ceil(SECOND)) };
-        let policy = format!("\"{name}\";q={}{window}", rule.most());
+        let policy = format!("\"{name}\";q={most}{window}");
         Self { name: format!("\"{name}\"").into_bytes().into(), policy: policy.into_bytes().into() }
     }
 }
@@ -53,6 +58,24 @@ pub fn set<'a>(head: &mut Head, limits: impl Iterator<Item = (&'a Item, Told)> +
             write(out, item, told);
         }
     });
+}
+
+/// Adds a line to both fields, which are lists and may have several: what is left, and for how many seconds.
+pub fn add(head: &mut Head, limits: impl Iterator<Item = (Item, u64, u64)>) {
+    let (mut policies, mut budgets) = (Vec::new(), Vec::new());
+    for (item, remaining, seconds) in limits {
+        for out in [&mut policies, &mut budgets] {
+            out.extend_from_slice(if out.is_empty() { b"" } else { b", " });
+        }
+        policies.extend_from_slice(&item.policy);
+        budgets.extend_from_slice(&item.name);
+        budgets.extend_from_slice(b";r=");
+        write_number(&mut budgets, remaining);
+        budgets.extend_from_slice(b";t=");
+        write_number(&mut budgets, seconds);
+    }
+    head.add(b"ratelimit-policy", &policies);
+    head.add(b"ratelimit", &budgets);
 }
 
 fn write(out: &mut Vec<u8>, item: &Item, told: Told) {

@@ -1,12 +1,16 @@
 //! What the policies of one worker keep for themselves.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::exchange::Exchange;
+use crate::limits::shared::Book;
 use crate::policies::jwt::RememberedTokens;
 use crate::policies::oidc::OpenSessions;
 use crate::policies::random::Random;
 use crate::policies::signed_identity::Signed;
+use crate::redis::{Clients, Store};
 use crate::telemetry::Wall;
 
 /// Made once a worker and handed to every hook; never shared, so nothing in it locks.
@@ -18,19 +22,34 @@ pub struct Local {
     wall: Arc<Wall>,
     /// The worker's number, for its part of the metrics.
     pub(super) worker: usize,
+    pub redis: Clients,
+    /// What this worker holds of leases that gateways share.
+    books: RefCell<Vec<Rc<Book>>>,
 }
 
 impl Local {
     pub fn new(wall: Arc<Wall>, worker: usize) -> Self {
-        let random = RefCell::new(Random::from_system());
         Self {
-            random,
+            random: RefCell::new(Random::from_system()),
             signed: RefCell::default(),
             tokens: RefCell::default(),
             sessions: RefCell::default(),
             wall,
             worker,
+            redis: Clients::new(worker),
+            books: RefCell::default(),
         }
+    }
+
+    /// The leases of a store. Those of one that the document has no more go with their last request.
+    pub(super) fn book(&self, store: &Arc<Store>) -> Rc<Book> {
+        let mut books = self.books.borrow_mut();
+        if let Some(book) = books.iter().find(|book| Arc::ptr_eq(&book.client().store, store)) {
+            return book.clone();
+        }
+        let book = Book::new(self.redis.of(store));
+        *books = vec![book.clone()];
+        book
     }
 
     /// Forgets what belongs to the policies of a snapshot that is gone.
@@ -48,6 +67,11 @@ impl Local {
     /// As [`Local::epoch_millis`], in microseconds.
     pub fn epoch_micros(&self, micros: u64) -> u64 {
         self.wall.epoch_micros(micros)
+    }
+
+    /// Seconds since the Unix epoch when a request came.
+    pub(super) fn epoch_seconds(&self, exchange: &Exchange) -> i64 {
+        (self.epoch_micros(exchange.started_micros) / 1_000_000) as i64
     }
 
     /// Microseconds on the engine's clock now; reads it.

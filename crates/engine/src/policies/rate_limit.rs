@@ -3,24 +3,32 @@
 //! All limits of a request are checked before any is charged. A request that passes is charged at once, so that those under
 //! way count; what turns out not to count is given back when its answer is known.
 
+mod shared;
+
 use std::sync::Arc;
 
 use crate::exchange::Exchange;
+use crate::limits::shared::{Question, Scope};
 use crate::limits::{Ask, Key, MOST_LIMITS, Micros, NEVER, Namespace, Parameters, Rule, Told};
 use crate::pipeline::{Context, Flow, Resume};
 use crate::plan;
 use crate::policies::Local;
+use crate::policies::limit_charge::{Charge, Cost};
 use crate::policies::limit_fields::{self, Item};
-use crate::policies::limit_key::{LimitKey, Tiers, value};
+use crate::policies::limit_key::{LimitKey, Tiers};
 use crate::problem::Problem;
 use crate::respond::{Code, Failure};
 use crate::state::State;
 use crate::telemetry::metrics::{LimitSeries, Outcome};
-use crate::template::Template;
+
+pub use shared::Counted;
+use shared::Shared;
 
 pub struct RateLimit {
     limits: Box<[Limit]>,
     headers: bool,
+    /// `None`: this gateway counts for itself.
+    shared: Option<Shared>,
     state: Arc<State>,
 }
 
@@ -31,9 +39,7 @@ struct Limit {
     /// The limit's own first, then one for each tier; `None`: unlimited.
     budgets: Box<[Option<Budget>]>,
     cost: Cost,
-    /// Statuses that are charged, from and to; empty: all.
-    count: Box<[(u16, u16)]>,
-    refund_failures: bool,
+    charge: Charge,
     shadow: bool,
     series: Arc<LimitSeries>,
 }
@@ -41,12 +47,9 @@ struct Limit {
 struct Budget {
     rule: Rule,
     namespace: Namespace,
+    /// Its part of the keys in Redis.
+    scope: Scope,
     item: Item,
-}
-
-enum Cost {
-    Fixed(u64),
-    Template(Template),
 }
 
 /// A limit that a request has met, kept until its end.
@@ -60,8 +63,12 @@ pub struct Met {
     worker: usize,
 }
 
-/// A cost that comes with the request may not be more.
-const LARGEST_COST: u64 = 1_000_000;
+impl Met {
+    /// The key of a gateway's own part of a shared budget: another part is another budget.
+    fn share_key(&self, live: u32) -> Key {
+        self.key.variant(live)
+    }
+}
 
 impl RateLimit {
     pub fn compile(plan: &plan::RateLimit, context: &Context<'_>) -> Result<Self, Problem> {
@@ -72,15 +79,35 @@ impl RateLimit {
         if plan.limits.len() > MOST_LIMITS {
             return Err(Problem::new("limits".to_owned(), "config.bad_value", "too many limits"));
         }
-        let limits = plan.limits.iter().enumerate().map(limit).collect::<Result<_, _>>()?;
-        Ok(Self { limits, headers: plan.headers, state: context.state.clone() })
+        let limits: Box<[Limit]> = plan.limits.iter().enumerate().map(limit).collect::<Result<_, _>>()?;
+        let shared = Shared::compile(plan, context)?;
+        for (index, limit) in limits.iter().enumerate().filter(|_| shared.is_some()) {
+            for budget in limit.budgets.iter().flatten() {
+                Shared::check(&budget.rule)
+                    .map_err(|problem| Problem { path: format!("limits[{index}].{}", problem.path), ..problem })?;
+            }
+        }
+        Ok(Self { limits, headers: plan.headers, shared, state: context.state.clone() })
     }
 
-    pub fn on_request(&self, local: &Local, exchange: &mut Exchange) -> Flow {
+    pub fn on_request(self: &Arc<Self>, local: &Local, exchange: &mut Exchange) -> Flow {
+        if let Some(shared) = &self.shared {
+            let mut question = Question::default();
+            self.meet(local.worker, exchange, |met, budget, text| {
+                let shadow = self.limits[met.limit].shadow;
+                question.ask(&shared.store.plan.prefix, &budget.scope, text, &budget.rule, met.cost, shadow);
+            });
+            return if exchange.limits.is_empty() { Flow::Continue } else { self.ask_store(shared, question) };
+        }
         let engine_now = if exchange.waited { local.now_micros() } else { exchange.started_micros };
         let now = self.state.limits.time(local, engine_now);
-        self.meet(local.worker, exchange);
+        self.meet(local.worker, exchange, |_, _, _| {});
         let goes = self.take(now, exchange);
+        self.decide(goes, engine_now, local, exchange)
+    }
+
+    /// Lets a request go, holds it or refuses it, and counts what became of it.
+    fn decide(&self, goes: bool, engine_now: Micros, local: &Local, exchange: &mut Exchange) -> Flow {
         let mut delay = 0;
         for met in &exchange.limits {
             let limit = &self.limits[met.limit];
@@ -102,7 +129,10 @@ impl RateLimit {
 
     /// Gives back what does not count, then tells what is left.
     pub fn on_response(&self, exchange: &mut Exchange) {
-        self.give_back(exchange);
+        match exchange.counted {
+            Counted::There(_) => self.expect_back(exchange),
+            _ => self.give_back(exchange),
+        }
         if !self.headers {
             return;
         }
@@ -112,39 +142,48 @@ impl RateLimit {
         limit_fields::set(&mut answer.head, shown);
     }
 
-    /// As on the answer, for an exchange that ends without one.
-    pub fn on_complete(&self, exchange: &mut Exchange) {
-        self.give_back(exchange);
+    /// As on the answer, for an exchange that ends without one; and tells Redis, which an answer does not wait for.
+    pub fn on_complete(&self, local: &Local, exchange: &mut Exchange) {
+        match exchange.counted {
+            Counted::There(_) => self.give_back_there(local, exchange),
+            _ => self.give_back(exchange),
+        }
     }
 
     fn give_back(&self, exchange: &mut Exchange) {
-        let status = if exchange.answer.status == 0 { Code::ClientGone.status() } else { exchange.answer.status };
+        let status = status_of(exchange);
+        let now = self.state.limits.later(exchange.started_micros);
         for met in &mut exchange.limits {
             let limit = &self.limits[met.limit];
-            if !met.told.charged || limit.counts(status) {
+            if !met.told.charged || limit.charge.counts(status) {
                 continue;
             }
             let Some(budget) = self.budget(met) else { continue };
-            let now = self.state.limits.later(exchange.started_micros);
-            let left = self.state.limits.table.give_back(now, &budget.rule, met.key, met.told.at, met.cost);
+            let (rule, key) = match exchange.counted {
+                Counted::Share(live) => (budget.rule.divided_by(live), met.share_key(live)),
+                _ => (budget.rule, met.key),
+            };
+            let left = self.state.limits.table.give_back(now, &rule, key, met.told.at, met.cost);
             met.told.reading = left.unwrap_or(met.told.reading);
             met.told.charged = false;
             limit.series.count(met.worker, Outcome::Refunded);
         }
     }
 
-    /// Finds out which budgets the request meets.
-    fn meet(&self, worker: usize, exchange: &mut Exchange) {
+    /// Finds out which budgets the request meets; `each` is told of every one, with the text of its key.
+    fn meet(&self, worker: usize, exchange: &mut Exchange, mut each: impl FnMut(&Met, &Budget, &[u8])) {
         let mut text = std::mem::take(&mut exchange.scratch);
         exchange.limits.clear();
         for (index, limit) in self.limits.iter().enumerate() {
             let tier = limit.tiers.of(exchange, &mut text);
             let Some(budget) = &limit.budgets[tier] else { continue };
+            let cost = limit.cost.of(exchange, &mut text);
             text.clear();
             limit.key.write(exchange, &mut text);
             let key = budget.namespace.key(&text);
-            let cost = limit.cost.of(exchange, &mut text);
-            exchange.limits.push(Met { limit: index, tier, key, cost, told: Told::default(), worker });
+            let met = Met { limit: index, tier, key, cost, told: Told::default(), worker };
+            each(&met, budget, &text);
+            exchange.limits.push(met);
         }
         text.clear();
         exchange.scratch = text;
@@ -205,20 +244,11 @@ impl Limit {
             key: LimitKey::compile(&plan.key, plan.ipv6_prefix)?,
             tiers: Tiers::compile(&plan.tier, plan.tiers.iter().map(|tier| &tier.tier))?,
             budgets: budgets.enumerate().map(budget).collect::<Result<_, _>>()?,
-            cost: match &plan.cost {
-                plan::Cost::Fixed(cost) => Cost::Fixed(*cost),
-                plan::Cost::Template(template) => Cost::Template(value(template, "cost")?),
-            },
-            count: plan.count.as_slice().into(),
-            refund_failures: plan.refund_failures,
+            cost: Cost::compile(&plan.cost)?,
+            charge: Charge::new(&plan.count, plan.refund_failures),
             shadow: plan.shadow,
             series: context.registry.limit("rate_limit", &plan.scope, &plan.name),
         })
-    }
-
-    fn counts(&self, status: u16) -> bool {
-        let among = self.count.is_empty() || self.count.iter().any(|&(from, to)| (from..=to).contains(&status));
-        among && !(self.refund_failures && status >= 500)
     }
 
     fn outcome(&self, met: &Met) -> Outcome {
@@ -252,22 +282,14 @@ impl Budget {
         let algorithm = format!("{:?} {window} {}", limit.algorithm, if rule.is_bucket() { amount } else { 0 });
         let parts = ["rate_limit", &limit.scope, &limit.name, tier, &algorithm].map(str::as_bytes);
         let namespace = context.state.limits.hasher.namespace(&parts);
-        Ok(Self { item: Item::new(&limit.name, &rule), rule, namespace })
+        let scope = Scope::new(&format!("{}/rate_limit/{}/{tier}", limit.scope, limit.name), &rule);
+        Ok(Self { item: Item::new(&limit.name, &rule), rule, namespace, scope })
     }
 }
 
-impl Cost {
-    fn of(&self, exchange: &Exchange, text: &mut Vec<u8>) -> u64 {
-        match self {
-            Self::Fixed(cost) => *cost,
-            Self::Template(template) => {
-                text.clear();
-                let rendered = template.render(exchange, text).is_ok();
-                let number = std::str::from_utf8(text).ok().and_then(|text| text.trim().parse::<u64>().ok());
-                number.filter(|_| rendered).map_or(1, |cost| cost.clamp(1, LARGEST_COST))
-            }
-        }
-    }
+/// What the client was told, or that it left before.
+fn status_of(exchange: &Exchange) -> u16 {
+    if exchange.answer.status == 0 { Code::ClientGone.status() } else { exchange.answer.status }
 }
 
 /// Holds a request until a moment of the engine's clock, in milliseconds.

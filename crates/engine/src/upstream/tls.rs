@@ -27,12 +27,21 @@ const SESSIONS: usize = 256;
 pub struct ClientTls {
     connector: TlsConnector,
     name: ServerName<'static>,
-    protocol: UpstreamProtocol,
+    protocol: Option<UpstreamProtocol>,
 }
 
 impl ClientTls {
     /// Compiles the plan; problems are placed relative to the service.
     pub fn compile(plan: &plan::UpstreamTls, protocol: UpstreamProtocol) -> Result<Self, Problem> {
+        Self::compile_with(plan, Some(protocol))
+    }
+
+    /// For a server that speaks something of its own, which has no name in ALPN.
+    pub fn without_alpn(plan: &plan::UpstreamTls) -> Result<Self, Problem> {
+        Self::compile_with(plan, None)
+    }
+
+    fn compile_with(plan: &plan::UpstreamTls, protocol: Option<UpstreamProtocol>) -> Result<Self, Problem> {
         let name = ServerName::try_from(plan.server_name.as_str())
             .map_err(|_| {
                 let message = format!("expected a host name or an IP address, got `{}`", plan.server_name);
@@ -53,7 +62,7 @@ impl ClientTls {
                 builder.with_client_auth_cert(chain, key).map_err(|error| key_problem(&error, "tls.client"))?
             }
         };
-        config.alpn_protocols = vec![alpn(protocol).to_vec()];
+        config.alpn_protocols = protocol.map(|protocol| alpn(protocol).to_vec()).into_iter().collect();
         config.resumption = Resumption::in_memory_sessions(SESSIONS);
         Ok(Self { connector: TlsConnector::from(Arc::new(config)), name, protocol })
     }
@@ -67,7 +76,7 @@ impl ClientTls {
         let stream = connected.map_err(|error| self.failure(service, &error))?;
         let socket = Socket::ClientTls(Box::new(stream));
         // A service that does not know ALPN speaks HTTP/1.1; one that must speak HTTP/2 has to say so (RFC 9113 section 3.2).
-        if self.protocol == UpstreamProtocol::H2 && socket.alpn() != Some(b"h2") {
+        if self.protocol == Some(UpstreamProtocol::H2) && socket.alpn() != Some(b"h2") {
             return Err(self.fail(service, "it did not agree to HTTP/2 by ALPN"));
         }
         Ok(socket)

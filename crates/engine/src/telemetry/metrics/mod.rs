@@ -13,6 +13,7 @@ mod render;
 mod route;
 mod service;
 mod shards;
+mod store;
 mod text;
 mod worker;
 
@@ -21,5 +22,6 @@ pub use listener::ListenerSeries;
 pub use registry::Registry;
 pub use route::{RouteSeries, Sample};
 pub use service::ServiceSeries;
+pub use store::StoreSeries;
 pub use text::Format;
 pub(crate) use text::{Kind, Text};

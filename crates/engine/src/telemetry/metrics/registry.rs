@@ -13,6 +13,7 @@ use crate::telemetry::metrics::listener::ListenerSeries;
 use crate::telemetry::metrics::route::RouteSeries;
 use crate::telemetry::metrics::service::ServiceSeries;
 use crate::telemetry::metrics::shards::Shards;
+use crate::telemetry::metrics::store::StoreSeries;
 use crate::telemetry::metrics::worker::WorkerPart;
 
 /// Long enough for a scraper to read the last counts of a series that is gone.
@@ -29,6 +30,8 @@ pub struct Registry {
     limits: Table<(&'static str, Box<str>, Box<str>), LimitSeries>,
     /// Whose tables are shown with them.
     pub(super) state: OnceLock<Arc<State>>,
+    /// One at most: a document has one store.
+    stores: Table<(), StoreSeries>,
     /// Written by whoever reloads, one at a time.
     pub(super) reloads: Reloads,
     /// Added to by any thread, since it is rare.
@@ -54,6 +57,7 @@ impl Registry {
             listeners: Table::default(),
             limits: Table::default(),
             state: OnceLock::new(),
+            stores: Table::default(),
             reloads: Reloads::default(),
             access_log_dropped: AtomicU64::new(0),
         }
@@ -84,6 +88,10 @@ impl Registry {
         let _ = self.state.set(state);
     }
 
+    pub fn store(&self) -> Arc<StoreSeries> {
+        self.stores.get((), || StoreSeries::new(self.workers))
+    }
+
     /// A document was put into effect, the first one too. Series of what it no longer has are let go.
     pub fn applied(&self) {
         self.reloads.applied.add(1);
@@ -106,6 +114,7 @@ impl Registry {
         self.services.sweep(now, ServiceSeries::is_unused);
         self.listeners.sweep(now, ListenerSeries::is_unused);
         self.limits.sweep(now, LimitSeries::is_unused);
+        self.stores.sweep(now, StoreSeries::is_unused);
     }
 
     pub(super) fn routes(&self) -> Vec<Arc<RouteSeries>> {
@@ -114,6 +123,10 @@ impl Registry {
 
     pub(super) fn services(&self) -> Vec<Arc<ServiceSeries>> {
         self.services.list()
+    }
+
+    pub(super) fn stores(&self) -> Vec<Arc<StoreSeries>> {
+        self.stores.list()
     }
 
     pub(super) fn listeners(&self) -> Vec<Arc<ListenerSeries>> {

@@ -1,0 +1,191 @@
+//! How limits and keys look to the store.
+
+use std::fmt::Write;
+
+use aws_lc_rs::digest::{SHA256, digest};
+
+use crate::limits::algorithm::{Cell, Decision, Micros, NEVER, Reading, Rule, share};
+use crate::limits::table::Told;
+use crate::redis::Reply;
+use crate::redis::client::Arguments;
+
+/// Numbers of the scripts are doubles; half of what they count exactly leaves room for sums.
+const EXACT: u64 = 1 << 52;
+
+/// Whether the scripts can do the arithmetic of a limit without rounding.
+pub fn is_exact(rule: &Rule) -> bool {
+    rule.wire().1.iter().all(|&number| number <= EXACT)
+}
+
+/// A limit's part of its keys: two limits that count differently never share one.
+#[derive(Debug, Clone)]
+pub struct Scope(Named);
+
+impl Scope {
+    /// `name`: unique among the limits of all gateways that share a store, such as `route/orders/rate_limit/0`.
+    pub fn new(name: &str, rule: &Rule) -> Self {
+        let (kind, numbers) = rule.wire();
+        // A changed amount of a window goes on with the count it has; a level means nothing at another rate.
+        let mark = match kind {
+            't' | 'k' => format!("{}/{}", numbers[0], numbers[1]),
+            _ => numbers[1].to_string(),
+        };
+        Self(Named::new(&format!("{name}:{kind}{mark}")))
+    }
+
+    /// The key of a request; see [`Named::key`].
+    pub fn key(&self, prefix: &str, text: &[u8]) -> Vec<u8> {
+        self.0.key(prefix, text)
+    }
+}
+
+/// What is kept for the keys of requests under one name.
+#[derive(Debug, Clone)]
+pub struct Named(Box<str>);
+
+impl Named {
+    pub fn new(name: &str) -> Self {
+        Self(name.into())
+    }
+
+    /// The key of a request: what it is limited by is hashed, since it may be long, secret, or chosen to look like another.
+    ///
+    /// The hash is a cluster's tag, so all limits with the same key are on one server.
+    pub fn key(&self, prefix: &str, text: &[u8]) -> Vec<u8> {
+        let mut key = String::with_capacity(prefix.len() + 36 + self.0.len());
+        key.push_str(prefix);
+        key.push('{');
+        for byte in &digest(&SHA256, text).as_ref()[..16] {
+            write!(key, "{byte:02x}").expect("a string takes every character");
+        }
+        key.push_str("}:");
+        key.push_str(&self.0);
+        key.into_bytes()
+    }
+}
+
+/// The key of a quota; see [`Named::key`].
+pub(super) fn quota_key(prefix: &str, name: &str, text: &[u8]) -> Vec<u8> {
+    Named::new(&format!("{name}:q")).key(prefix, text)
+}
+
+/// One limit of a question, without its key.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked {
+    pub what: What,
+    pub cost: u64,
+    pub shadow: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum What {
+    Rule(Rule),
+    /// So much in a calendar period, whose bounds this gateway knows and the store does not: in microseconds.
+    Quota {
+        amount: u64,
+        start: Micros,
+        end: Micros,
+    },
+}
+
+impl Asked {
+    fn wire(&self) -> (char, [u64; 4]) {
+        match self.what {
+            What::Rule(rule) => rule.wire(),
+            What::Quota { amount, start, end } => ('q', [amount, start, end, 0]),
+        }
+    }
+
+    /// A cost that the script could not reckon with, and that no budget ever has room for.
+    pub fn is_hopeless(&self) -> bool {
+        let (kind, numbers) = self.wire();
+        let unit = if matches!(kind, 't' | 'k') { numbers[1] } else { 1 };
+        self.cost.saturating_mul(unit) > EXACT
+    }
+
+    pub fn write(&self, arguments: &mut Arguments) {
+        let (kind, numbers) = self.wire();
+        arguments.word(&[kind as u8]);
+        arguments.word(if self.shadow { b"1" } else { b"0" });
+        arguments.number(self.cost as i64);
+        numbers.iter().for_each(|&number| arguments.number(number as i64));
+    }
+
+    pub fn write_refund(&self, charged: Micros, arguments: &mut Arguments) {
+        let (kind, numbers) = self.wire();
+        arguments.word(&[kind as u8]);
+        arguments.number(self.cost as i64);
+        arguments.number(charged as i64);
+        numbers.iter().for_each(|&number| arguments.number(number as i64));
+    }
+
+    /// What became of the limit, from what was kept of it before; `goes`: nothing refused the request.
+    pub fn told(&self, kept: [u64; 3], now: Micros, goes: bool) -> Told {
+        let rule = match self.what {
+            What::Rule(rule) if rule.keeps_log() => return self.told_log(&rule, kept, now, goes),
+            What::Rule(rule) => rule,
+            What::Quota { amount, start, end } => return self.told_quota(amount, (start, end), kept, now, goes),
+        };
+        let value = match rule.wire().0 {
+            't' | 'k' => kept[1],
+            _ => kept[2] << 32 | kept[1],
+        };
+        let cell = Cell { at: kept[0], value };
+        let (passed, wait, next) = match rule.decide(cell, None, now, self.cost) {
+            Decision::Pass { next, delay } if goes => (true, delay, Some(next)),
+            Decision::Pass { .. } => (true, 0, None),
+            Decision::Refuse { wait } => (false, wait, None),
+        };
+        let reading = rule.read(next.unwrap_or(cell), None, now);
+        Told { passed, charged: next.is_some(), at: next.map_or(0, |next| now.max(next.at)), wait, reading }
+    }
+
+    fn told_quota(&self, amount: u64, bounds: (Micros, Micros), kept: [u64; 3], now: Micros, goes: bool) -> Told {
+        let (start, end) = bounds;
+        let at = kept[0].max(start);
+        let used = if kept[0] >= start { kept[1] } else { 0 };
+        let passed = used + self.cost <= amount;
+        let charged = passed && goes && self.cost > 0;
+        let wait = match passed {
+            true => 0,
+            false if self.cost > amount => NEVER,
+            false => end.saturating_sub(now),
+        };
+        let used = if charged { used + self.cost } else { used };
+        let reset = if used == 0 { 0 } else { end.saturating_sub(now) };
+        let reading = Reading { remaining: amount.saturating_sub(used), reset, used: share(used, amount) };
+        Told { passed, charged, at, wait, reading }
+    }
+
+    fn told_log(&self, rule: &Rule, [newest, length, blocking]: [u64; 3], now: Micros, goes: bool) -> Told {
+        let (amount, window) = (rule.parameters.amount, rule.parameters.window);
+        let passed = length + self.cost <= amount;
+        let charged = passed && goes;
+        let wait = match passed {
+            true => 0,
+            false if self.cost > amount => NEVER,
+            false => (blocking + window).saturating_sub(now),
+        };
+        let (count, newest) =
+            if charged && self.cost > 0 { (length + self.cost, newest.max(now)) } else { (length, newest) };
+        let reset = if count == 0 { 0 } else { (newest + window).saturating_sub(now) };
+        let reading = Reading { remaining: amount.saturating_sub(count), reset, used: share(count, amount) };
+        Told { passed, charged, at: if charged { now.max(newest) } else { 0 }, wait, reading }
+    }
+
+    /// What is told of a limit that [`Asked::is_hopeless`]; nothing is known of its budget.
+    pub fn told_hopeless(&self) -> Told {
+        let remaining = match self.what {
+            What::Rule(rule) => rule.most(),
+            What::Quota { amount, .. } => amount,
+        };
+        let reading = Reading { remaining, reset: 0, used: 0 };
+        Told { passed: false, charged: false, at: 0, wait: NEVER, reading }
+    }
+}
+
+/// The three numbers that are told of a limit.
+pub(super) fn kept(replies: &[Reply]) -> Option<[u64; 3]> {
+    let number = |reply: &Reply| reply.integer().and_then(|number| u64::try_from(number).ok());
+    Some([number(&replies[0])?, number(&replies[1])?, number(&replies[2])?])
+}
