@@ -8,7 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod actions;
-mod base64;
+pub mod base64;
 pub mod bridge;
 pub mod buffer;
 pub mod clock;
