@@ -43,9 +43,7 @@ def check_answers(workload: Workload, port: int, certificate: str) -> None:
         raise BenchmarkError(f"a path without a route: expected 404, got {status}")
 
 
-def _curl(
-    workload: Workload, port: int, certificate: str, headers: list[str]
-) -> Callable[[str], tuple[int, bytes]]:
+def _curl(workload: Workload, port: int, certificate: str, headers: list[str]) -> Callable[[str], tuple[int, bytes]]:
     scheme = "https" if workload.client.is_encrypted else "http"
     version = {Protocol.TLS_HTTP2: "--http2", Protocol.H2C: "--http2-prior-knowledge"}.get(workload.client, "--http1.1")
     spoken = b"2" if workload.client in (Protocol.TLS_HTTP2, Protocol.H2C) else b"1.1"

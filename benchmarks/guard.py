@@ -25,10 +25,12 @@ class Guard:
     """
 
     credential: Credential = Credential.TOKEN
+    users: int = credentials.USERS
+    """Who calls with tokens that were seen before."""
     limits: int = 1
     """Token buckets that every request is counted in."""
-    redis: int | None = None
-    """Port of the Redis that gateways share the limits in."""
+    shared: bool = False
+    """The limits are counted in Redis, for all gateways together."""
     signed: bool = False
     """A signed token tells the service who calls."""
 
@@ -37,8 +39,9 @@ class Guard:
         """The credentials, as header lines that requests carry in turn."""
         if self.credential is Credential.API_KEY:
             return [f"{credentials.API_KEY_HEADER}: {key}" for key in credentials.api_keys().values()]
-        count = credentials.USERS if self.credential is Credential.TOKEN else credentials.MANY_USERS
-        return [f"authorization: Bearer {token}" for token in credentials.tokens(count)]
+        if self.credential is Credential.NEW_TOKEN:
+            return [f"authorization: Bearer {token}" for token in credentials.tokens(credentials.MANY_USERS)]
+        return [f"authorization: Bearer {token}" for token in credentials.tokens(credentials.USERS)[: self.users]]
 
     @property
     def expected(self) -> dict[str, str]:

@@ -60,7 +60,9 @@ def run_load(load: Load, workload: Workload, port: int, seconds: float, folder: 
 
 def _wrk(load: Load, port: int, seconds: float, targets: Path, headers: Path) -> Outcome:
     options = [f"-c{load.connections}", "-t1", f"-d{seconds:g}s", "-s", str(WRK_SCRIPT)]
-    output = _run([toolbox.command("wrk"), *options, f"http://{HOST}:{port}", str(targets), str(load.upload), str(headers)])
+    output = _run(
+        [toolbox.command("wrk"), *options, f"http://{HOST}:{port}", str(targets), str(load.upload), str(headers)]
+    )
     summary = json.loads(output.strip().splitlines()[-1])
     return Outcome(summary["requests"], summary["errors"], summary["microseconds"] / 1e6, summary["bytes"])
 

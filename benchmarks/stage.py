@@ -15,7 +15,7 @@ from benchmarks.check import check_answers
 from benchmarks.peers import Peer
 from benchmarks.places import FIRST, GATEWAY_CORE, LOAD_CORE, RUNS
 from benchmarks.processes import Process, free_ports
-from benchmarks.workload import Protocol, Site, Workload
+from benchmarks.workload import HOST, Protocol, Site, Workload
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class Stage:
         self.settings = settings
         self._backends: list[subprocess.Popen[str]] = []
         self._ports: dict[Protocol, int] = {}
+        self._redis_port = 0
 
     def __enter__(self) -> Stage:
         for protocol, name in ((Protocol.HTTP1, "backend"), (Protocol.H2C, "grpc_backend")):
@@ -80,7 +81,18 @@ class Stage:
         folder.mkdir(parents=True)
         port, admin_port = free_ports(2)
         certificate, key = toolbox.certificate()
-        return Site(folder, port, admin_port, self._ports[workload.upstream], certificate, key)
+        redis = self._redis() if workload.policies and workload.policies.shared else 0
+        return Site(folder, port, admin_port, self._ports[workload.upstream], certificate, key, redis)
+
+    def _redis(self) -> int:
+        """The port of a Redis on the load's core, which keeps nothing on disk; started with the first who wants it."""
+        if self._redis_port == 0:
+            (port,) = free_ports(1)
+            options = ["--port", str(port), "--bind", HOST, "--save", "", "--appendonly", "no"]
+            command = ["taskset", "-c", str(LOAD_CORE), toolbox.command("redis-server"), *options]
+            self._backends.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, text=True))
+            self._redis_port = port
+        return self._redis_port
 
     @contextmanager
     def open(self, peer: Peer, workload: Workload, core: int | None = GATEWAY_CORE) -> Iterator[Running]:

@@ -17,8 +17,12 @@ DEBIAN = {
     "curl": "curl",
     "openssl": "openssl",
     "taskset": "util-linux",
+    "redis-server": "redis-server",
 }
 """Commands, and the Debian package that brings each."""
+
+GO = {"service_cmd": "github.com/envoyproxy/ratelimit/src/service_cmd@v1.4.1-0.20260122083618-3fb702589d36"}
+"""Commands, and the Go module that brings each: Envoy's rate limit service."""
 
 REQUIREMENTS = BENCHMARKS / "requirements.txt"
 SEARCH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
@@ -32,6 +36,7 @@ def set_up() -> None:
     _install_debian()
     _install_python()
     _build_rust()
+    _build_go()
     _make_certificate()
 
 
@@ -71,6 +76,18 @@ def _build_rust() -> None:
     subprocess.run([*command, "--target-dir", str(RUST_TARGET)], check=True)
 
 
+def _build_go() -> None:
+    for name, module in GO.items():
+        if (TOOLS / "bin" / name).exists():
+            continue
+        if not shutil.which("go"):
+            raise BenchmarkError(
+                "go is not installed\n  hint: `apt-get install golang-go`, for Envoy's rate limit service"
+            )
+        _say(f"building {module}")
+        subprocess.run(["go", "install", module], check=True, env={**os.environ, "GOBIN": str(TOOLS / "bin")})
+
+
 def _make_certificate() -> None:
     """One P-256 key for everybody: a handshake costs all contestants the same."""
     if CERTIFICATE.exists():
@@ -83,8 +100,8 @@ def _make_certificate() -> None:
 
 def command(name: str) -> str:
     """The full path of a command that `set_up` has brought."""
-    own = RUST_TOOLS / name
-    found = str(own) if own.exists() else shutil.which(name, path=SEARCH)
+    own = next((file for file in (RUST_TOOLS / name, TOOLS / "bin" / name) if file.exists()), None)
+    found = str(own) if own else shutil.which(name, path=SEARCH)
     if not found:
         raise BenchmarkError(f"{name} is not installed\n  hint: `python -m benchmarks setup`")
     return found

@@ -76,6 +76,8 @@ class Site:
     backend_port: int
     certificate: Path
     key: Path
+    redis_port: int = 0
+    """Where limits are shared, if they are."""
 
     @property
     def upstream(self) -> str:

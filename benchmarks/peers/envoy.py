@@ -7,12 +7,14 @@ usual list of routes is tried one by one.
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeAlias
 
-from benchmarks import credentials
+from benchmarks import credentials, toolbox
 from benchmarks.guard import RATE, Guard
 from benchmarks.peers.peer import ask_version
 from benchmarks.places import TOOLS
+from benchmarks.processes import free_ports
 from benchmarks.workload import HOST, Launch, Protocol, Site, Workload
 
 BINARY = TOOLS / "venv" / "bin" / "envoy"
@@ -22,6 +24,10 @@ FORWARDED = {"x-forwarded-host": "%REQ(:AUTHORITY)%", "x-forwarded-port": "%DOWN
 """The headers it does not set by itself, as it does `x-forwarded-for` and `-proto`."""
 
 Json: TypeAlias = dict[str, Any]
+
+DOMAIN = "gateway"
+BY_CALLER: Json = {"actions": [{"request_headers": {"header_name": "x-user-id", "descriptor_key": "caller"}}]}
+"""What its limits count by."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,38 @@ class Envoy:
         configuration = site.folder / "envoy.json"
         configuration.write_text(json.dumps(_bootstrap(workload, site), indent=1))
         options = ["--concurrency", str(workload.workers), "--disable-hot-restart", "--log-level", "error"]
-        return Launch([str(BINARY), "-c", str(configuration), *options], {})
+        command = [str(BINARY), "-c", str(configuration), *options]
+        if not (workload.policies and workload.policies.shared):
+            return Launch(command, {})
+        return _with_rate_limit_service(command, configuration, site)
+
+
+def _with_rate_limit_service(command: list[str], configuration: Path, site: Site) -> Launch:
+    """Envoy and the service that counts for it, on the same core: what it costs is what both cost."""
+    limits = site.folder / "limits" / "config" / "callers.yaml"
+    limits.parent.mkdir(parents=True)
+    limit = {"unit": "second", "requests_per_unit": RATE}
+    limits.write_text(json.dumps({"domain": DOMAIN, "descriptors": [{"key": "caller", "rate_limit": limit}]}))
+    grpc, http, debug = free_ports(3)
+    bootstrap = json.loads(configuration.read_text())
+    bootstrap["static_resources"]["clusters"].append(_plain_cluster("limits", "http2_protocol_options", grpc))
+    configuration.write_text(json.dumps(bootstrap, indent=1))
+    environment = {
+        "RUNTIME_ROOT": str(site.folder),
+        "RUNTIME_SUBDIRECTORY": "limits",
+        "RUNTIME_WATCH_ROOT": "false",
+        "RUNTIME_IGNOREDOTFILES": "true",
+        "REDIS_SOCKET_TYPE": "tcp",
+        "REDIS_URL": f"{HOST}:{site.redis_port}",
+        "GRPC_PORT": str(grpc),
+        "PORT": str(http),
+        "DEBUG_PORT": str(debug),
+        "USE_STATSD": "false",
+        "LOG_LEVEL": "error",
+        "GOMAXPROCS": "1",
+    }
+    script = '"$0" & exec "$@"'
+    return Launch(["/bin/sh", "-c", script, toolbox.command("service_cmd"), *command], environment)
 
 
 def _bootstrap(workload: Workload, site: Site) -> Json:
@@ -96,7 +133,7 @@ def _connection_manager(workload: Workload, site: Site) -> Json:
                     "suppress_envoy_headers": True,
                     "dynamic_stats": False,
                 },
-            }
+            },
         ],
     }
     if workload.access_log:
@@ -111,7 +148,23 @@ def _guard(guard: Guard | None) -> list[Json]:
     """
     if guard is None:
         return []
-    return [_jwt_authn(), _local_rate_limit()]
+    return [_jwt_authn(), _shared_rate_limit() if guard.shared else _local_rate_limit()]
+
+
+def _shared_rate_limit() -> Json:
+    return {
+        "name": "limit",
+        "typed_config": {
+            "@type": f"{TYPES}/envoy.extensions.filters.http.ratelimit.v3.RateLimit",
+            "domain": DOMAIN,
+            "failure_mode_deny": True,
+            "timeout": "1s",
+            "rate_limit_service": {
+                "grpc_service": {"envoy_grpc": {"cluster_name": "limits"}},
+                "transport_api_version": "V3",
+            },
+        },
+    }
 
 
 def _jwt_authn() -> Json:
@@ -151,9 +204,7 @@ def _local_rate_limit() -> Json:
             # A bucket of its own for every caller that comes, among the 1,000 that are kept.
             "descriptors": [{"entries": [{"key": "caller"}], "token_bucket": bucket}],
             "max_dynamic_descriptors": credentials.USERS,
-            "rate_limits": [
-                {"actions": [{"request_headers": {"header_name": "x-user-id", "descriptor_key": "caller"}}]}
-            ],
+            "rate_limits": [BY_CALLER],
         },
     }
 
@@ -168,6 +219,7 @@ def _virtual_host(workload: Workload) -> Json:
     return {
         "name": "all",
         "domains": ["*"],
+        "rate_limits": [BY_CALLER] if workload.policies and workload.policies.shared else [],
         "request_headers_to_add": [
             {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
             for name, value in FORWARDED.items()
@@ -212,9 +264,13 @@ def _access_log(site: Site) -> Json:
 
 def _cluster(workload: Workload, site: Site) -> Json:
     protocol = "http2_protocol_options" if workload.upstream is Protocol.H2C else "http_protocol_options"
+    return _plain_cluster("service", protocol, site.backend_port)
+
+
+def _plain_cluster(name: str, protocol: str, port: int) -> Json:
     names = ("max_connections", "max_pending_requests", "max_requests", "max_retries")
     return {
-        "name": "service",
+        "name": name,
         "type": "STATIC",
         "connect_timeout": "3s",
         "circuit_breakers": {"thresholds": [dict.fromkeys(names, UNLIMITED)]},
@@ -225,7 +281,7 @@ def _cluster(workload: Workload, site: Site) -> Json:
             }
         },
         "load_assignment": {
-            "cluster_name": "service",
-            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": _address(site.backend_port)}}]}],
+            "cluster_name": name,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": _address(port)}}]}],
         },
     }

@@ -84,7 +84,7 @@ def _guard(guard: Guard | None) -> str:
     """Its own converters for tokens, which check each one anew, and a stick table that counts."""
     if guard is None:
         return ""
-    if guard.credential is Credential.API_KEY or guard.limits > 1 or guard.redis or guard.signed:
+    if guard.credential is Credential.API_KEY or guard.limits > 1 or guard.shared or guard.signed:
         raise BenchmarkError("HAProxy takes no part in this")
     key = credentials.signer().public_file
     return _TOKEN.format(issuer=credentials.ISSUER, audience=credentials.AUDIENCE, key=key, rate=RATE)

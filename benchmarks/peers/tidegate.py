@@ -59,11 +59,11 @@ def _document(workload: Workload, site: Site) -> Json:
     }
     policies = {} if workload.as_it_comes else dict(SAME_WORK)
     if guard := workload.policies:
-        _guard(guard, document, policies)
+        _guard(guard, site, document, policies)
     return document | {"policies": policies}
 
 
-def _guard(guard: Guard, document: Json, policies: Json) -> None:
+def _guard(guard: Guard, site: Site, document: Json, policies: Json) -> None:
     caller = "{consumer.name}" if guard.credential is Credential.API_KEY else "{claims.sub}"
     if guard.credential is Credential.API_KEY:
         policies["api_key"] = {"header": credentials.API_KEY_HEADER}
@@ -82,8 +82,8 @@ def _guard(guard: Guard, document: Json, policies: Json) -> None:
     bucket = {"algorithm": "token_bucket", "rate": f"{RATE}/1s", "burst": RATE}
     limits = [{"name": f"limit-{number}", "key": f"{number}:{caller}", **bucket} for number in range(guard.limits)]
     policies["rate_limit"] = {"limits": limits}
-    if guard.redis is not None:
-        document["redis"] = {"url": f"redis://{HOST}:{guard.redis}"}
+    if guard.shared:
+        document["redis"] = {"url": f"redis://{HOST}:{site.redis_port}"}
     if guard.signed:
         policies["signed_identity"] = {"issuer": "https://gateway.example.com", "keys": [str(toolbox.certificate()[1])]}
 

@@ -3,7 +3,6 @@
 from benchmarks.scenario import Scenario
 from benchmarks.scenarios.bodies import BODY_SCENARIOS
 from benchmarks.scenarios.cpu import CPU_SCENARIOS
-
 from benchmarks.scenarios.footprint import FOOTPRINT_SCENARIOS
 from benchmarks.scenarios.guarded import GUARDED_SCENARIOS
 from benchmarks.scenarios.isolation import ISOLATION_SCENARIOS

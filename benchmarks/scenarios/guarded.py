@@ -18,7 +18,9 @@ def _workload(guard: Guard, *, bare: bool = False) -> Workload:
 SEEN = Guard(Credential.TOKEN)
 NEW = Guard(Credential.NEW_TOKEN)
 KEYS = Guard(Credential.API_KEY, limits=2)
-SIGNED = Guard(Credential.TOKEN, signed=True)
+SHARED = Guard(Credential.TOKEN, shared=True)
+FEW = Guard(Credential.TOKEN, users=100)
+SIGNED = Guard(Credential.TOKEN, users=100, signed=True)
 
 GUARDED_SCENARIOS = (
     Scenario(
@@ -67,12 +69,25 @@ GUARDED_SCENARIOS = (
         goals=(Goal(CPU, "tidegate", 1.10, BARE),),
     ),
     Scenario(
+        name="shared_limit",
+        title="Limit shared in Redis",
+        description="The first of these scenarios with the limit counted in a Redis on the other core. Envoy asks its rate "
+        "limit service, which runs beside it; both count.",
+        contestants=(
+            Contestant("tidegate", Tidegate(), _workload(SHARED)),
+            Contestant("envoy", Envoy(), _workload(SHARED)),
+        ),
+        figures=COST_FIGURES,
+        measure=cost_of(SPREAD),
+        goals=(Goal(CPU, "tidegate", 0.5, "envoy"),),
+    ),
+    Scenario(
         name="signed_identity",
         title="Signed identity",
-        description="The first of these scenarios with a signed token for the service on top, made anew for each user "
-        "every second.",
+        description="The first of these scenarios, with 100 users, and a signed token for the service on top, made anew for "
+        "each user every second.",
         contestants=(
-            Contestant("tidegate", Tidegate(), _workload(SEEN)),
+            Contestant("tidegate", Tidegate(), _workload(FEW)),
             Contestant("tidegate, signed identity", Tidegate(), _workload(SIGNED)),
         ),
         figures=COST_FIGURES,
