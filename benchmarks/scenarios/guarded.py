@@ -71,8 +71,8 @@ GUARDED_SCENARIOS = (
     Scenario(
         name="shared_limit",
         title="Limit shared in Redis",
-        description="The first of these scenarios with the limit counted in a Redis on the other core. Envoy asks its rate "
-        "limit service, which runs beside it; both count.",
+        description="The first of these scenarios with the limit counted in a Redis on the other core. Envoy asks its "
+        "rate limit service, which runs beside it; both count.",
         contestants=(
             Contestant("tidegate", Tidegate(), _workload(SHARED)),
             Contestant("envoy", Envoy(), _workload(SHARED)),
@@ -84,8 +84,8 @@ GUARDED_SCENARIOS = (
     Scenario(
         name="signed_identity",
         title="Signed identity",
-        description="The first of these scenarios, with 100 users, and a signed token for the service on top, made anew for "
-        "each user every second.",
+        description="The first of these scenarios with 100 users, and a signed token for the service on top, made anew "
+        "for each user every second.",
         contestants=(
             Contestant("tidegate", Tidegate(), _workload(FEW)),
             Contestant("tidegate, signed identity", Tidegate(), _workload(SIGNED)),
