@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+import jwt as pyjwt
 import pytest
 from tidegate import ConfigError
 
@@ -15,9 +18,10 @@ from tests.conftest import StartGateway, StartUpstream
 from tests.echo import echo_all
 from tests.harness import FakeUpstream, RunningGateway, eventually
 from tests.harness.gateway import Answer
-from tests.identity.issuer import private_key
+from tests.identity.issuer import claims, private_key, private_pem, token
 from tests.identity.provider import CLIENT, Browser, Provider, callback
 
+ROOT = Path(__file__).parents[2]
 SECRET = "0123456789abcdef0123456789abcdef"
 
 
@@ -250,10 +254,6 @@ def test_the_gateway_shows_who_it_is(
 
 
 def test_the_gateway_can_show_a_signature_instead_of_a_secret(scene: Any) -> None:
-    import jwt as pyjwt
-
-    from tests.identity.issuer import private_pem
-
     key = private_key("ES256")
     it = scene(client_secret=None, client_key=private_pem(key))
     assert it.log_in().status == 302
@@ -682,6 +682,44 @@ def test_a_session_outlives_a_reload(gateway: StartGateway, upstream: StartUpstr
 
 
 # ---- the document
+
+
+def test_the_example_of_the_guide_works(
+    gateway: StartGateway, upstream: StartUpstream, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages, orders = upstream().script(echo_all), upstream().script(echo_all)
+    text = (ROOT / "examples" / "browser-login" / "gateway.yaml").read_text()
+    guide = re.search(r"^```yaml\n(.*?)^```", (ROOT / "docs" / "guides" / "browser-login.md").read_text(), re.M | re.S)
+    assert guide is not None
+    assert text.endswith(guide[1])
+    for name, value in {"OIDC_ISSUER": provider.url, "OIDC_CLIENT_ID": CLIENT[0], "SESSION_SECRET": SECRET}.items():
+        monkeypatch.setenv(name, value)
+    running = gateway(text.replace("http://127.0.0.1:9001", pages.url).replace("http://127.0.0.1:9002", orders.url))
+    browser = Browser(running)
+    assert browser.fetch("/api/orders/1").status == 401
+    assert browser.go("/assets/logo.svg").status == 200
+    assert browser.log_in(provider, "/cart").headers["location"] == "/cart"
+    page, answer = browser.go("/cart"), browser.fetch("/api/orders/1")
+    names = {name.lower() for name, _ in page.json()["fields"]}
+    assert ("x-user-id" in names, "authorization" in names) == (True, False)
+    fields = {name.lower(): value for name, value in answer.json()["fields"]}
+    assert (answer.json()["target"], fields["x-user-id"]) == ("/1", "ada")
+    assert fields["authorization"].startswith("Bearer access-")
+
+
+def test_it_can_be_one_of_several_credentials(scene: Any) -> None:
+    it = scene()
+    options = it.gateway.server.loaded.written()["policies"]["oidc"]
+    described = it.gateway.server.loaded.written()
+    described["policies"] = {
+        "any_of": {"oidc": options, "jwt": {"secret": SECRET, "algorithms": "HS256", "issuer": "me"}}
+    }
+    it.gateway.reload(described)
+    by_token = token(claims(iss="me"), "HS256", None, SECRET)
+    assert it.browser.fetch(authorization=f"Bearer {by_token}").status == 200
+    assert it.browser.fetch().status == 401
+    assert it.log_in().status == 302
+    assert it.browser.fetch().status == 200
 
 
 @pytest.mark.parametrize(

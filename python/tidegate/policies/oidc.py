@@ -22,7 +22,7 @@ _SHORTEST_SECRET = 32
 _MOST_SECRETS = 8
 _SCOPE = re.compile(r"[!#-\[\]-~]+")
 """RFC 6749 section 3.3."""
-_URL = re.compile(r"https?://[^\s/?#@\\]+[!-\[\]-~]*")
+_URL = re.compile(r"https?://[A-Za-z0-9._:\[\]-]+(?:[/?][!\"$-\[\]-~]*)?")
 _COOKIE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _OWN_PARAMETERS = frozenset(
     {

@@ -52,7 +52,7 @@ const LONGEST_TARGET: usize = 2048;
 /// A longer id_token is not sent through the browser again at logout.
 const LONGEST_HINT: usize = 4096;
 /// Sessions whose refresh is remembered.
-const MOST_REFRESHED: usize = 8192;
+const MOST_REFRESHED: usize = 4096;
 
 /// Tells what one policy has opened from what others have.
 static POLICIES: AtomicU64 = AtomicU64::new(0);
