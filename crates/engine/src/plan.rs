@@ -411,7 +411,7 @@ pub enum Policy {
     ResponseHeaders(HeaderEdits),
     ForwardAuth(ForwardAuth),
     Introspection(Introspection),
-    Oidc(Oidc),
+    Oidc(Box<Oidc>),
     SignedIdentity(SignedIdentity),
 }
 

@@ -7,8 +7,9 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use serde_json::{Map, Value};
 
 use super::provider::{Tokens, Unmet, error_word};
+use super::redirects::redirect;
 use super::session::{Kept, Login, random_text};
-use super::{Asked, LOGIN_SECONDS, Oidc, redirect, refused};
+use super::{Asked, LOGIN_SECONDS, Oidc, refused};
 use crate::exchange::{Exchange, Method};
 use crate::policies::authentication::Proof;
 use crate::policies::presented::{self, Presented};
