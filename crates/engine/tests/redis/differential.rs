@@ -95,5 +95,6 @@ fn the_store_decides_as_the_table_does() {
 }
 
 fn same(told: &Told, expected: &Told) -> bool {
-    (told.passed, told.charged, told.wait, told.reading) == (expected.passed, expected.charged, expected.wait, expected.reading)
+    (told.passed, told.charged, told.wait, told.reading)
+        == (expected.passed, expected.charged, expected.wait, expected.reading)
 }
