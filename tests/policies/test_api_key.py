@@ -86,6 +86,16 @@ def test_a_client_cannot_say_who_it_is(start: Start, name: str) -> None:
     assert "mallory" not in ask(gateway, headers=[(name, "mallory"), ("X-Api-Key", KEY)]).echo.values()
 
 
+@pytest.mark.parametrize("name", ["x_customer", "X-Customer", "x.customer"])
+def test_a_client_cannot_say_who_it_is_however_the_document_spells_the_header(start: Start, name: str) -> None:
+    policy = {"optional": True, "consumer_to_headers": {"name": "x_customer"}}
+    gateway = start({"api_key": policy}, consumers=CONSUMERS)
+    assert "mallory" not in ask(gateway, headers=[(name, "mallory")]).echo.values()
+    echo = ask(gateway, headers=[(name, "mallory"), ("X-Api-Key", KEY)]).echo
+    assert echo.all("x_customer") == ["acme"]
+    assert "mallory" not in echo.values()
+
+
 def test_the_headers_can_be_chosen(start: Start) -> None:
     headers = {"name": "x-customer", "tags": "x-groups"}
     echo = with_key(start({"api_key": {"consumer_to_headers": headers}}, consumers=CONSUMERS)).echo

@@ -94,4 +94,15 @@ mod tests {
         }
         assert!(!Owned::default().covers(b"x-user-id"));
     }
+
+    // A document may write a name as its service does: in `x_user_id` the client's own spelling was let through.
+    #[test]
+    fn a_name_is_owned_however_the_document_spells_it() {
+        for written in ["x_user_id", "X.User-Id", "x-user-id"] {
+            let owned = Owned::new([written.as_bytes().into()]);
+            for name in ["x_user_id", "x-user-id", "X.User.Id", "x.user-id"] {
+                assert!(owned.covers(name.as_bytes()), "{written}, {name}");
+            }
+        }
+    }
 }

@@ -87,13 +87,13 @@ impl Spelling {
     }
 }
 
-/// Compares a name with one in lower case, without regard to case, taking `_` and `.` for `-`.
-pub(crate) fn is_alias(name: &[u8], lower: &[u8]) -> bool {
-    let folded = |byte: u8| match byte {
+/// Whether a service may take one name for the other: without regard to case, and to which of `-`, `_` and `.` it has where.
+pub(crate) fn is_alias(name: &[u8], other: &[u8]) -> bool {
+    let folded = |byte: &u8| match byte {
         b'_' | b'.' => b'-',
         other => other.to_ascii_lowercase(),
     };
-    name.len() == lower.len() && name.iter().zip(lower).all(|(left, right)| folded(*left) == *right)
+    name.len() == other.len() && name.iter().map(folded).eq(other.iter().map(folded))
 }
 
 /// The rightmost address of `X-Forwarded-For` that is no trusted proxy; the last hop that is known when an entry makes no sense.
