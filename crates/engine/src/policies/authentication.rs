@@ -356,11 +356,15 @@ impl Authentication {
 
     fn admit(&self, identity: Arc<Identity>, fields: Vec<Line>, exchange: &mut Exchange) {
         self.strip(exchange);
-        for (name, value) in &identity.lines {
+        let earlier = exchange.identity.take();
+        let is_set = |name: &[u8]| {
+            earlier.as_ref().is_some_and(|earlier| earlier.lines.iter().any(|(known, _)| **known == *name))
+        };
+        for (name, value) in identity.lines.iter().filter(|(name, _)| !is_set(name)) {
             exchange.request.head.add(name, value);
         }
         exchange.answer_lines.extend(fields);
-        exchange.identity = Some(match exchange.identity.take() {
+        exchange.identity = Some(match earlier {
             None => identity,
             Some(earlier) => Arc::new(earlier.with(&identity)),
         });
@@ -525,6 +529,19 @@ pub(crate) mod tests {
             tree(vec![one(Says::Yes, "a"), one(Says::Yes, "b")], Node::All(vec![Node::One(0), Node::One(1)]), false);
         assert!(matches!(tree.on_request(&local, &mut exchange), Flow::Continue));
         assert!(exchange.request.head.contains(b"a") && exchange.request.head.contains(b"b"));
+    }
+
+    // Of two lines with one name, a service takes the one it likes.
+    #[test]
+    fn a_policy_behind_another_does_not_say_once_more_who_calls() {
+        let (local, mut exchange) = exchange();
+        for name in ["a", "a", "b"] {
+            let policy = tree(vec![one(Says::Yes, name)], Node::One(0), false);
+            assert!(matches!(policy.on_request(&local, &mut exchange), Flow::Continue));
+        }
+        for name in [b"a", b"b"] {
+            assert_eq!(exchange.request.head.get_all(name).count(), 1);
+        }
     }
 
     #[test]

@@ -154,7 +154,9 @@ impl ForwardAuth {
                         Decision::Denied(_) => cache.negative_ttl_ms,
                         Decision::Failed(_) => 0,
                     };
-                    Verdict { value: decision, until: if ttl == 0 { 0 } else { worker.clock.wall() + ttl } }
+                    // One failure is told to all who wait: asking again for each would only add to the load.
+                    let alone = !keep && !matches!(decision, Decision::Failed(_));
+                    Verdict { value: decision, until: if ttl == 0 { 0 } else { worker.clock.wall() + ttl }, alone }
                 };
                 cache.verdicts.get_or_ask(key, now, ask).await
             }

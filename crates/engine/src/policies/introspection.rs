@@ -1,6 +1,5 @@
 //! Asks the provider whether a token is good, and whose it is (RFC 7662).
 
-use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -14,11 +13,12 @@ use crate::identity::{Consumers, Identity};
 use crate::jose::{Expectations, Refused, parse_object};
 use crate::path::{is_unreserved, push_escaped};
 use crate::pipeline::Context;
-use crate::plan::{self, TokenPlace};
+use crate::plan;
 use crate::policies::Local;
 use crate::policies::authentication::{Proof, Refusal};
 use crate::policies::claims_to_headers::ClaimsToHeaders;
-use crate::policies::presented::{self, Presented};
+use crate::policies::presented::Presented;
+use crate::policies::token_places::{self, TokenPlaces};
 use crate::policies::verdicts::{Verdict, Verdicts};
 use crate::problem::Problem;
 use crate::respond::Code;
@@ -39,7 +39,7 @@ pub struct Introspection {
     authorization: Option<Box<[u8]>>,
     /// What follows the token in the form: the hint, and perhaps the client's credentials.
     form: Box<[u8]>,
-    places: Box<[TokenPlace]>,
+    places: TokenPlaces,
     expectations: Expectations,
     scopes: Box<[Box<str>]>,
     claims_to_headers: ClaimsToHeaders,
@@ -78,7 +78,7 @@ impl Introspection {
             target: [known.plan.base_path.as_bytes(), plan.path.as_bytes()].concat().into(),
             authorization,
             form: form.into(),
-            places: plan.token.as_slice().into(),
+            places: TokenPlaces::new(&plan.token),
             expectations: Expectations {
                 issuer: plan.issuer.as_deref().map(Into::into),
                 audiences: plan.audience.iter().map(|audience| audience.as_str().into()).collect(),
@@ -103,7 +103,7 @@ impl Introspection {
     }
 
     pub fn check(self: &Arc<Self>, local: &Local, exchange: &Exchange) -> Proof {
-        let token = match self.presented(&exchange.request) {
+        let token = match self.places.presented(&exchange.request) {
             Presented::Nothing => return Proof::Missing,
             Presented::Several => return self.proof(Outcome::Invalid("the token is given more than once")),
             Presented::One(token) => token,
@@ -127,35 +127,15 @@ impl Introspection {
     }
 
     pub fn strip(&self, request: &mut Request) {
-        for place in &self.places {
-            match place {
-                TokenPlace::Authorization => request.head.remove(b"authorization"),
-                TokenPlace::Header(name) => request.head.remove(name.as_bytes()),
-                TokenPlace::Cookie(name) => presented::strip_cookie(&mut request.head, name),
-            }
-        }
+        self.places.strip(request);
     }
 
     pub fn challenge(&self) -> Option<Box<[u8]>> {
-        Some(format!("Bearer realm=\"{}\"", self.realm).into_bytes().into())
+        Some(token_places::challenge(&self.realm))
     }
 
     pub fn owned(&self, names: &mut Vec<Box<[u8]>>) {
         self.claims_to_headers.own(names);
-    }
-
-    fn presented<'a>(&self, request: &'a Request) -> Presented<'a> {
-        let find = |place: &TokenPlace| match place {
-            TokenPlace::Authorization => match presented::one(request.head.get_all(b"authorization")) {
-                Presented::One(Cow::Borrowed(value)) => {
-                    presented::one(presented::after_scheme(value, b"Bearer").into_iter())
-                }
-                other => other,
-            },
-            TokenPlace::Header(name) => presented::one(request.head.get_all(name.as_bytes())),
-            TokenPlace::Cookie(name) => presented::in_cookies(request, name),
-        };
-        self.places.iter().fold(Presented::Nothing, |found, place| found.or_else(|| find(place)))
     }
 
     fn body(&self, token: &[u8]) -> Bytes {
@@ -216,12 +196,12 @@ impl Introspection {
         (identity.subject, identity.consumer) = (subject, consumer);
         identity.lines = self.claims_to_headers.lines(&identity);
         let until = validity.until.min(now.saturating_add(self.ttl_ms));
-        Verdict { value: Outcome::Active(Arc::new(identity)), until }
+        Verdict { value: Outcome::Active(Arc::new(identity)), until, alone: false }
     }
 
     fn refused(&self, outcome: Outcome, now: u64) -> Verdict<Outcome> {
         let until = if self.negative_ttl_ms == 0 { 0 } else { now.saturating_add(self.negative_ttl_ms) };
-        Verdict { value: outcome, until }
+        Verdict { value: outcome, until, alone: false }
     }
 
     fn proof(&self, outcome: Outcome) -> Proof {
@@ -250,7 +230,7 @@ impl Introspection {
 
 /// What cannot be told is not kept: the next request asks again.
 fn unknown(why: impl std::fmt::Display) -> Verdict<Outcome> {
-    Verdict { value: Outcome::Unknown(format!("introspection: {why}").into()), until: 0 }
+    Verdict { value: Outcome::Unknown(format!("introspection: {why}").into()), until: 0, alone: false }
 }
 
 /// Scopes are a text with blanks between (RFC 7662 section 2.2); some providers send a list.

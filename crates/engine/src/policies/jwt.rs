@@ -12,19 +12,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 
-use tidegate_http1::Known;
-
 use crate::clock::Millis;
 use crate::exchange::{Exchange, Request};
 use crate::identity::{Consumers, Identity};
 use crate::jose::{Refused, Token};
 use crate::key_sets::{KeySet, Wish};
 use crate::pipeline::Context;
-use crate::plan::{self, TokenPlace};
+use crate::plan;
 use crate::policies::Local;
 use crate::policies::authentication::{Proof, Refusal};
 use crate::policies::claims_to_headers::ClaimsToHeaders;
-use crate::policies::presented::{self, Presented};
+use crate::policies::presented::Presented;
+use crate::policies::token_places::{self, TokenPlaces};
 use crate::problem::Problem;
 use crate::respond::Code;
 use crate::worker::Worker;
@@ -38,7 +37,7 @@ static POLICIES: AtomicU64 = AtomicU64::new(0);
 pub struct Jwt {
     id: u64,
     issuers: Box<[Issuer]>,
-    places: Box<[TokenPlace]>,
+    places: TokenPlaces,
     max_token_bytes: usize,
     forward_token: bool,
     claims_to_headers: ClaimsToHeaders,
@@ -65,7 +64,7 @@ impl Jwt {
         Ok(Self {
             id: POLICIES.fetch_add(1, Ordering::Relaxed),
             issuers: plan.issuers.iter().enumerate().map(issuer).collect::<Result<_, _>>()?,
-            places: plan.token.as_slice().into(),
+            places: TokenPlaces::new(&plan.token),
             max_token_bytes: plan.max_token_bytes,
             forward_token: plan.forward_token,
             claims_to_headers: ClaimsToHeaders::compile(&plan.claims_to_headers),
@@ -77,7 +76,7 @@ impl Jwt {
     }
 
     pub fn check(self: &Arc<Self>, local: &Local, exchange: &Exchange) -> Proof {
-        let token = match self.presented(&exchange.request) {
+        let token = match self.places.presented(&exchange.request) {
             Presented::Nothing => return Proof::Missing,
             Presented::Several => return self.refuse_as(Code::InvalidToken, "the token is given more than once"),
             Presented::One(token) => token,
@@ -98,40 +97,19 @@ impl Jwt {
         }
     }
 
-    /// Takes the token out of every place it could be in; another credential in `Authorization` stays.
+    /// Takes the token out, unless the service is to see it.
     pub fn strip(&self, request: &mut Request) {
-        let places = if self.forward_token { &[] } else { &*self.places };
-        for place in places {
-            match place {
-                TokenPlace::Authorization => {
-                    request.head.retain(|known, _, value| known != Known::Authorization || bearer(value).is_none());
-                }
-                TokenPlace::Header(name) => request.head.remove(name.as_bytes()),
-                TokenPlace::Cookie(name) => presented::strip_cookie(&mut request.head, name),
-            }
+        if !self.forward_token {
+            self.places.strip(request);
         }
     }
 
-    /// RFC 6750 section 3: without an error where nothing was presented.
     pub fn challenge(&self) -> Option<Box<[u8]>> {
-        Some(format!("Bearer realm=\"{}\"", self.realm).into_bytes().into())
+        Some(token_places::challenge(&self.realm))
     }
 
     pub fn owned(&self, names: &mut Vec<Box<[u8]>>) {
         self.claims_to_headers.own(names);
-    }
-
-    fn presented<'a>(&self, request: &'a Request) -> Presented<'a> {
-        let head = &request.head;
-        let find = |place: &TokenPlace| match place {
-            TokenPlace::Authorization if head.get_known(Known::Authorization).is_none() => Presented::Nothing,
-            TokenPlace::Authorization => presented::one(head.get_all(b"authorization").filter_map(bearer)),
-            TokenPlace::Header(name) => {
-                presented::one(head.get_all(name.as_bytes()).map(|value| bearer(value).unwrap_or(value)))
-            }
-            TokenPlace::Cookie(name) => presented::in_cookies(request, name),
-        };
-        self.places.iter().fold(Presented::Nothing, |found, place| found.or_else(|| find(place)))
     }
 
     /// Who a token stands for that was verified before, and still holds.
@@ -241,11 +219,6 @@ impl Jwt {
             .then(|| format!("Bearer realm=\"{}\"{description}", self.realm).into_bytes().into_boxed_slice());
         Proof::Refused(Refusal { code, challenge, detail: Some(detail.into()) })
     }
-}
-
-/// What follows `Bearer` (RFC 6750 section 2.1).
-fn bearer(value: &[u8]) -> Option<&[u8]> {
-    presented::after_scheme(value, b"Bearer")
 }
 
 /// Whether the fetch came to its end within that many milliseconds.

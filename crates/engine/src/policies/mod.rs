@@ -35,6 +35,7 @@ pub mod request_id;
 pub mod response_headers;
 pub mod security_headers;
 pub mod signed_identity;
+pub mod token_places;
 pub mod trace_context;
 pub mod trust;
 pub mod verdicts;

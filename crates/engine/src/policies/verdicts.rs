@@ -23,6 +23,8 @@ pub struct Key([u8; 32]);
 pub struct Verdict<T> {
     pub value: T,
     pub until: u64,
+    /// It is for the one request it was asked for, and not even for those that wait for the same.
+    pub alone: bool,
 }
 
 type Place<T> = Arc<OnceCell<Verdict<T>>>;
@@ -65,11 +67,19 @@ impl<T: Clone> Verdicts<T> {
     /// The verdict that holds, or the one that whoever asks first comes back with.
     pub async fn get_or_ask(&self, key: Key, now: u64, ask: impl AsyncFnOnce() -> Verdict<T>) -> T {
         let place = self.place(&key, now);
-        let verdict = place.get_or_init(async || ask().await).await;
+        let mut ask = Some(ask);
+        let first = || {
+            let ask = ask.take();
+            async move { ask.expect("a place is filled once")().await }
+        };
+        let verdict = place.get_or_init(first).await;
         if verdict.until <= now {
             self.forget(&key, &place);
         }
-        verdict.value.clone()
+        match ask {
+            Some(ask) if verdict.alone => ask().await.value,
+            _ => verdict.value.clone(),
+        }
     }
 
     /// Where the verdict is, or will be.
@@ -133,7 +143,7 @@ mod tests {
                 let asked = &asked;
                 async move || {
                     asked.set(asked.get() + 1);
-                    Verdict { value: asked.get(), until }
+                    Verdict { value: asked.get(), until, alone: false }
                 }
             };
             assert_eq!(verdicts.get_or_ask(key, 10, ask(20)).await, 1);
@@ -151,8 +161,10 @@ mod tests {
             let key = verdicts.key([b"token".as_slice()]);
             let never = verdicts.get_or_ask(key, 0, async || std::future::pending().await);
             let mut never = Box::pin(never);
-            let mut second = Box::pin(verdicts.get_or_ask(key, 0, async || Verdict { value: 2, until: 9 }));
-            let mut third = Box::pin(verdicts.get_or_ask(key, 0, async || Verdict { value: 3, until: 9 }));
+            let mut second =
+                Box::pin(verdicts.get_or_ask(key, 0, async || Verdict { value: 2, until: 9, alone: false }));
+            let mut third =
+                Box::pin(verdicts.get_or_ask(key, 0, async || Verdict { value: 3, until: 9, alone: false }));
             for waiting in [&mut never as &mut (dyn Future<Output = i32> + Unpin), &mut second, &mut third] {
                 let polled =
                     std::future::poll_fn(|cx| std::task::Poll::Ready(std::pin::Pin::new(&mut *waiting).poll(cx)));
@@ -163,15 +175,36 @@ mod tests {
         });
     }
 
+    // A cookie that an auth service has set for one request went out with all that had waited for its decision.
+    #[test]
+    fn what_is_for_one_request_alone_is_not_shared_with_those_that_wait() {
+        run(async {
+            let verdicts = Verdicts::new(16);
+            let key = verdicts.key([b"token".as_slice()]);
+            let ask = |value| {
+                let verdicts = &verdicts;
+                async move {
+                    let ask = async || {
+                        tokio::task::yield_now().await;
+                        Verdict { value, until: 0, alone: true }
+                    };
+                    verdicts.get_or_ask(key, 1, ask).await
+                }
+            };
+            assert_eq!(tokio::join!(ask(1), ask(2), ask(3)), (1, 2, 3));
+            assert_eq!(verdicts.len(), 0);
+        });
+    }
+
     #[test]
     fn a_flood_of_keys_is_bounded_and_what_is_used_stays() {
         run(async {
             let verdicts = Verdicts::new(320);
             let used = verdicts.key([b"used".as_slice()]);
-            verdicts.get_or_ask(used, 0, async || Verdict { value: 0, until: 9 }).await;
+            verdicts.get_or_ask(used, 0, async || Verdict { value: 0, until: 9, alone: false }).await;
             for number in 0..10_000_u32 {
                 let key = verdicts.key([number.to_le_bytes().as_slice()]);
-                verdicts.get_or_ask(key, 0, async || Verdict { value: number, until: 9 }).await;
+                verdicts.get_or_ask(key, 0, async || Verdict { value: number, until: 9, alone: false }).await;
                 assert_eq!(verdicts.get(&used, 0), Some(0));
             }
             assert!(verdicts.len() <= 320, "{}", verdicts.len());

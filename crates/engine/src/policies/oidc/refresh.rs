@@ -65,14 +65,14 @@ impl Oidc {
         let outcome = self.new_tokens(worker, snapshot, old).await;
         let now = worker.clock.wall();
         match outcome {
-            Ok(kept) => Verdict { value: Refreshed::New(Arc::new(kept)), until: now + GRACE_MS },
+            Ok(kept) => Verdict { value: Refreshed::New(Arc::new(kept)), until: now + GRACE_MS, alone: false },
             Err(Unmet::Denied(why)) => {
                 tracing::debug!(reason = why, "session not refreshed");
-                Verdict { value: Refreshed::Denied, until: now + GRACE_MS }
+                Verdict { value: Refreshed::Denied, until: now + GRACE_MS, alone: false }
             }
             Err(Unmet::Unavailable(why)) => {
                 tracing::warn!(issuer = self.options.issuer, reason = why, "session not refreshed");
-                Verdict { value: Refreshed::Unavailable(why.into()), until: now + PAUSE_MS }
+                Verdict { value: Refreshed::Unavailable(why.into()), until: now + PAUSE_MS, alone: false }
             }
         }
     }
