@@ -188,6 +188,15 @@ def test_each_of_several_issuers_judges_its_own(start: Start) -> None:
             assert answer.echo.one("x-issuer") == issuer
 
 
+# Whoever has the keys of an issuer without a name could sign tokens in the name of the others.
+def test_of_several_issuers_each_has_a_name(start: Start) -> None:
+    pem = public_pem(private_key("RS256"))
+    named = {"issuer": "https://one.test", "algorithms": ["RS256"], "public_key": pem}
+    nameless = {"algorithms": ["RS256"], "public_key": pem}
+    with pytest.raises(ConfigError, match=r"issuers\[1\].*each signs in its own name only"):
+        start({"jwt": {"issuers": [named, nameless]}})
+
+
 def test_a_claim_can_name_a_consumer(start: Start) -> None:
     shown = {"request_headers": {"set": {"x-consumer": "{consumer.name}/{consumer.tier}"}}}
     consumers = [{"name": "acme", "tier": "business"}]

@@ -74,7 +74,9 @@ class TokenIssuer(Model):
     """One that signs tokens: what its tokens must say, and where its keys are."""
 
     issuer: Text | None = Field(
-        None, description="What `iss` must be, character by character. Without it, any `iss` or none will do."
+        None,
+        description="What `iss` must be, character by character. Without it, any `iss` or none will do; of several "
+        "issuers, each must have it.",
     )
     audience: Texts = Field(default_factory=list, description="One of these must be in `aud`. None: any.")
     algorithms: Texts = Field(
@@ -299,6 +301,11 @@ class Jwt(TokenIssuer, Policy):
             if name in self.model_fields_set:
                 message = f"with `issuers`, `{name}` is written for each of them"
                 check.problem((*path, name), "bad_value", message, f"move `{name}` into the entries of `issuers`")
+        for index, issuer in enumerate(self.issuers):
+            if issuer.issuer is None and len(self.issuers) > 1:
+                # Its keys could sign tokens in the name of the others.
+                message = "`issuer` is missing; of several issuers, each signs in its own name only"
+                check.problem((*path, "issuers", index), "missing", message, "write what `iss` is in its tokens")
         return [
             issuer.plan_issuer(check, (*path, "issuers", index), lazy=lazy) for index, issuer in enumerate(self.issuers)
         ]
