@@ -43,19 +43,6 @@ impl ResponseParser {
         &self.head
     }
 
-    /// Takes the head out and leaves an empty one; hand it back with [`restore`](ResponseParser::restore) to reuse its memory.
-    #[inline]
-    pub fn take(&mut self) -> ResponseHead {
-        std::mem::take(&mut self.head)
-    }
-
-    /// Gives the memory of a head back and clears the parser.
-    #[inline]
-    pub fn restore(&mut self, head: ResponseHead) {
-        self.head = head;
-        self.clear();
-    }
-
     /// Makes the parser ready for the next message.
     #[inline]
     pub fn clear(&mut self) {

@@ -32,6 +32,28 @@ pub struct Outbound {
     bytes: u64,
 }
 
+/// As [`Outbound::poll_send`], of a stream that may not be there: not yet, or not any more.
+pub fn poll_send<S: Source>(
+    outbound: &mut Option<Outbound>,
+    cx: &mut Context<'_>,
+    source: &mut S,
+) -> Poll<Result<(), SendError>> {
+    match outbound {
+        Some(outbound) => outbound.poll_send(cx, source),
+        None => Poll::Ready(Err(SendError::Closed)),
+    }
+}
+
+/// As [`Outbound::end`]; resets the stream for `fault` when it cannot end as it should: trailers that cannot be sent must not
+/// look like trailers that were not there.
+pub fn end(outbound: &mut Option<Outbound>, trailers: Option<&Head>, fault: Reason) {
+    if let Some(outbound) = outbound
+        && outbound.end(trailers).is_err()
+    {
+        outbound.reset(fault);
+    }
+}
+
 impl Outbound {
     pub fn new(stream: SendStream<Bytes>, ended: bool) -> Self {
         Self { stream, ended, bytes: 0 }

@@ -1,12 +1,14 @@
 //! One HTTP/1.1 client connection: heads in, exchanges one after another, answers out.
 
+mod heads;
+mod sides;
+
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::Poll;
 
-use tidegate_http1::{self as codec, BodyLength, Error, Known, Limits, Parse, RequestFraming, RequestParser, Version};
+use tidegate_http1::{self as codec, BodyLength, Limits, RequestFraming, RequestParser, Version};
 use tokio::io::AsyncWriteExt;
 
 use crate::buffer::Buffer;
@@ -14,25 +16,20 @@ use crate::exchange::{Connection, Exchange, Protocol};
 use crate::head::Head;
 use crate::intake;
 use crate::listener::socket::Socket;
-use crate::owned::Owned;
 use crate::plan::ListenerLimits;
 use crate::respond::{Code, Failure, write_problem};
 use crate::serve;
-use crate::sides::{BodySize, Client, Filled, Sink, Source};
+use crate::sides::{BodySize, Client, Filled};
 use crate::wheel::Alarm;
-use crate::wire::inbound::{Inbound, ReadError};
-use crate::wire::outbound::{Framing, Outbound};
+use crate::wire::inbound::Inbound;
+use crate::wire::outbound::Outbound;
 use crate::worker::Worker;
+use heads::Quiet;
 
-/// Pipelined bytes taken ahead of the answer that is under way.
-const READ_AHEAD: usize = 16 * 1024;
 /// How much of an unwanted body is read off after the last answer, and for how long, so that the client reads that answer
 /// instead of meeting a reset (RFC 9112 section 9.6).
 const LINGER_BYTES: usize = 1024 * 1024;
 const LINGER_MS: u64 = 2000;
-
-/// How every HTTP/2 connection begins (RFC 9113 section 3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 pub struct Http1 {
     worker: Rc<Worker>,
@@ -54,14 +51,6 @@ pub struct Http1 {
     /// The client sends no more.
     ended: bool,
     aborted: bool,
-}
-
-/// Why the wait for a head ended without one.
-enum Quiet {
-    /// Closed, idle too long, or draining: nothing to say.
-    Leave,
-    Refuse(Code, &'static str),
-    Http2,
 }
 
 /// Serves a connection to its end. With `prior_knowledge` a client may speak HTTP/2 at once (RFC 9113 section 3.3): then the
@@ -184,93 +173,6 @@ impl Http1 {
         self.inbound.is_done()
     }
 
-    /// Waits for a whole head, which then stands in the parser and at the start of the buffer.
-    async fn next_head(&mut self, alarm: &Alarm, fresh: bool) -> Result<(), Quiet> {
-        self.parser.clear();
-        let patience = if fresh { self.limits.head_timeout_ms } else { self.limits.idle_timeout_ms };
-        let mut started = !self.inbound.buffer.is_empty();
-        if started {
-            match self.parse() {
-                Ok(Parse::Complete) => return Ok(()),
-                Ok(Parse::Partial) => alarm.set(self.worker.now() + self.limits.head_timeout_ms),
-                Err(quiet) => return Err(quiet),
-            }
-        } else {
-            alarm.set(self.worker.now() + patience);
-        }
-        poll_fn(|cx| {
-            loop {
-                match self.poll_more(cx) {
-                    Poll::Ready(Ok(0)) if started => {
-                        return Poll::Ready(Err(Quiet::Refuse(Code::MalformedRequest, "the head was cut off")));
-                    }
-                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Quiet::Leave)),
-                    Poll::Ready(Ok(_)) => match self.parse() {
-                        Ok(Parse::Complete) => return Poll::Ready(Ok(())),
-                        Ok(Parse::Partial) if !started => {
-                            started = true;
-                            alarm.set(self.worker.now() + self.limits.head_timeout_ms);
-                        }
-                        Ok(Parse::Partial) => {}
-                        Err(quiet) => return Poll::Ready(Err(quiet)),
-                    },
-                    Poll::Pending => {
-                        if !started && !fresh && self.worker.drain.has_begun() {
-                            return Poll::Ready(Err(Quiet::Leave));
-                        }
-                        ready!(alarm.poll(cx));
-                        return Poll::Ready(Err(if started {
-                            Quiet::Refuse(Code::HeadTimeout, "")
-                        } else {
-                            Quiet::Leave
-                        }));
-                    }
-                }
-            }
-        })
-        .await
-    }
-
-    /// Reads once. While nothing has arrived the connection holds no buffer.
-    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let empty = self.inbound.buffer.is_empty();
-        if empty && self.inbound.buffer.capacity() == 0 {
-            self.inbound.buffer = self.worker.lend_buffer();
-        }
-        self.inbound.buffer.reserve(1);
-        let read = self.inbound.buffer.poll_read(cx, &mut self.socket);
-        if empty && read.is_pending() {
-            self.worker.return_buffer(std::mem::take(&mut self.inbound.buffer));
-            self.worker.return_out(std::mem::take(&mut self.outbound.out));
-        }
-        read
-    }
-
-    fn parse(&mut self) -> Result<Parse, Quiet> {
-        if self.prior_knowledge {
-            let data = self.inbound.buffer.data();
-            if data.starts_with(PREFACE) {
-                return Err(Quiet::Http2);
-            }
-            if PREFACE.starts_with(data) {
-                return Ok(Parse::Partial);
-            }
-        }
-        let data = self.inbound.buffer.data();
-        self.parser.parse(data).map_err(|error| {
-            let code = match error {
-                // A broken preface of HTTP/2, or no HTTP at all: there is no language to answer in (RFC 9113 section 3.4).
-                Error::BadVersion if self.prior_knowledge && !is_like_http1(data) => return Quiet::Leave,
-                Error::HeadTooLarge => Code::HeadTooLarge,
-                Error::TooManyFields => Code::TooManyFields,
-                Error::TargetTooLong => Code::TargetTooLong,
-                Error::UnsupportedVersion => Code::UnsupportedVersion,
-                _ => Code::MalformedRequest,
-            };
-            Quiet::Refuse(code, error.code())
-        })
-    }
-
     /// Checks the parsed head, moves it into the exchange and begins its body.
     fn take_request(&mut self, exchange: &mut Exchange) -> Result<(), Failure> {
         let head = self.parser.head();
@@ -372,204 +274,5 @@ impl Http1 {
     fn recycle(&mut self) {
         self.worker.return_buffer(std::mem::take(&mut self.inbound.buffer));
         self.worker.return_out(std::mem::take(&mut self.outbound.out));
-    }
-
-    fn fail(&mut self, error: io::Error) -> Failure {
-        self.aborted = true;
-        Failure::with(Code::ClientGone, error)
-    }
-}
-
-/// A request line that is wrong, but one: it names a path, or HTTP.
-fn is_like_http1(data: &[u8]) -> bool {
-    data.windows(2).any(|word| word == b" /") || data.windows(5).any(|word| word == b"HTTP/")
-}
-
-impl Source for Http1 {
-    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<Filled, Failure>> {
-        let filled = ready!(self.inbound.poll_fill(cx, &mut self.socket));
-        Poll::Ready(filled.map_err(|error| {
-            self.keep_alive = false;
-            match error {
-                ReadError::Io(error) => self.fail(error),
-                ReadError::Cut => {
-                    self.ended = true;
-                    Failure::with(Code::ClientGone, "the body was cut off")
-                }
-                ReadError::Chunk(error) => Failure::with(Code::BadBody, error),
-                ReadError::TooLarge => Code::BodyTooLarge.into(),
-            }
-        }))
-    }
-
-    fn chunk(&self) -> &[u8] {
-        self.inbound.chunk()
-    }
-
-    fn consume(&mut self, count: usize) {
-        self.inbound.consume(count);
-    }
-
-    fn is_last(&self) -> bool {
-        self.inbound.is_last()
-    }
-
-    fn trailers(&self) -> Option<&Head> {
-        self.inbound.trailers()
-    }
-}
-
-impl Sink for Http1 {
-    fn poll_send<S: Source>(&mut self, cx: &mut Context<'_>, source: &mut S) -> Poll<Result<(), Failure>> {
-        let sent = ready!(self.outbound.poll_send(cx, &mut self.socket, source));
-        Poll::Ready(sent.map_err(|error| self.fail(error)))
-    }
-
-    fn end(&mut self, trailers: Option<&Head>) {
-        self.outbound.end(trailers);
-        if !self.outbound.is_complete() {
-            self.aborted = true;
-        }
-    }
-
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        let flushed = ready!(self.outbound.poll_flush(cx, &mut self.socket));
-        if self.outbound.framing == Framing::Raw && self.outbound.is_ended() && flushed.is_ok() {
-            // The tunnel's other side is done: pass the half-close on.
-            let _: io::Result<()> = ready!(self.socket.poll_shutdown_write(cx));
-        }
-        Poll::Ready(flushed.map_err(|error| self.fail(error)))
-    }
-}
-
-impl Client for Http1 {
-    fn send_interim(&mut self, status: u16, head: &Head) {
-        if self.protocol == Protocol::Http10 {
-            return; // RFC 9110 section 15.2: not to a 1.0 client
-        }
-        self.expects &= status != 100;
-        let out = &mut self.outbound.out;
-        codec::write_status_line(out, Version::Http11, status, codec::reason_phrase(status).as_bytes());
-        for (_, name, value) in head.iter() {
-            codec::write_field(out, name, value);
-        }
-        out.extend_from_slice(codec::HEAD_END);
-    }
-
-    fn send_head(&mut self, status: u16, head: &Head, size: BodySize, length: Option<u64>) {
-        self.head_sent = true;
-        self.keep_alive &= !self.worker.drain.has_begun();
-        if self.expects && self.inbound.bytes == 0 {
-            // RFC 9110 section 10.1.1: the body may come or not, so what follows cannot be told.
-            self.keep_alive = false;
-        }
-        if self.is_upgrade && status != 101 && !self.inbound.buffer.is_empty() {
-            // These bytes may be of the protocol that is refused here: they must not be read as a request.
-            self.keep_alive = false;
-        }
-        let out = &mut self.outbound.out;
-        codec::write_status_line(out, Version::Http11, status, codec::reason_phrase(status).as_bytes());
-        let mut dated = false;
-        for (known, name, value) in head.iter() {
-            dated |= known == Known::Date;
-            codec::write_field(out, name, value);
-        }
-        if !dated {
-            out.extend_from_slice(b"date: ");
-            self.worker.write_date(out);
-            out.extend_from_slice(b"\r\n");
-        }
-        let framing = match size {
-            BodySize::Empty => {
-                // 204 and 1xx carry no length (RFC 9110 section 8.6); HEAD and 304 carry what a GET would have.
-                match length {
-                    Some(length) if status != 204 => codec::write_content_length(out, length),
-                    _ => {}
-                }
-                Framing::None
-            }
-            BodySize::Length(length) => {
-                codec::write_content_length(out, length);
-                Framing::Length(length)
-            }
-            BodySize::Unknown if self.protocol == Protocol::Http10 => {
-                self.keep_alive = false;
-                Framing::Raw
-            }
-            BodySize::Unknown => {
-                codec::write_chunked(out);
-                Framing::Chunked(0)
-            }
-        };
-        if status == 101 {
-            out.extend_from_slice(b"connection: upgrade\r\n");
-        } else if !self.keep_alive {
-            out.extend_from_slice(b"connection: close\r\n");
-        } else if self.protocol == Protocol::Http10 {
-            out.extend_from_slice(b"connection: keep-alive\r\n");
-        }
-        out.extend_from_slice(codec::HEAD_END);
-        self.outbound.begin(framing);
-    }
-
-    fn start_tunnel(&mut self) {
-        self.keep_alive = false;
-        self.inbound.finish();
-        self.inbound.begin_raw();
-        self.outbound.begin(Framing::Raw);
-    }
-
-    fn limit_body(&mut self, bytes: u64) {
-        self.inbound.limit = bytes;
-    }
-
-    fn limit_trailers(&mut self, owned: &Arc<Owned>) {
-        self.inbound.limit_trailers(owned);
-    }
-
-    fn close_after(&mut self) {
-        self.keep_alive = false;
-    }
-
-    fn patience(&self) -> u64 {
-        self.limits.idle_timeout_ms
-    }
-
-    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while !self.ended && self.inbound.buffer.len() < READ_AHEAD {
-            self.inbound.buffer.reserve(1);
-            match ready!(self.inbound.buffer.poll_read(cx, &mut self.socket)) {
-                Ok(0) => self.ended = true,
-                Ok(_) => {}
-                Err(_) => {
-                    self.aborted = true;
-                    return Poll::Ready(());
-                }
-            }
-        }
-        if self.ended && !self.half_close {
-            return Poll::Ready(());
-        }
-        Poll::Pending
-    }
-
-    fn rewind(&mut self) -> bool {
-        self.inbound.rewind()
-    }
-
-    fn head_sent(&self) -> bool {
-        self.head_sent
-    }
-
-    fn bytes_sent(&self) -> u64 {
-        self.outbound.bytes
-    }
-
-    fn bytes_received(&self) -> u64 {
-        self.inbound.bytes
-    }
-
-    fn abort(&mut self) {
-        self.aborted = true;
     }
 }

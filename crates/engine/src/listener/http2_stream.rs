@@ -13,7 +13,7 @@ use http::{Response, StatusCode};
 use crate::head::Head;
 use crate::http2::fields;
 use crate::http2::inbound::{Inbound, ReadError};
-use crate::http2::outbound::{Outbound, SendError};
+use crate::http2::outbound::{self, Outbound, SendError};
 use crate::owned::Owned;
 use crate::plan::ListenerLimits;
 use crate::respond::{Code, Failure};
@@ -127,20 +127,12 @@ impl Source for Http2 {
 
 impl Sink for Http2 {
     fn poll_send<S: Source>(&mut self, cx: &mut Context<'_>, source: &mut S) -> Poll<Result<(), Failure>> {
-        let sent = match &mut self.outbound {
-            Some(outbound) => ready!(outbound.poll_send(cx, source)),
-            None => Err(SendError::Closed),
-        };
+        let sent = ready!(outbound::poll_send(&mut self.outbound, cx, source));
         Poll::Ready(self.sent(sent))
     }
 
     fn end(&mut self, trailers: Option<&Head>) {
-        if let Some(outbound) = &mut self.outbound
-            && outbound.end(trailers).is_err()
-        {
-            // Trailers that cannot be sent must not look like trailers that were not there.
-            outbound.reset(Reason::INTERNAL_ERROR);
-        }
+        outbound::end(&mut self.outbound, trailers, Reason::INTERNAL_ERROR);
     }
 
     /// Nothing to do: the connection writes what its streams have, all together, when it is polled next.

@@ -18,7 +18,7 @@ use crate::clock::Millis;
 use crate::exchange::{Method as Verb, Request, Upgrade};
 use crate::head::Head;
 use crate::http2::inbound::{Inbound, ReadError};
-use crate::http2::outbound::{Outbound, SendError};
+use crate::http2::outbound::{self, Outbound, SendError};
 use crate::http2::{fields, websocket};
 use crate::respond::{Code, Failure};
 use crate::sides::{Answered, BodySize, Filled, Sink, Source, Upstream};
@@ -295,20 +295,12 @@ impl Source for Http2Upstream {
 
 impl Sink for Http2Upstream {
     fn poll_send<S: Source>(&mut self, cx: &mut Context<'_>, source: &mut S) -> Poll<Result<(), Failure>> {
-        let sent = match &mut self.outbound {
-            Some(outbound) => ready!(outbound.poll_send(cx, source)),
-            None => Err(SendError::Closed),
-        };
+        let sent = ready!(outbound::poll_send(&mut self.outbound, cx, source));
         Poll::Ready(self.sent(sent))
     }
 
     fn end(&mut self, trailers: Option<&Head>) {
-        if let Some(outbound) = &mut self.outbound
-            && outbound.end(trailers).is_err()
-        {
-            // Trailers that cannot be sent must not look like trailers that were not there.
-            outbound.reset(Reason::CANCEL);
-        }
+        outbound::end(&mut self.outbound, trailers, Reason::CANCEL);
     }
 
     /// Nothing to do: the connection writes what its streams have, all together, when it is polled next.
