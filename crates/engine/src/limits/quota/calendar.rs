@@ -194,12 +194,20 @@ mod tests {
 
     #[test]
     fn a_midnight_that_is_skipped_or_comes_twice_still_parts_two_days() {
-        // As in Asunción: at midnight of the epoch's 10th day clocks go on to 1, at that of the 20th back to 23.
+        // As in Asunción: at midnight of the epoch's 10th day clocks go on to 1, at that of the 20th back to 23, so that day 19
+        // has an hour more.
         let zone = Zone::new(-14_400, [(10 * DAY + 14_400, -10_800), (20 * DAY + 10_800, -14_400)]);
         let skipped = zone.period(Unit::Day, 10 * DAY + 50_000);
         assert_eq!(skipped, Period { start: 10 * DAY + 14_400, end: 11 * DAY + 10_800 });
-        let twice = zone.period(Unit::Day, 20 * DAY + 10_800 + 60);
-        assert_eq!(twice, Period { start: 20 * DAY + 10_800, end: 21 * DAY + 14_400 });
+        let longer = Period { start: 19 * DAY + 10_800, end: 20 * DAY + 14_400 };
+        assert_eq!(zone.period(Unit::Day, 20 * DAY + 10_799), longer);
+        assert_eq!(zone.period(Unit::Day, 20 * DAY + 10_860), longer);
+        // As in St. John's: a minute later, when the day has begun already; it is the same one when it begins once more.
+        let zone = Zone::new(-10_800, [(20 * DAY + 10_860, -14_400)]);
+        let twice = Period { start: 20 * DAY + 10_800, end: 21 * DAY + 14_400 };
+        for now in [10_800, 10_920, 14_399, 14_400] {
+            assert_eq!(zone.period(Unit::Day, 20 * DAY + now), twice, "{now}");
+        }
         assert_eq!(zone.period(Unit::Day, 20 * DAY + 10_799).end, twice.start);
     }
 

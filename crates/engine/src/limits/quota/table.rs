@@ -121,28 +121,36 @@ impl Stripe {
 
     /// Adds to what was used; true when another key had to be forgotten for it.
     fn add(&mut self, key: QuotaKey, period: Period, amount: i64, most_keys: usize) -> bool {
-        let forgot = self.uses.len() >= most_keys && !self.uses.contains_key(&key) && self.forget_one();
+        let full = self.uses.len() >= most_keys && !self.uses.contains_key(&key);
+        let forgot = full && self.forget_one(period.start, most_keys);
         let known = self.uses.entry(key).or_insert(Use { period, ..Use::default() });
         if known.period.start < period.start {
-            if known.added != 0 {
-                self.late.push(Change { key, period: known.period, amount: known.added });
-            }
-            *known = Use { period, ..Use::default() };
+            let before = std::mem::replace(known, Use { period, ..Use::default() });
+            write_late(&mut self.late, key, before.period, before.added, most_keys);
         }
         if known.added == 0 {
             self.changed.push(key);
         }
         known.added += amount;
+        if self.changed.len() > most_keys * 2 {
+            self.forget_changed();
+        }
         forgot
     }
 
-    /// Forgets the key that has used least, of some.
-    fn forget_one(&mut self) -> bool {
-        let least = self.uses.iter().take(LOOKED_AT).min_by_key(|(_, used)| used.used()).map(|(key, _)| *key);
+    /// Keys that are forgotten leave their names among those that have changed; while nobody writes, these would grow for ever.
+    fn forget_changed(&mut self) {
+        self.changed.sort_unstable_by_key(|key| key.0);
+        self.changed.dedup();
+        self.changed.retain(|key| self.uses.get(key).is_some_and(|used| used.added != 0));
+    }
+
+    /// Forgets the key that has used least, of some; first one whose period is over.
+    fn forget_one(&mut self, now: Seconds, most_keys: usize) -> bool {
+        let worth = |used: &Use| if used.period.end <= now { 0 } else { 1 + u128::from(used.used()) };
+        let least = self.uses.iter().take(LOOKED_AT).min_by_key(|(_, used)| worth(used)).map(|(key, _)| *key);
         let Some((key, used)) = least.and_then(|key| self.uses.remove_entry(&key)) else { return false };
-        if used.added != 0 {
-            self.late.push(Change { key, period: used.period, amount: used.added });
-        }
+        write_late(&mut self.late, key, used.period, used.added, most_keys);
         true
     }
 
@@ -155,6 +163,14 @@ impl Stripe {
             used.written = used.used();
             used.added = 0;
         }
+    }
+}
+
+/// Keeps what is not written yet of a key that has gone. While the store is down a flood of keys brings more and more of it;
+/// what is too much was used by keys that have used little, and is lost.
+fn write_late(late: &mut Vec<Change>, key: QuotaKey, period: Period, amount: i64, most_keys: usize) {
+    if amount != 0 && late.len() < most_keys {
+        late.push(Change { key, period, amount });
     }
 }
 
@@ -222,7 +238,7 @@ impl Quotas {
                     used.written = used.written.saturating_add_signed(-change.amount);
                     stripe.add(change.key, change.period, change.amount, self.most_keys);
                 }
-                _ => stripe.late.push(*change),
+                _ => write_late(&mut stripe.late, change.key, change.period, change.amount, self.most_keys),
             }
         }
     }
@@ -239,7 +255,7 @@ impl Quotas {
                 known => {
                     let added = known.filter(|used| used.added != 0).map(|used| (used.period, used.added));
                     if let Some((period, amount)) = added {
-                        stripe.late.push(Change { key: total.key, period, amount });
+                        write_late(&mut stripe.late, total.key, period, amount, self.most_keys);
                     }
                     let used = Use { period: total.period, written: total.amount.max(0) as u64, added: 0 };
                     stripe.uses.insert(total.key, used);
@@ -388,6 +404,25 @@ mod tests {
         }
         assert!(quotas.keys() <= most * STRIPES);
         assert!(quotas.evicted() > 0);
+        // Nobody has written anything meanwhile.
+        for stripe in 0..STRIPES {
+            let stripe = quotas.lock(stripe);
+            assert!(stripe.late.len() <= most && stripe.changed.len() <= most * 2);
+        }
         assert_eq!(quotas.used(heavy.key, DAY), 1 << 30);
+    }
+
+    #[test]
+    fn keys_whose_period_is_over_make_room_first() {
+        let most = 4;
+        let quotas = Quotas::bounded(most);
+        let key = |number: u128| QuotaKey(number);
+        for number in 0..4 {
+            let period = if number == 2 { DAY } else { NEXT };
+            take(&quotas, &[QuotaAsk { key: key(number), ..ask("", period, 100, 9 - number as u64) }]);
+        }
+        take(&quotas, &[QuotaAsk { key: key(9), ..ask("", NEXT, 100, 1) }]);
+        let kept = |number| quotas.used(key(number), NEXT) > 0;
+        assert_eq!([0, 1, 3, 9].map(kept), [true; 4]);
     }
 }
