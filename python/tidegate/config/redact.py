@@ -39,7 +39,7 @@ def redacted(data: Any, table: str = "") -> Any:
         return {
             key: _secret(value)
             if (secret and _SECRET_NAME.search(str(key)))
-            or (isinstance(value, str) and _SECRET_OPTION.fullmatch(str(key)))
+            or (isinstance(value, str | list) and _SECRET_OPTION.fullmatch(str(key)))
             else redacted(value, table if secret else str(key))
             for key, value in data.items()
         }
