@@ -93,12 +93,17 @@ pub fn strip_query(request: &mut Request, name: &str) {
 
 /// Takes a cookie out; the others stay as they were sent.
 pub fn strip_cookie(head: &mut Head, name: &str) {
-    if !head.get_all(b"cookie").any(|line| line.split(|byte| *byte == b';').any(|pair| is_cookie(pair, name))) {
+    strip_cookies(head, |pair| is_cookie(pair, name));
+}
+
+/// Takes those cookies out whose pair of name and value is one of `ours`.
+pub fn strip_cookies(head: &mut Head, ours: impl Fn(&[u8]) -> bool) {
+    if !head.get_all(b"cookie").any(|line| line.split(|byte| *byte == b';').any(&ours)) {
         return;
     }
     let without = |line: &[u8]| {
         let left: Vec<&[u8]> =
-            line.split(|byte| *byte == b';').filter(|pair| !is_cookie(pair, name)).map(<[u8]>::trim_ascii).collect();
+            line.split(|byte| *byte == b';').filter(|pair| !ours(pair)).map(<[u8]>::trim_ascii).collect();
         left.join(&b"; "[..])
     };
     let left: Vec<Vec<u8>> = head.get_all(b"cookie").map(without).filter(|line| !line.is_empty()).collect();

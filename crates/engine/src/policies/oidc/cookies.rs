@@ -3,11 +3,10 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use tidegate_http1::Known;
-
 use crate::exchange::Request;
 use crate::head::Head;
 use crate::identity::Line;
+use crate::policies::presented;
 
 /// Browsers keep cookies of 4096 bytes, name and attributes included (RFC 6265 section 6.1).
 const CHUNK_BYTES: usize = 3600;
@@ -154,26 +153,12 @@ fn pairs(head: &Head) -> impl Iterator<Item = (&[u8], &[u8])> {
 
 /// Takes the cookies of a session out of a request, with and without the prefix; the others stay as they were sent.
 pub(super) fn strip(request: &mut Request, name: &str) {
-    let is_ours = |pair: &[u8]| {
+    presented::strip_cookies(&mut request.head, |pair| {
         let end = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
         let written = pair[..end].trim_ascii();
         let bare = written.strip_prefix(HOST_PREFIX.as_bytes()).unwrap_or(written);
         bare.strip_prefix(name.as_bytes()).is_some_and(is_suffix)
-    };
-    let head = &mut request.head;
-    if !head.get_all(b"cookie").any(|line| line.split(|byte| *byte == b';').any(is_ours)) {
-        return;
-    }
-    let without = |line: &[u8]| {
-        let left: Vec<&[u8]> =
-            line.split(|byte| *byte == b';').filter(|pair| !is_ours(pair)).map(<[u8]>::trim_ascii).collect();
-        left.join(&b"; "[..])
-    };
-    let left: Vec<Vec<u8>> = head.get_all(b"cookie").map(without).filter(|line| !line.is_empty()).collect();
-    head.remove_known(Known::Cookie);
-    for line in left {
-        head.add_known(Known::Cookie, b"cookie", &line);
-    }
+    });
 }
 
 #[cfg(test)]
