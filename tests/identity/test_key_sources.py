@@ -13,8 +13,8 @@ import pytest
 import trustme
 
 from tests.echo import Answer, EchoGateway, Start, ask
-from tests.harness import eventually
-from tests.identity.issuer import Issuer, claims, private_key, public_jwk, token
+from tests.harness import Raw, eventually
+from tests.identity.issuer import Issuer, claims, encode, private_key, public_jwk, token
 
 
 def remote(issuer: Issuer, **changes: Any) -> dict[str, Any]:
@@ -106,6 +106,27 @@ def test_a_flood_of_unknown_keys_is_one_fetch_for_each_cool_down(start: Start, i
     gateway.advance(31)
     flood(20)
     assert issuer.asked["/jwks.json"] == 3
+
+
+def test_ten_thousand_unknown_keys_are_one_fetch_too(start: Start, issuer: Issuer) -> None:
+    gateway = start(remote(issuer, cool_down="600s"), workers=2)
+    assert get(gateway, of(0)).status == 200
+
+    def flood(connection: int) -> int:
+        refused = 0
+        with Raw(next(iter(gateway.server.addresses().values())), 60) as client:
+            for batch in range(25):
+                for number in range(100):
+                    head = encode({"alg": "RS256", "kid": f"{connection}-{batch}-{number}"})
+                    forged = f"{head}.{encode(claims())}.{encode(bytes(256))}"
+                    client.send(f"GET / HTTP/1.1\r\nHost: shop\r\nAuthorization: Bearer {forged}\r\n\r\n")
+                refused += [client.read_answer()[0] for _ in range(100)].count(401)
+        return refused
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(flood, range(4))) == 10_000
+    assert issuer.asked["/jwks.json"] == 2
+    assert get(gateway, of(0)).status == 200
 
 
 def test_a_token_that_has_expired_causes_no_fetch(start: Start, issuer: Issuer) -> None:
