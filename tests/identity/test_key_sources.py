@@ -112,9 +112,12 @@ def test_ten_thousand_unknown_keys_are_one_fetch_too(start: Start, issuer: Issue
     gateway = start(remote(issuer, cool_down="600s"), workers=2)
     assert get(gateway, of(0)).status == 200
 
+    address = next(iter(gateway.server.addresses().values()))
+    assert address is not None, "it listens on a port"
+
     def flood(connection: int) -> int:
         refused = 0
-        with Raw(next(iter(gateway.server.addresses().values())), 60) as client:
+        with Raw(address, 60) as client:
             for batch in range(25):
                 for number in range(100):
                     head = encode({"alg": "RS256", "kid": f"{connection}-{batch}-{number}"})
