@@ -15,6 +15,7 @@ use crate::pipeline::{Context, Reply};
 use crate::plan;
 use crate::policies::Local;
 use crate::policies::authentication::{Proof, Refusal};
+use crate::policies::trust::is_alias;
 use crate::policies::verdicts::{Key, Verdict, Verdicts};
 use crate::problem::Problem;
 use crate::respond::{Code, Failure};
@@ -128,7 +129,7 @@ impl ForwardAuth {
 
     pub fn strip(&self, request: &mut Request) {
         for name in &self.strip {
-            request.head.remove(name);
+            request.head.retain(|_, found, _| !is_alias(found, name));
         }
     }
 
