@@ -13,8 +13,10 @@ import http_sf
 import pytest
 import yaml
 
+from tests.conftest import StartGateway, StartUpstream
 from tests.echo import Answer, EchoGateway, Start, ask
 from tests.harness import eventually
+from tests.harness.upstream import hang_before_head
 
 PAGE = Path(__file__).parents[2] / "docs" / "policies" / "rate_limit.md"
 ALGORITHMS = ["fixed_window", "sliding_window", "sliding_log", "token_bucket"]
@@ -273,6 +275,19 @@ def test_only_answers_that_count_are_charged(
     for status in [*free, *charged]:
         assert ask(gateway, target=f"/?status={status}").status == status
     assert ask(gateway).status == 429
+
+
+@pytest.mark.parametrize("policy", ["rate_limit", "quota"])
+def test_who_leaves_before_the_answer_is_charged(gateway: StartGateway, upstream: StartUpstream, policy: str) -> None:
+    slow = upstream().script(hang_before_head)
+    limit = {"limit": "1/1d" if policy == "rate_limit" else "1/day", "count": "success"}
+    route = {"name": "all", "paths": ["/"], "service": "slow", "policies": {policy: limit}}
+    running = gateway({"services": [{"name": "slow", "url": slow.url}], "routes": [route]}, workers=1)
+    with running.raw() as client:
+        client.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        slow.wait_for_requests(1)
+    slow.wait_for_closed(1)
+    assert running.get("/").status == 429
 
 
 def test_what_is_given_back_is_told_at_once(start: Start) -> None:

@@ -4,6 +4,7 @@ use crate::exchange::Exchange;
 use crate::plan;
 use crate::policies::limit_key::value;
 use crate::problem::Problem;
+use crate::respond::Code;
 use crate::template::Template;
 
 /// A cost that comes with the request may not be more.
@@ -28,10 +29,27 @@ impl Cost {
             Self::Template(template) => {
                 text.clear();
                 let rendered = template.render(exchange, text).is_ok();
-                let number = std::str::from_utf8(text).ok().and_then(|text| text.trim().parse::<u64>().ok());
-                number.filter(|_| rendered).map_or(1, |cost| cost.clamp(1, LARGEST_COST))
+                if rendered { number(text).map_or(1, |cost| cost.clamp(1, LARGEST_COST)) } else { 1 }
             }
         }
+    }
+}
+
+/// A number however long it is: one beyond all bounds must not cost less than a large one.
+fn number(text: &[u8]) -> Option<u64> {
+    let digits = text.trim_ascii();
+    let digits = digits.strip_prefix(b"+").unwrap_or(digits);
+    let digit = |byte: &u8| byte.is_ascii_digit().then(|| u64::from(byte - b'0'));
+    let add = |sum: u64, byte| Some(sum.saturating_mul(10).saturating_add(digit(byte)?));
+    if digits.is_empty() { None } else { digits.iter().try_fold(0, add) }
+}
+
+/// The status that the client was told; `None` when it left before.
+pub fn told_status(exchange: &Exchange) -> Option<u16> {
+    match (exchange.answer.status, exchange.notes.code) {
+        (0, _) => None,
+        (_, Some(Code::ClientGone)) if exchange.answer.status == Code::ClientGone.status() => None,
+        (status, _) => Some(status),
     }
 }
 
@@ -47,7 +65,9 @@ impl Charge {
         Self { count: count.into(), refund_failures }
     }
 
-    pub fn counts(&self, status: u16) -> bool {
+    /// A client that left before its answer is charged: else it could have work done without end, and wait for none of it.
+    pub fn counts(&self, status: Option<u16>) -> bool {
+        let Some(status) = status else { return true };
         let among = self.count.is_empty() || self.count.iter().any(|&(from, to)| (from..=to).contains(&status));
         among && !(self.refund_failures && status >= 500)
     }
@@ -55,5 +75,37 @@ impl Charge {
     /// No answer is ever given back.
     pub fn is_final(&self) -> bool {
         self.count.is_empty() && !self.refund_failures
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cost_is_a_number_however_long() {
+        let long = "9".repeat(60);
+        for (text, cost) in [
+            ("7", Some(7)),
+            (" +7 ", Some(7)),
+            ("18446744073709551616", Some(u64::MAX)),
+            (&long, Some(u64::MAX)),
+            ("", None),
+            ("+", None),
+            ("-1", None),
+            ("1e3", None),
+            ("1.5", None),
+            ("0x9", None),
+        ] {
+            assert_eq!(number(text.as_bytes()), cost, "{text}");
+        }
+    }
+
+    #[test]
+    fn who_leaves_before_the_answer_is_charged() {
+        for charge in [Charge::new(&[], false), Charge::new(&[(100, 399)], false), Charge::new(&[(400, 599)], true)] {
+            assert!(charge.counts(None));
+        }
+        assert!(!Charge::new(&[(100, 399)], false).counts(Some(499)));
     }
 }

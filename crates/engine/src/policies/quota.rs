@@ -14,7 +14,7 @@ use crate::limits::{MOST_LIMITS, Micros};
 use crate::pipeline::{Context, Flow, Reply, Resume};
 use crate::plan::{self, StoreFailure};
 use crate::policies::Local;
-use crate::policies::limit_charge::{Charge, Cost};
+use crate::policies::limit_charge::{Charge, Cost, told_status};
 use crate::policies::limit_fields::{self, Item};
 use crate::policies::limit_key::{LimitKey, Tiers};
 use crate::problem::Problem;
@@ -141,7 +141,7 @@ impl Quota {
 
     /// Gives back what does not count.
     pub fn on_complete(&self, local: &Local, exchange: &mut Exchange) {
-        let status = if exchange.answer.status == 0 { Code::ClientGone.status() } else { exchange.answer.status };
+        let status = told_status(exchange);
         let refunds = |met: &MetQuota| met.told.charged && !self.limits[met.limit].charge.counts(status);
         let quotas = &mut exchange.quotas;
         for met in quotas.met.iter().filter(|met| refunds(met)) {

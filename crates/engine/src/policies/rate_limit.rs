@@ -13,7 +13,7 @@ use crate::limits::{Ask, Key, MOST_LIMITS, Micros, NEVER, Namespace, Parameters,
 use crate::pipeline::{Context, Flow, Resume};
 use crate::plan;
 use crate::policies::Local;
-use crate::policies::limit_charge::{Charge, Cost};
+use crate::policies::limit_charge::{Charge, Cost, told_status};
 use crate::policies::limit_fields::{self, Item};
 use crate::policies::limit_key::{LimitKey, Tiers};
 use crate::problem::Problem;
@@ -151,7 +151,7 @@ impl RateLimit {
     }
 
     fn give_back(&self, exchange: &mut Exchange) {
-        let status = status_of(exchange);
+        let status = told_status(exchange);
         let now = self.state.limits.later(exchange.started_micros);
         for met in &mut exchange.limits {
             let limit = &self.limits[met.limit];
@@ -285,11 +285,6 @@ impl Budget {
         let scope = Scope::new(&format!("{}/rate_limit/{}/{tier}", limit.scope, limit.name), &rule);
         Ok(Self { item: Item::new(&limit.name, &rule), rule, namespace, scope })
     }
-}
-
-/// What the client was told, or that it left before.
-fn status_of(exchange: &Exchange) -> u16 {
-    if exchange.answer.status == 0 { Code::ClientGone.status() } else { exchange.answer.status }
 }
 
 /// Holds a request until a moment of the engine's clock, in milliseconds.

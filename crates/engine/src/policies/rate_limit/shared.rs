@@ -8,7 +8,8 @@ use crate::limits::{Ask, MOST_LIMITS, Micros, Rule, Told};
 use crate::pipeline::{Context, Flow, Resume};
 use crate::plan::{self, StoreFailure};
 use crate::policies::Local;
-use crate::policies::rate_limit::{Met, RateLimit, status_of};
+use crate::policies::limit_charge::told_status;
+use crate::policies::rate_limit::{Met, RateLimit};
 use crate::problem::Problem;
 use crate::redis::{Store, StoreError};
 use crate::respond::{Code, Failure};
@@ -116,7 +117,7 @@ impl RateLimit {
 
     /// Tells the client what will be left once Redis has given back what does not count.
     pub(super) fn expect_back(&self, exchange: &mut Exchange) {
-        let status = status_of(exchange);
+        let status = told_status(exchange);
         for met in &mut exchange.limits {
             if met.told.charged && !self.limits[met.limit].charge.counts(status) {
                 met.told.reading.remaining += met.cost;
@@ -126,7 +127,7 @@ impl RateLimit {
 
     /// Has Redis give back what does not count.
     pub(super) fn give_back_there(&self, local: &Local, exchange: &mut Exchange) {
-        let status = status_of(exchange);
+        let status = told_status(exchange);
         let Counted::There(mut counted) = std::mem::take(&mut exchange.counted) else { return };
         let Some(shared) = &self.shared else { return };
         let (question, answer) = &mut *counted;
