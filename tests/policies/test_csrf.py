@@ -33,6 +33,8 @@ SECRET = "0123456789abcdef0123456789abcdef"
         ([(SITE, "same-origin"), ("Origin", OWN)], 200),
         # Browsers before 2023 say only this.
         ([("Origin", OWN)], 200),
+        ([("Origin", OWN), ("Origin", EVIL)], 403),
+        ([("Origin", SHOP), ("Origin", EVIL)], 403),
         ([("Origin", "http://gateway.example")], 200),
         ([("Origin", "https://GATEWAY.example")], 200),
         ([("Origin", SHOP)], 200),

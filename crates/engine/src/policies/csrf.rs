@@ -53,6 +53,9 @@ impl Csrf {
     fn fault(&self, exchange: &Exchange) -> Option<&'static str> {
         let head = &exchange.request.head;
         let origin = head.get_known(Known::Origin);
+        if head.get_all(b"origin").nth(1).is_some() {
+            return Some("it names two origins");
+        }
         if !origin.is_some_and(|origin| self.trusts(origin)) {
             let mut sites = head.get_all(b"sec-fetch-site");
             match (sites.next(), sites.next()) {

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cel::ExecutionError;
 use cel::common::traits::{Container, Indexer};
@@ -36,18 +37,21 @@ pub(super) struct View<'a> {
     identity: Option<&'a Identity>,
     /// Values that one claim may hold.
     most_values: usize,
+    /// Values that claims may still bring to this evaluation: a loop may ask for the same claim again and again.
+    left: &'a AtomicUsize,
 }
 
 type Found<'b, 'v> = Result<CowVal<'b, 'v>, ExecutionError>;
 
 impl<'a> View<'a> {
-    pub(super) fn of(exchange: &'a Exchange, most_values: usize) -> Self {
+    pub(super) fn of(exchange: &'a Exchange, most_values: usize, left: &'a AtomicUsize) -> Self {
         Self {
             request: &exchange.request,
             secure: exchange.secure,
             client: exchange.client_ip,
             identity: exchange.identity.as_deref(),
             most_values,
+            left,
         }
     }
 
@@ -80,7 +84,13 @@ impl<'a> View<'a> {
 
     fn claim(&self, name: &str) -> Result<Box<dyn Val + 'a>, ExecutionError> {
         let claim = self.identity.and_then(|identity| identity.claims.get(name));
-        convert(claim.ok_or_else(|| ExecutionError::no_such_key(name))?, &mut { self.most_values })
+        let claim = claim.ok_or_else(|| ExecutionError::no_such_key(name))?;
+        let most = self.most_values.min(self.left.load(Ordering::Relaxed));
+        let mut left = most;
+        let converted = convert(claim, &mut left);
+        // The library wants what is shared between threads; it is one that evaluates.
+        self.left.fetch_sub(most - left, Ordering::Relaxed);
+        converted
     }
 }
 
@@ -218,7 +228,7 @@ fn text<'a>(bytes: &'a [u8]) -> Box<dyn Val + 'a> {
 /// A claim as the library has it. `left` is how many values there may be yet: a token with a list without end costs no more
 /// than one that is refused.
 fn convert<'a>(value: &'a Value, left: &mut usize) -> Result<Box<dyn Val + 'a>, ExecutionError> {
-    *left = left.checked_sub(1).ok_or_else(|| ExecutionError::InternalError("a claim is too large".into()))?;
+    *left = left.checked_sub(1).ok_or_else(|| ExecutionError::InternalError("the claims are too large".into()))?;
     Ok(match value {
         Value::Null => Box::new(CelNull),
         Value::Bool(truth) => Box::new(CelBool::from(*truth)),
