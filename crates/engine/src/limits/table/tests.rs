@@ -140,10 +140,9 @@ fn a_clock_that_is_set_back_gives_nothing_and_locks_nobody_out() {
     }
 }
 
-/// `cargo test --release -p tidegate-engine measured -- --ignored --nocapture`; the figures are in the page.
+/// `cargo test --release -p tidegate-engine a_million_keys -- --nocapture` tells the times, too; the figures are in the page.
 #[test]
-#[ignore = "a measurement"]
-fn bytes_and_nanoseconds_of_a_key_measured() {
+fn a_million_keys_take_no_more_than_a_hundred_bytes_each() {
     let (table, hasher) = (Table::default(), Hasher::default());
     let (namespace, rule) =
         (hasher.namespace(&[b"route/orders", b"default"]), rule(Algorithm::TokenBucket, 100, 60 * SECOND));
@@ -152,6 +151,8 @@ fn bytes_and_nanoseconds_of_a_key_measured() {
     }
     let census = table.census();
     println!("{census:?}: {} bytes a key", census.bytes as f64 / 1e6);
+    assert_eq!(census.keys, 1_000_000);
+    assert!(census.bytes <= 100_000_000);
     let begun = std::time::Instant::now();
     for turn in 0..1_000_000u64 {
         let told = take(&table, &rule, namespace.key(b"user:2f1c0a76-5a8e-4f4b-9f43"), NOW + turn * 600_000);
