@@ -46,8 +46,7 @@ GUARDED_SCENARIOS = (
     Scenario(
         name="new_token",
         title="Every token new",
-        description="The same with 20,000 users in turn, more than are remembered, so that each signature is "
-        "checked. What the check itself costs is measured by `cargo bench -p tidegate-engine --bench jose`.",
+        description="The same with 20,000 users in turn, more than are remembered, so that each signature is checked.",
         contestants=(
             Contestant("tidegate", Tidegate(), _workload(NEW)),
             Contestant("tidegate, seen before", Tidegate(), _workload(SEEN)),
