@@ -4,12 +4,12 @@
 //! drained worker) can keep it. The tables hold only what is under way: no key outlives its last request.
 
 use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::BuildHasherDefault;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-use crate::limits::key::Key;
+use crate::limits::key::{Hashed, Key};
 
 const STRIPES: usize = 64;
 
@@ -121,24 +121,6 @@ impl Drop for Lease {
 
 fn lock(stripe: &Apart) -> MutexGuard<'_, HashMap<Key, Users, BuildHasherDefault<Hashed>>> {
     stripe.0.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Keys are hashes already.
-#[derive(Default)]
-struct Hashed(u64);
-
-impl Hasher for Hashed {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        self.0 = bytes.iter().fold(self.0, |hash, &byte| hash.rotate_left(8) ^ u64::from(byte));
-    }
-
-    fn write_u128(&mut self, key: u128) {
-        self.0 = key as u64;
-    }
 }
 
 #[cfg(test)]

@@ -227,8 +227,11 @@ impl Authentication {
     /// A policy that finds out who calls: one kind of credential, or a tree of them.
     pub fn compile(plan: &plan::Policy, context: &Context<'_>) -> Result<Arc<Self>, Problem> {
         match plan {
-            plan::Policy::AnyOf(plan) => any_of::compile(plan, context),
-            plan::Policy::AllOf(plan) => all_of::compile(plan, context),
+            plan::Policy::AnyOf(of) | plan::Policy::AllOf(of) => {
+                let mut tree = Tree::default();
+                let root = tree.branch(plan, context)?;
+                Ok(tree.grown(root, of.optional, context))
+            }
             one => {
                 let (credential, optional) = Credential::compile(one, context)?;
                 Ok(Tree { credentials: vec![credential] }.grown(Node::One(0), optional, context))

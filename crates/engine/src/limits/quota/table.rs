@@ -5,12 +5,13 @@
 //! totals; a crash loses what was not written yet, and gateways that share a store see each other's use that late.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::BuildHasherDefault;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::digest::{Context, SHA256};
 
+use crate::limits::key::Hashed;
 use crate::limits::quota::calendar::{Period, Seconds};
 
 const STRIPES: usize = 64;
@@ -301,24 +302,6 @@ fn held<'g>(guards: &'g mut [(usize, MutexGuard<'_, Stripe>)], key: QuotaKey) ->
 
 fn stripe_of(key: QuotaKey) -> usize {
     (key.0 >> 64) as usize % STRIPES
-}
-
-/// Keys are hashes already.
-#[derive(Default)]
-struct Hashed(u64);
-
-impl Hasher for Hashed {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        self.0 = bytes.iter().fold(self.0, |hash, &byte| hash.rotate_left(8) ^ u64::from(byte));
-    }
-
-    fn write_u128(&mut self, key: u128) {
-        self.0 = key as u64;
-    }
 }
 
 #[cfg(test)]
