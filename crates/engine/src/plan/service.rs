@@ -1,0 +1,68 @@
+//! Services: the APIs behind us.
+
+use std::fmt;
+
+use serde::Deserialize;
+
+use super::CertifiedKey;
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Service {
+    pub name: String,
+    pub targets: Vec<Target>,
+    /// `Host` sent upstream unless the route preserves the client's.
+    pub host: String,
+    /// Put before every path, without a trailing slash; often empty.
+    pub base_path: String,
+    pub protocol: UpstreamProtocol,
+    pub tls: Option<UpstreamTls>,
+    /// Attempts after the first, where the request can be sent again.
+    pub retries: u32,
+    pub connect_timeout_ms: u64,
+    /// Longest silence between two bytes of the answer.
+    pub read_timeout_ms: u64,
+    /// Longest time in which the service takes no byte of the request.
+    pub write_timeout_ms: u64,
+    pub pool: Pool,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// `host:port` (name or IP) or `unix:/path`.
+    pub address: String,
+    pub weight: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UpstreamProtocol {
+    Http1,
+    H2,
+}
+
+#[derive(Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UpstreamTls {
+    pub verify: bool,
+    /// PEM of the authorities to trust instead of the system's.
+    pub ca: Option<String>,
+    /// SNI, and the name the certificate must carry.
+    pub server_name: String,
+    pub client: Option<CertifiedKey>,
+}
+
+impl fmt::Debug for UpstreamTls {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "UpstreamTls(server_name: {}, verify: {})", self.server_name, self.verify)
+    }
+}
+
+/// Idle connections kept, per worker and target.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pool {
+    pub max_idle: usize,
+    pub idle_timeout_ms: u64,
+}
