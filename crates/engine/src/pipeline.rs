@@ -144,7 +144,10 @@ pub struct Context<'a> {
     pub networks: &'a BTreeMap<String, String>,
     /// Names that only the gateway may set; see [`crate::owned`].
     pub owned: RefCell<Vec<Box<[u8]>>>,
-    made: RefCell<FxHashMap<plan::Policy, Policy>>,
+    /// Policies by their plans, each with its number.
+    made: RefCell<FxHashMap<plan::Policy, (u32, Policy)>>,
+    /// Lists of steps by the numbers of their policies.
+    lists: RefCell<FxHashMap<Box<[u32]>, Arc<[Step]>>>,
 }
 
 impl<'a> Context<'a> {
@@ -155,8 +158,8 @@ impl<'a> Context<'a> {
         consumers: &'a Arc<Consumers>,
     ) -> Self {
         static NONE: BTreeMap<String, String> = BTreeMap::new();
-        let (owned, made) = Default::default();
-        Self { registry, state, redis: None, services, consumers, networks: &NONE, owned, made }
+        let (owned, made, lists) = Default::default();
+        Self { registry, state, redis: None, services, consumers, networks: &NONE, owned, made, lists }
     }
 
     pub fn with_networks(self, networks: &'a BTreeMap<String, String>) -> Self {
@@ -180,10 +183,10 @@ impl<'a> Context<'a> {
     }
 }
 
-/// The policies of one route or consumer.
+/// The policies of one route or consumer. Routes with the same ones share them, so that of many routes few bytes are warm.
 #[derive(Default)]
 pub struct Pipeline {
-    steps: Box<[Step]>,
+    steps: Arc<[Step]>,
 }
 
 #[derive(Clone)]
@@ -202,8 +205,10 @@ impl Pipeline {
                 .map_err(|problem| Problem { path: format!("policies[{index}].{}", problem.path), ..problem })
         };
         let mut steps = policies.iter().enumerate().map(compile).collect::<Result<Vec<_>, _>>()?;
-        steps.sort_by_key(|step| step.rank);
-        Ok(Self { steps: steps.into() })
+        steps.sort_by_key(|(_, step)| step.rank);
+        let (numbers, steps): (Vec<u32>, Vec<Step>) = steps.into_iter().unzip();
+        let mut lists = context.lists.borrow_mut();
+        Ok(Self { steps: lists.entry(numbers.into()).or_insert_with(|| steps.into()).clone() })
     }
 
     pub fn is_empty(&self) -> bool {
@@ -235,7 +240,7 @@ impl Pipeline {
 
     /// Gives the request its id, and does nothing else with it.
     pub fn name(&self, local: &Local, exchange: &mut Exchange) {
-        for step in &self.steps {
+        for step in self.steps.iter() {
             if let Policy::RequestId(policy) = &step.policy {
                 policy.on_request(local, exchange);
             }
@@ -315,17 +320,20 @@ impl Exchange {
 }
 
 impl Step {
-    fn compile(plan: &plan::Policy, context: &Context<'_>) -> Result<Self, Problem> {
+    /// Also the policy's number.
+    fn compile(plan: &plan::Policy, context: &Context<'_>) -> Result<(u32, Self), Problem> {
         let made = context.made.borrow().get(plan).cloned();
-        let policy = match made {
-            Some(policy) => policy,
+        let (number, policy) = match made {
+            Some(made) => made,
             None => {
                 let policy = Policy::compile(plan, context)?;
-                context.made.borrow_mut().insert(plan.clone(), policy.clone());
-                policy
+                let mut made = context.made.borrow_mut();
+                let number = made.len() as u32;
+                made.insert(plan.clone(), (number, policy.clone()));
+                (number, policy)
             }
         };
-        Ok(Self { rank: rank(plan), policy })
+        Ok((number, Self { rank: rank(plan), policy }))
     }
 }
 

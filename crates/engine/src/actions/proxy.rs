@@ -1,6 +1,7 @@
 //! Answers with what a service answers.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::exchange::Exchange;
 use crate::plan;
@@ -20,7 +21,7 @@ pub struct Proxy {
     service: usize,
     target: UpstreamTarget,
     /// What `Host` says when the client's is not preserved.
-    host: Box<[u8]>,
+    host: Arc<[u8]>,
     preserve_host: bool,
 }
 
@@ -34,7 +35,7 @@ impl Proxy {
             service_name: plan.service.as_str().into(),
             service: *index,
             target: UpstreamTarget::compile(plan, &service.plan)?,
-            host: service.plan.host.as_bytes().into(),
+            host: service.host.clone(),
             preserve_host: plan.preserve_host,
         })
     }

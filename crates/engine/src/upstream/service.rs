@@ -19,6 +19,8 @@ pub struct Service {
     pub name: Box<str>,
     /// What it was compiled from; an equal plan keeps the service, its addresses and its connections over a reload.
     pub plan: plan::Service,
+    /// What `Host` says when the client's is not preserved; shared with the routes.
+    pub host: Arc<[u8]>,
     /// The key of this service's connections in every worker.
     pub slot: usize,
     pub targets: Vec<Target>,
@@ -61,6 +63,7 @@ impl Service {
         Ok(Self {
             name: plan.name.as_str().into(),
             plan: plan.clone(),
+            host: plan.host.as_bytes().into(),
             slot: NEXT_SLOT.fetch_add(1, Ordering::Relaxed),
             schedule: schedule(&plan.targets),
             targets,

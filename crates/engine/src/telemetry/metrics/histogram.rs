@@ -39,7 +39,7 @@ pub(super) struct Reading {
 
 impl Histogram {
     pub fn observe(&self, micros: u64) {
-        self.buckets[BOUNDS.partition_point(|(bound, _)| *bound < micros)].add(1);
+        self.buckets[bucket(micros)].add(1);
         self.sum_micros.add(micros);
     }
 
@@ -49,6 +49,39 @@ impl Histogram {
         }
         reading.sum_micros += self.sum_micros.get();
     }
+}
+
+/// Two histograms of the same requests, bucket beside bucket: what is written at once lies together.
+#[derive(Default)]
+#[repr(C)]
+pub(super) struct Pair {
+    sums_micros: [Counter; 2],
+    buckets: [[Counter; 2]; BOUNDS.len() + 1],
+}
+
+impl Pair {
+    /// The second is of those that have it.
+    pub fn observe(&self, first: u64, second: Option<u64>) {
+        for (which, micros) in [Some(first), second].into_iter().enumerate() {
+            if let Some(micros) = micros {
+                self.buckets[bucket(micros)][which].add(1);
+                self.sums_micros[which].add(micros);
+            }
+        }
+    }
+
+    pub fn add_to(&self, readings: [&mut Reading; 2]) {
+        for (which, reading) in readings.into_iter().enumerate() {
+            for (sum, bucket) in reading.buckets.iter_mut().zip(&self.buckets) {
+                *sum += bucket[which].get();
+            }
+            reading.sum_micros += self.sums_micros[which].get();
+        }
+    }
+}
+
+fn bucket(micros: u64) -> usize {
+    BOUNDS.partition_point(|(bound, _)| *bound < micros)
 }
 
 impl Reading {
@@ -80,6 +113,17 @@ mod tests {
         assert_eq!(reading.buckets[..3], [2, 1, 0]);
         assert_eq!(reading.buckets[15..], [1, 2]);
         assert_eq!(reading.count(), 6);
+    }
+
+    #[test]
+    fn a_pair_is_two_histograms() {
+        let pair = Pair::default();
+        pair.observe(700, Some(400));
+        pair.observe(900, None);
+        let (mut first, mut second) = (Reading::default(), Reading::default());
+        pair.add_to([&mut first, &mut second]);
+        assert_eq!((first.buckets[..2].to_vec(), first.sum_micros), (vec![0, 2], 1600));
+        assert_eq!((second.buckets[..2].to_vec(), second.sum_micros), (vec![1, 0], 400));
     }
 
     #[test]
