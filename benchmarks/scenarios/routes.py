@@ -49,6 +49,5 @@ ROUTE_SCENARIOS = (
             Goal("first_answer_ms", TIDEGATE_MANY, 2000, over=TIDEGATE_FEW),
             Goal("pss_mb", TIDEGATE_MANY, 100, over=TIDEGATE_FEW),
         ),
-        rounds=3,
     ),
 )

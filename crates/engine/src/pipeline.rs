@@ -146,8 +146,7 @@ pub struct Context<'a> {
     pub owned: RefCell<Vec<Box<[u8]>>>,
     /// Policies by their plans, each with its number.
     made: RefCell<FxHashMap<plan::Policy, (u32, Policy)>>,
-    /// Lists of steps by the numbers of their policies.
-    lists: RefCell<FxHashMap<Box<[u32]>, Arc<[Step]>>>,
+    lists: RefCell<Lists>,
 }
 
 impl<'a> Context<'a> {
@@ -182,6 +181,9 @@ impl<'a> Context<'a> {
         }
     }
 }
+
+/// Lists of steps by the numbers of their policies.
+type Lists = FxHashMap<Box<[u32]>, Arc<[Step]>>;
 
 /// The policies of one route or consumer. Routes with the same ones share them, so that of many routes few bytes are warm.
 #[derive(Default)]
