@@ -15,12 +15,12 @@ from tidegate.config import addresses, paths
 from tidegate.config.check import TOKEN, Check
 from tidegate.config.consumers import Consumer
 from tidegate.config.credentials import plan_certificates, plan_keys, plan_users
+from tidegate.config.fields import plan_fields
 from tidegate.config.files import Files
 from tidegate.config.listeners import Listener, ListenerTls
 from tidegate.config.problem import Path, quote
 from tidegate.config.routes import Route
 from tidegate.config.services import Service, ServiceTls
-from tidegate.config.values import Condition
 from tidegate.policies import POLICIES, Policies
 from tidegate.policies.credentials import CREDENTIALS
 
@@ -29,7 +29,7 @@ encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circu
 
 PlannedPolicies = dict[str, dict[str, Any] | None]
 
-ACTIONS = ("service", "respond", "redirect", "handler")
+ACTIONS = ("service", "split", "respond", "redirect", "handler")
 _PROXY_OPTIONS = ("strip_path", "rewrite", "preserve_host")
 
 
@@ -266,11 +266,9 @@ def plan_route(route: Route, check: Check, scope: Scope) -> dict[str, Any]:
         "hosts": [addresses.route_host(host, check, ("hosts", index)) for index, host in enumerate(route.hosts)],
         "paths": patterns,
         "methods": [_method(method, check, ("methods", index)) for index, method in enumerate(route.methods)],
-        "headers": [
-            _match(check.header(name, ("headers", name), edit=False), values) for name, values in route.headers.items()
-        ],
-        "query": [_match(name, values) for name, values in route.query.items()],
-        "cookies": [_match(name, values) for name, values in route.cookies.items()],
+        "headers": plan_fields(route.headers, check, ("headers",), header=True),
+        "query": plan_fields(route.query, check, ("query",)),
+        "cookies": plan_fields(route.cookies, check, ("cookies",)),
         "action": _action(route, check),
         "timeout_ms": route.timeout,
         "body_bytes": route.max_body,
@@ -298,17 +296,6 @@ def _method(method: str, check: Check, path: Path) -> str:
     return method.upper()
 
 
-def _match(name: str, values: Condition) -> dict[str, Any]:
-    assert isinstance(values, list), "validation leaves lists"
-    return {"name": name, "values": [_value(value) for value in values]}
-
-
-def _value(value: str) -> dict[str, str]:
-    if value.startswith("~*"):  # Kong's mark of a regular expression without regard to case
-        return {"regex": f"(?i){value[2:]}"}
-    return {"regex": value[1:]} if value.startswith("~") else {"exact": value}
-
-
 def _action(route: Route, check: Check) -> dict[str, Any] | None:
     chosen = [name for name in ACTIONS if getattr(route, name) is not None]
     if not chosen:
@@ -317,12 +304,14 @@ def _action(route: Route, check: Check) -> dict[str, Any] | None:
         return None
     for other in chosen[1:]:
         check.problem((other,), "bad_value", f"a route has one action; this one has `{chosen[0]}` already")
-    if chosen[0] != "service":
+    if chosen[0] not in ("service", "split"):
         for name in _PROXY_OPTIONS:
             if name in route.model_fields_set:
                 check.problem((name,), "bad_value", f"`{name}` goes with `service`, not with `{chosen[0]}`")
     if chosen[0] == "service":
-        return plan_proxy(route, check)
+        return plan_proxy(route, str(route.service), check)
+    if route.split is not None:
+        return route.split.plan(route, check)
     if route.respond is not None:
         return route.respond.plan(check, ("respond",))
     if route.redirect is not None:

@@ -14,7 +14,7 @@ NAMES = {"proxy" if name == "service" else name for name in ACTIONS} | OF_THE_GA
 
 
 def test_the_plan_of_the_engine_has_each() -> None:
-    source = (ROOT / "crates" / "engine" / "src" / "plan.rs").read_text()
+    source = (ROOT / "crates" / "engine" / "src" / "plan" / "action.rs").read_text()
     variants = re.search(r"pub enum Action \{(.*?)\}", source, re.DOTALL)
     assert variants is not None
     names = re.findall(r"(\w+)\(", variants[1])

@@ -197,7 +197,12 @@ def test_the_page_lists_every_metric(start: Start, tmp_path: Path) -> None:
         "redis": {"url": "redis://127.0.0.1:1"},
         "store": {"url": f"sqlite:///{tmp_path}/keys.db"},
     }
-    gateway = start({"rate_limit": {"limit": "100/1m"}, "api_key": {"optional": True}}, **shared)
+    policies: dict[str, Any] = {
+        "rate_limit": {"limit": "100/1m"},
+        "api_key": {"optional": True},
+        "fault": {"abort": {"share": 0}},
+    }
+    gateway = start(policies, **shared)
     listed = set(re.findall(r"^\| `(\w+)` \|", PAGE.read_text(), re.MULTILINE))
     shown = {f.name + ("_total" if f.type == "counter" else "") for f in families(gateway).values()}
     assert listed == shown

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tidegate_http1::{Known, Span};
 
+use crate::actions::Action;
 use crate::head::Head;
 use crate::identity::{Identity, Line};
 use crate::limits::Lease;
@@ -195,6 +196,8 @@ pub struct Exchange {
     /// Index into `snapshot.routes`.
     pub route: Option<usize>,
     pub captures: Captures,
+    /// Index into the sides of the route's `split`, once one is chosen.
+    pub side: Option<u16>,
     /// The peer is a trusted proxy: what it says about the client is believed. Set by `policies::trust::admit`.
     pub trusted: bool,
     /// The client came over TLS: to us, or to a trusted proxy that says so. Set with `trusted`.
@@ -242,6 +245,7 @@ impl Exchange {
             answer: Answer::default(),
             route: None,
             captures: Captures::default(),
+            side: None,
             trusted: false,
             secure: false,
             id: Vec::new(),
@@ -271,6 +275,7 @@ impl Exchange {
         self.trusted = false;
         self.answer.head.clear();
         self.route = None;
+        self.side = None;
         self.id.clear();
         self.identity = None;
         self.unmet = None;
@@ -300,6 +305,19 @@ impl Exchange {
         let (service, target) = self.notes.target?;
         let service = self.snapshot.services.get(service as usize)?;
         service.targets.get(target as usize).map(|target| &*target.name)
+    }
+
+    /// The service that the route calls; empty where it calls none, or none is chosen yet.
+    pub fn service_name(&self) -> &str {
+        self.route().map_or("", |route| route.action.service_name(self.side))
+    }
+
+    /// The side of the route's `split`, once one is chosen.
+    pub fn side_name(&self) -> Option<&str> {
+        match &self.route()?.action {
+            Action::Split(split) => split.side(self.side).map(|side| &*side.name),
+            _ => None,
+        }
     }
 
     /// The compiled route; `None` while no route was found.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 
+use crate::actions::split::Split;
 use crate::exchange::Exchange;
 use crate::identity::{Consumer, Consumers, Line};
 use crate::plan;
@@ -18,6 +19,7 @@ use crate::policies::authorize::Authorize;
 use crate::policies::concurrency::Concurrency;
 use crate::policies::cors::Cors;
 use crate::policies::csrf::Csrf;
+use crate::policies::fault::Fault;
 use crate::policies::forwarded::Forwarded;
 use crate::policies::ip::Ip;
 use crate::policies::quota::Quota;
@@ -75,12 +77,18 @@ fn rank(policy: &plan::Policy) -> u8 {
         plan::Policy::SignedIdentity(_) => 210,
         // Behind the gateway's own fields: the document has the last word on what the service sees.
         plan::Policy::RequestHeaders(_) => 220,
+        // Right before the action: what fails here would have been the service's to answer, and had all that it costs behind it.
+        plan::Policy::Fault(_) => 222,
         // On every answer, also on refusals; before the document's own edits of it.
         plan::Policy::SecurityHeaders(_) => 225,
         // Last on the answer, for the same reason.
         plan::Policy::ResponseHeaders(_) => 230,
     }
 }
+
+/// Where the side of a `split` is chosen: once it is known who calls and that the request goes on, and before the policies that
+/// speak to the service, which may be another for each side.
+const SPLIT: u8 = 190;
 
 /// One policy, compiled; shared by all routes that have it with the same options.
 #[derive(Clone)]
@@ -98,9 +106,12 @@ enum Policy {
     Concurrency(Arc<Concurrency>),
     Forwarded(Arc<Forwarded>),
     RequestHeaders(Arc<RequestHeaders>),
+    Fault(Arc<Fault>),
     SecurityHeaders(Arc<SecurityHeaders>),
     ResponseHeaders(Arc<ResponseHeaders>),
     SignedIdentity(Arc<SignedIdentity>),
+    /// No policy of the document: the action needs it done here.
+    Split(Arc<Split>),
 }
 
 /// What a policy wants done with the request.
@@ -211,6 +222,14 @@ impl Pipeline {
         let (numbers, steps): (Vec<u32>, Vec<Step>) = steps.into_iter().unzip();
         let mut lists = context.lists.borrow_mut();
         Ok(Self { steps: lists.entry(numbers.into()).or_insert_with(|| steps.into()).clone() })
+    }
+
+    /// Chooses the side of a route that has several.
+    pub fn add_split(&mut self, split: Arc<Split>) {
+        let mut steps = self.steps.to_vec();
+        let place = steps.partition_point(|step| step.rank < SPLIT);
+        steps.insert(place, Step { rank: SPLIT, policy: Policy::Split(split) });
+        self.steps = steps.into();
     }
 
     pub fn is_empty(&self) -> bool {
@@ -353,6 +372,7 @@ impl Policy {
             plan::Policy::Concurrency(plan) => Self::Concurrency(Arc::new(Concurrency::compile(plan, context)?)),
             plan::Policy::Forwarded(plan) => Self::Forwarded(Arc::new(Forwarded::compile(plan))),
             plan::Policy::RequestHeaders(plan) => Self::RequestHeaders(Arc::new(RequestHeaders::compile(plan)?)),
+            plan::Policy::Fault(plan) => Self::Fault(Arc::new(Fault::compile(plan, context)?)),
             plan::Policy::SecurityHeaders(plan) => Self::SecurityHeaders(Arc::new(SecurityHeaders::compile(plan))),
             plan::Policy::ResponseHeaders(plan) => Self::ResponseHeaders(Arc::new(ResponseHeaders::compile(plan)?)),
             plan::Policy::Mtls(_)
@@ -382,9 +402,11 @@ impl Policy {
             Self::RateLimit(policy) => return policy.on_request(local, exchange),
             Self::Quota(policy) => return policy.on_request(local, exchange),
             Self::Concurrency(policy) => return policy.on_request(local, exchange),
+            Self::Split(split) => split.choose(local, exchange),
             Self::Forwarded(policy) => policy.on_request(exchange),
             Self::RequestHeaders(policy) => policy.on_request(exchange),
             Self::SignedIdentity(policy) => return policy.on_request(local, exchange),
+            Self::Fault(policy) => return policy.on_request(local, exchange),
             Self::SecurityHeaders(_) | Self::ResponseHeaders(_) => {}
         }
         Flow::Continue
@@ -406,6 +428,8 @@ impl Policy {
             | Self::Authorize(_)
             | Self::SignedIdentity(_)
             | Self::RequestHeaders(_)
+            | Self::Split(_)
+            | Self::Fault(_)
             | Self::Concurrency(_) => {}
         }
     }
@@ -422,6 +446,8 @@ impl Policy {
             | Self::Csrf(_)
             | Self::Authentication(_)
             | Self::Authorize(_)
+            | Self::Split(_)
+            | Self::Fault(_)
             | Self::Forwarded(_)
             | Self::RequestHeaders(_)
             | Self::SecurityHeaders(_)

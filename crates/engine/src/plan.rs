@@ -9,6 +9,7 @@ mod authorize;
 mod browsers;
 mod consumer;
 mod credentials;
+mod fault;
 mod headers;
 mod jwt;
 mod limits;
@@ -19,6 +20,7 @@ mod reference;
 mod route;
 mod service;
 mod signed_identity;
+mod split;
 
 use std::collections::BTreeMap;
 
@@ -30,6 +32,7 @@ pub use authorize::{Authorize, Literal, Rule, Wanted, WantedClaim};
 pub use browsers::{Cors, Csrf, CsrfToken, Origin, SecurityHeaders};
 pub use consumer::{BasicUser, ClientCertificate, Consumer};
 pub use credentials::{ApiKey, Basic, ClaimToHeader, ConsumerField, ConsumerHeader, Credentials, Mtls, TokenPlace};
+pub use fault::{Fault, FaultAbort, FaultDelay};
 pub use headers::{Forwarded, HeaderEdits, HeaderValue, Line, RequestId, TraceContext};
 pub use jwt::{IssuerKeys, Jwt, RemoteKeys, TokenIssuer};
 pub use limits::{
@@ -43,6 +46,7 @@ pub use reference::{Part, Reference, Template};
 pub use route::{FieldMatch, PathPattern, Route, Segment, ValueMatch};
 pub use service::{Pool, Service, Target, UpstreamProtocol, UpstreamTls};
 pub use signed_identity::{SignedIdentity, SigningKeys};
+pub use split::{Side, Split};
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -108,6 +112,7 @@ pub enum Policy {
     Mtls(Mtls),
     Forwarded(Forwarded),
     RequestHeaders(HeaderEdits),
+    Fault(Fault),
     SecurityHeaders(SecurityHeaders),
     ResponseHeaders(HeaderEdits),
     ForwardAuth(ForwardAuth),

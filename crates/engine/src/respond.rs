@@ -65,6 +65,7 @@ codes! {
     TooManyConcurrent = "too_many_concurrent", 429, Gateway, "Too many requests at the same time";
     AuthenticationUnavailable = "authentication_unavailable", 503, Gateway, "The credentials cannot be checked at present";
     LimitsUnavailable = "limits_unavailable", 503, Gateway, "The limits cannot be checked at present";
+    FaultInjected = "fault_injected", 503, Gateway, "A fault was injected on purpose";
     Timeout = "timeout", 504, Gateway, "The answer took longer than the route allows";
     HandlerFailed = "handler_failed", 500, Gateway, "The handler failed";
     HandlerOverloaded = "handler_overloaded", 503, Gateway, "Too many requests wait for handlers";
@@ -116,12 +117,17 @@ impl std::error::Error for Failure {}
 
 /// Writes the problem document of a code; `id` is the request's, where it has one.
 pub fn write_problem(out: &mut Vec<u8>, code: Code, id: &[u8]) {
+    write_problem_with(out, code, code.status(), id);
+}
+
+/// As [`write_problem`], with another status than the code's own.
+pub fn write_problem_with(out: &mut Vec<u8>, code: Code, status: u16, id: &[u8]) {
     out.extend_from_slice(b"{\"type\":\"/errors/");
     out.extend_from_slice(code.word().as_bytes());
     out.extend_from_slice(b"\",\"title\":\"");
     out.extend_from_slice(code.title().as_bytes());
     out.extend_from_slice(b"\",\"status\":");
-    out.extend_from_slice(itoa::Buffer::new().format(code.status()).as_bytes());
+    out.extend_from_slice(itoa::Buffer::new().format(status).as_bytes());
     out.extend_from_slice(b",\"code\":\"");
     out.extend_from_slice(code.word().as_bytes());
     if !id.is_empty() {

@@ -175,13 +175,25 @@ fn compile_services(
 }
 
 impl Route {
+    /// What is counted for an exchange: of the side that it went to, where there are several.
+    pub fn series(&self, side: Option<u16>) -> &Arc<RouteSeries> {
+        match &self.action {
+            Action::Split(split) => split.side(side).map_or(&self.series, |side| &side.series),
+            _ => &self.series,
+        }
+    }
+
     fn compile(route: &plan::Route, context: &Context<'_>) -> Result<Self, Problem> {
         let action = Action::compile(route, context)?;
-        let series = context.registry.route(&route.name, action.service_name());
+        let series = context.registry.route(&route.name, action.service_name(None));
+        let mut pipeline = Pipeline::compile(&route.policies, context)?;
+        if let Action::Split(split) = &action {
+            pipeline.add_split(split.clone());
+        }
         Ok(Self {
             name: route.name.as_str().into(),
             action,
-            pipeline: Pipeline::compile(&route.policies, context)?,
+            pipeline,
             timeout_ms: route.timeout_ms,
             body_bytes: route.body_bytes,
             series,

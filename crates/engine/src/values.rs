@@ -71,7 +71,7 @@ impl Values for Exchange {
     }
 
     fn service_name(&self) -> &str {
-        self.route().map_or("", |route| route.action.service_name())
+        Exchange::service_name(self)
     }
 
     fn request_id(&self) -> &[u8] {

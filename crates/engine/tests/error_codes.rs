@@ -164,6 +164,10 @@ fn explanation(code: Code) -> (&'static str, &'static str) {
             "Routes match, but none with this method. `Allow` lists the methods that would do.",
             "Use one of them, or add the method to the route.",
         ),
+        Code::FaultInjected => (
+            "The policy `fault` answered the request, on purpose. The status is the one that its `abort` names.",
+            "Nothing, while somebody tries out what a failure does. Otherwise look for `fault` in the document.",
+        ),
         Code::Timeout => (
             "The whole exchange took longer than `timeout` of the route, with its retries.",
             "`upstream_ms` and `attempts` in the log tell where the time went.",

@@ -1,6 +1,7 @@
 """What answers a request: one file a kind, named as in the engine.
 
 proxy     the service behind (`service:` with `strip_path`, `rewrite`, `preserve_host`)
+split     one of several services, by weight
 respond   a fixed answer
 redirect  the client goes elsewhere
 handler   a Python function

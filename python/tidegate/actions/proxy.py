@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from tidegate.config.routes import Route
 
 
-def plan_proxy(route: Route, check: Check) -> dict[str, Any]:
+def plan_proxy(route: Route, service: str, check: Check) -> dict[str, Any]:
     """The action as the engine takes it; that the service exists is checked with all the others."""
     rewrite = None
     if route.rewrite is not None:
@@ -27,7 +27,7 @@ def plan_proxy(route: Route, check: Check) -> dict[str, Any]:
         rewrite = check.template(route.rewrite, ("rewrite",), target=True)
     return {
         "proxy": {
-            "service": route.service,
+            "service": service,
             "strip_path": route.strip_path,
             "rewrite": rewrite,
             "preserve_host": route.preserve_host,

@@ -11,6 +11,7 @@ translate     pydantic's errors in our words        problem    place, problem, c
 
 from tidegate.actions.redirect import Redirect
 from tidegate.actions.respond import Respond
+from tidegate.actions.split import Split, SplitService
 from tidegate.config.consumers import Consumer
 from tidegate.config.credentials import BasicUser, ClientCertificate
 from tidegate.config.gateway import Admin, Gateway
@@ -29,6 +30,7 @@ from tidegate.policies.authorize import Authorize, Rule
 from tidegate.policies.basic import Basic
 from tidegate.policies.cors import Cors
 from tidegate.policies.csrf import Csrf, CsrfToken
+from tidegate.policies.fault import Fault, FaultAbort, FaultDelay
 from tidegate.policies.forward_auth import DecisionCache, ForwardAuth
 from tidegate.policies.forwarded import Forwarded
 from tidegate.policies.introspection import Introspection, TokenCache
@@ -56,6 +58,9 @@ __all__ = [
     "Csrf",
     "CsrfToken",
     "DecisionCache",
+    "Fault",
+    "FaultAbort",
+    "FaultDelay",
     "ForwardAuth",
     "Forwarded",
     "Gateway",
@@ -86,6 +91,8 @@ __all__ = [
     "Service",
     "ServiceTls",
     "SignedIdentity",
+    "Split",
+    "SplitService",
     "Store",
     "Target",
     "TokenCache",

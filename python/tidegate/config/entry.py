@@ -39,6 +39,7 @@ class Entry:
     """A part of one of the lists, from its data to its part of the plan."""
 
     __slots__ = (
+        "calls",
         "children",
         "data",
         "enabled",
@@ -60,7 +61,6 @@ class Entry:
         "raw",
         "reads_files",
         "scope",
-        "service",
         "slim",
         "text",
         "tree",
@@ -110,9 +110,10 @@ class Entry:
         if kind == "services" and isinstance(known.get("routes"), list):
             self._adopt(known)
         self._validate()
-        self.service: str | None = None
+        self.calls: tuple[Call, ...] = ()
+        """Every service that a route names, and where; the first is the one that it belongs to."""
         if kind == "routes":
-            self.service = self.model.service if self.model is not None else _service_of(known)
+            self.calls = _calls(self.model) if self.model is not None else _calls_of(known)
 
     @classmethod
     def of_model(cls, kind: str, model: Any) -> Entry:
@@ -122,7 +123,7 @@ class Entry:
         entry.findings, entry.plan_findings, entry.fragment, entry.scope = [], [], None, None
         entry.reads_files, entry.pruned, entry.slim, entry.model = False, False, False, model
         entry.name = getattr(model, "name", None)
-        entry.service = model.service if kind == "routes" else None
+        entry.calls = _calls(model) if kind == "routes" else ()
         entry.handler = model.handler if kind == "routes" else None
         entry.enabled = getattr(model, "enabled", True)
         entry.filled, entry.fill_findings, entry.raw, entry.marks = None, [], None, []
@@ -134,8 +135,13 @@ class Entry:
             entry.children = [cls.of_model("routes", route) for route in model.routes]
             for child in entry.children:
                 child.model = child.model.model_copy(update={"service": model.name})
-                child.service = model.name
+                child.calls = _calls(child.model)
         return entry
+
+    @property
+    def service(self) -> str | None:
+        """The service that a route belongs to: its policies hold for it, and it goes when that is switched off."""
+        return self.calls[0][1] if self.calls else None
 
     def whole(self) -> Any:
         """The data as written, with the routes of a service in their place."""
@@ -274,6 +280,28 @@ def _planned(kind: str, model: Any, check: Check, scope: object, files: Files) -
     if kind == "consumers":
         return plan_consumer(model, check)
     return plan_service(model, check, files) if kind == "services" else plan_listener(model, check, files)
+
+
+Call = tuple[Path, str]
+"""Where a route names a service, and which."""
+
+
+def _calls(route: Route) -> tuple[Call, ...]:
+    calls: list[Call] = []
+    if route.service is not None:
+        calls.append((("service",), str(route.service)))
+    if route.split is not None:
+        calls += [
+            (("split", "services", index, "service"), str(side.service))
+            for index, side in enumerate(route.split.services)
+        ]
+    return tuple(calls)
+
+
+def _calls_of(known: dict[str, Any]) -> tuple[Call, ...]:
+    """Of a route that is not valid."""
+    service = _service_of(known)
+    return () if service is None else ((("service",), service),)
 
 
 def _service_of(known: dict[str, Any]) -> str | None:

@@ -14,11 +14,13 @@ from pydantic_core import PydanticUndefined
 
 from tidegate.actions.redirect import Redirect
 from tidegate.actions.respond import Respond
+from tidegate.actions.split import Split, SplitService
 from tidegate.config.base import Model
 from tidegate.config.consumers import Consumer
 from tidegate.config.credentials import BasicUser, ClientCertificate
 from tidegate.config.gateway import Admin, Gateway
 from tidegate.config.listeners import CertifiedKey, Http2Limits, Limits, Listener, ListenerTls
+from tidegate.config.percent import show_percent
 from tidegate.config.redis import Redis
 from tidegate.config.references import FIXED
 from tidegate.config.routes import Route
@@ -30,6 +32,7 @@ from tidegate.policies import POLICIES, Policies
 from tidegate.policies.authorize import Rule
 from tidegate.policies.budget import Budget
 from tidegate.policies.csrf import CsrfToken
+from tidegate.policies.fault import FaultAbort, FaultDelay
 from tidegate.policies.forward_auth import DecisionCache
 from tidegate.policies.introspection import TokenCache
 from tidegate.policies.jwt import TokenIssuer
@@ -59,6 +62,8 @@ SECTIONS: tuple[tuple[str, type[Model]], ...] = (
     ("Service: TLS", ServiceTls),
     ("Service: pool", Pool),
     ("Route", Route),
+    ("Action: split", Split),
+    ("Action: split: service", SplitService),
     ("Action: respond", Respond),
     ("Action: redirect", Redirect),
     ("Policies", Policies),
@@ -72,6 +77,8 @@ SECTIONS: tuple[tuple[str, type[Model]], ...] = (
     ("Policy: rate_limit: budget", Budget),
     ("Policy: rate_limit: count", Count),
     ("Policy: quota: limit", QuotaLimit),
+    ("Policy: fault: delay", FaultDelay),
+    ("Policy: fault: abort", FaultAbort),
     ("Redis", Redis),
     ("Admin listener", Admin),
 )
@@ -260,6 +267,8 @@ def _default(value: object, kind: str) -> str:
         return f"`{_word(value)}`"
     if isinstance(value, int) and kind == "duration":
         return f"`{show_duration(value)}`"
+    if isinstance(value, int) and kind == "percentage":
+        return f"`{show_percent(value)}`"
     if isinstance(value, int) and kind == "size":
         return f"`{show_size(value)}`"
     if isinstance(value, Model) or (isinstance(value, list) and value and isinstance(value[0], Model)):

@@ -307,13 +307,14 @@ class Resolution:
             for index, entry in enumerate(run.entries):
                 names.append(entry.name)
                 scope = base
-                service = entry.service
-                if service is not None:
+                for place, (path, service) in enumerate(entry.calls):
                     known = scopes.get(service)
                     if known is None:
-                        self._unknown_service(run, index, service, scopes)
-                    else:
+                        self._unknown_service(run, index, path, service, scopes)
+                    elif place == 0:
                         scope = known
+                    else:
+                        self._check_other(run, index, path, service, known is scope)
                 if entry.scope is not scope or entry.reads_files:
                     entry.plan(scope, run.files)
         self._unique("route", names)
@@ -378,14 +379,28 @@ class Resolution:
                 key = "name" if noun != "listener" or entry.model.name else "address"
                 self._entry_problem(run, index, Finding((key,), "config.duplicate_name", message))
 
-    def _unknown_service(self, run: Run, index: int, service: str, known: dict[str, Scope]) -> None:
-        if run.path != ("routes",):
+    def _check_other(self, run: Run, index: int, path: Path, service: str, same_scope: bool) -> None:
+        """Checks a service that a route names beside its own."""
+        entry = run.entries[index]
+        if not entry.enabled or entry.service in self.disabled:
+            return
+        if service in self.disabled:
+            message = f"the service {quote(service)} is switched off"
+            self._entry_problem(run, index, Finding(path, "config.bad_value", message, "leave it out here, too"))
+        elif not same_scope:
+            # Whichever held, the others' requests would lack what their service's policies are there for.
+            message = f"the services {quote(str(entry.service))} and {quote(service)} have different policies"
+            hint = "give both the same, or write them at the route"
+            self._entry_problem(run, index, Finding(path, "config.bad_value", message, hint))
+
+    def _unknown_service(self, run: Run, index: int, path: Path, service: str, known: dict[str, Scope]) -> None:
+        if run.path != ("routes",) and path == ("service",):
             return
         hint = did_you_mean(service, known) or (None if known else "the document has no services")
         if "://" in service:
             hint = "write it as the `url` of a service under `services`, and that service's `name` here"
         message = f"no service is named {quote(service)}"
-        self._entry_problem(run, index, Finding(("service",), "config.unknown_name", message, hint))
+        self._entry_problem(run, index, Finding(path, "config.unknown_name", message, hint))
 
     # ---- places
 

@@ -10,21 +10,12 @@ from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 from tidegate.actions.handler import handler_name
 from tidegate.actions.redirect import Redirect
 from tidegate.actions.respond import Respond
+from tidegate.actions.split import Split
 from tidegate.config.base import Model, problem
 from tidegate.config.problem import quote
+from tidegate.config.service_reference import ServiceReference
 from tidegate.config.values import Condition, Duration, Size, Text, Texts, Truth
 from tidegate.policies import Policies
-
-
-def _service(value: object) -> object:
-    """The name of a service: as text, as a `Service` in Python, or in Kong's form `{name: ...}`."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, Model) and type(value).__name__ == "Service":
-        return value.name  # type: ignore[attr-defined]
-    if isinstance(value, dict) and set(value) == {"name"} and isinstance(value["name"], str):
-        return value["name"]
-    raise problem("wrong_type", f"expected the name of a service, got {quote(value)}")
 
 
 def _handler(value: object) -> object:
@@ -34,29 +25,8 @@ def _handler(value: object) -> object:
 
 
 if TYPE_CHECKING:
-    from tidegate.config.services import Service
-
-    ServiceReference: TypeAlias = str | Service
     HandlerReference: TypeAlias = str | Callable[..., Any]
 else:
-    ServiceReference = Annotated[
-        str,
-        BeforeValidator(_service),
-        WithJsonSchema(
-            {
-                "anyOf": [
-                    {"type": "string"},
-                    {
-                        "type": "object",
-                        "properties": {"name": {"type": "string"}},
-                        "required": ["name"],
-                        "additionalProperties": False,
-                    },
-                ],
-                "title": "name of a service",
-            }
-        ),
-    ]
     HandlerReference = Annotated[
         Any,
         BeforeValidator(_handler),
@@ -102,6 +72,9 @@ class Route(Model):
         default_factory=dict, description="Conditions on cookies, written as for `headers`."
     )
     service: ServiceReference | None = Field(None, description="Action: the name of the service the request goes to.")
+    split: Split | None = Field(
+        None, description="Action: several services, each of which gets a share of the requests."
+    )
     respond: Respond | None = Field(None, description="Action: a fixed answer.")
     redirect: Redirect | None = Field(None, description="Action: send the client elsewhere.")
     handler: HandlerReference | None = Field(
@@ -110,17 +83,17 @@ class Route(Model):
     )
     strip_path: Truth = Field(
         True,
-        description="With `service`: take the matched prefix away, so that `/shop` in front of `http://shop/api` "
-        "sends `/shop/cart` to `/api/cart`. "
+        description="With `service` or `split`: take the matched prefix away, so that `/shop` in front of "
+        "`http://shop/api` sends `/shop/cart` to `/api/cart`. "
         "**On by default, as in Kong**: write `false` to send the path as it came.",
     )
     rewrite: Text | None = Field(
         None,
-        description="With `service`: the path to send instead, and the query too when it has a `?`. May use "
+        description="With `service` or `split`: the path to send instead, and the query too when it has a `?`. May use "
         "references: `/v2/orders/{path.id}`.",
     )
     preserve_host: Truth = Field(
-        False, description="With `service`: send the client's `Host` instead of the service's."
+        False, description="With `service` or `split`: send the client's `Host` instead of the service's."
     )
     timeout: Duration | None = Field(
         None,

@@ -17,6 +17,7 @@ from tidegate.policies.basic import Basic
 from tidegate.policies.concurrency import Concurrency
 from tidegate.policies.cors import Cors
 from tidegate.policies.csrf import Csrf
+from tidegate.policies.fault import Fault
 from tidegate.policies.forward_auth import ForwardAuth
 from tidegate.policies.forwarded import Forwarded
 from tidegate.policies.introspection import Introspection
@@ -92,6 +93,9 @@ class Policies(Model):
     )
     request_headers: Annotated[RequestHeaders | None, *_SWITCHED] = Field(
         None, description="Edits the headers of requests."
+    )
+    fault: Annotated[Fault | None, *_SWITCHED] = Field(
+        None, description="Delays requests or answers them with an error, on purpose, for a share of them."
     )
     security_headers: Annotated[SecurityHeaders | None, *_SWITCHED] = Field(
         None, description="Tells browsers what they may do with an answer."

@@ -10,6 +10,7 @@ from tidegate.policies.basic import Basic
 from tidegate.policies.concurrency import Concurrency
 from tidegate.policies.cors import Cors
 from tidegate.policies.csrf import Csrf
+from tidegate.policies.fault import Fault
 from tidegate.policies.forward_auth import ForwardAuth
 from tidegate.policies.forwarded import Forwarded
 from tidegate.policies.introspection import Introspection
@@ -49,6 +50,7 @@ POLICIES: dict[str, type[Policy]] = {
     "forwarded": Forwarded,
     "signed_identity": SignedIdentity,
     "request_headers": RequestHeaders,
+    "fault": Fault,
     "security_headers": SecurityHeaders,
     "response_headers": ResponseHeaders,
 }

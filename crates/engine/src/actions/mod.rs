@@ -1,6 +1,7 @@
 //! What answers: one file a kind of action. A route has exactly one.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::exchange::Exchange;
 use crate::pipeline::Context;
@@ -16,10 +17,12 @@ pub mod proxy;
 pub mod redirect;
 pub mod respond;
 pub mod signing_keys;
+pub mod split;
 
 /// An action, compiled.
 pub enum Action {
     Proxy(proxy::Proxy),
+    Split(Arc<split::Split>),
     Respond(respond::Respond),
     Redirect(redirect::Redirect),
     Handler(handler::Handler),
@@ -31,6 +34,7 @@ impl Action {
     pub fn compile(route: &plan::Route, context: &Context<'_>) -> Result<Self, Problem> {
         Ok(match &route.action {
             plan::Action::Proxy(plan) => Self::Proxy(proxy::Proxy::compile(plan, context.services)?),
+            plan::Action::Split(plan) => Self::Split(Arc::new(split::Split::compile(plan, &route.name, context)?)),
             plan::Action::Respond(plan) => Self::Respond(respond::Respond::compile(plan)?),
             plan::Action::Redirect(plan) => Self::Redirect(redirect::Redirect::compile(plan)?),
             plan::Action::Handler(plan) => Self::Handler(handler::Handler::compile(plan)),
@@ -40,10 +44,11 @@ impl Action {
         })
     }
 
-    /// The service this action calls; empty when it calls none.
-    pub fn service_name(&self) -> &str {
+    /// The service this action calls; empty when it calls none, or none is chosen yet.
+    pub fn service_name(&self, side: Option<u16>) -> &str {
         match self {
             Self::Proxy(proxy) => &proxy.service_name,
+            Self::Split(split) => split.side(side).map_or("", |side| &side.proxy.service_name),
             Self::Respond(_) | Self::Redirect(_) | Self::Handler(_) | Self::SigningKeys(_) => "",
         }
     }
@@ -58,6 +63,7 @@ impl Action {
     ) -> Result<(), Failure> {
         match self {
             Self::Proxy(proxy) => proxy.run(worker, client, exchange, alarm).await,
+            Self::Split(split) => split.run(worker, client, exchange, alarm).await,
             Self::Respond(respond) => respond.run(worker, client, exchange, alarm).await,
             Self::Redirect(redirect) => redirect.run(worker, client, exchange, alarm).await,
             Self::Handler(handler) => handler.run(worker, client, exchange, alarm).await,

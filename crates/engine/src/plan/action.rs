@@ -2,12 +2,13 @@
 
 use serde::Deserialize;
 
-use super::{HeaderValue, SigningKeys, Template};
+use super::{HeaderValue, SigningKeys, Split, Template};
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Action {
     Proxy(Proxy),
+    Split(Split),
     Respond(Respond),
     Redirect(Redirect),
     Handler(Handler),

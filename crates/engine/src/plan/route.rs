@@ -49,14 +49,14 @@ pub enum Segment {
 }
 
 /// A condition on a header, query parameter or cookie. Any value of `values` will do; none means the name must be there.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FieldMatch {
     pub name: String,
     pub values: Vec<ValueMatch>,
 }
 
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum ValueMatch {
     Exact(String),

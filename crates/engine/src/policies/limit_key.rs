@@ -27,10 +27,13 @@ impl LimitKey {
     }
 
     /// Appends the key of a request: no two different keys give the same bytes, whatever their values hold.
-    pub fn write(&self, exchange: &Exchange, out: &mut Vec<u8>) {
+    ///
+    /// False when no key has a value for each of its references.
+    pub fn write(&self, exchange: &Exchange, out: &mut Vec<u8>) -> bool {
         let start = out.len();
         if self.keys.is_empty() {
-            return write_caller(exchange, self.ipv6_prefix, out);
+            write_caller(exchange, self.ipv6_prefix, out);
+            return true;
         }
         for (index, pieces) in self.keys.iter().enumerate() {
             out.truncate(start);
@@ -40,9 +43,10 @@ impl LimitKey {
                 complete &= piece.write(exchange, self.ipv6_prefix, out);
             }
             if complete {
-                return;
+                return true;
             }
         }
+        false
     }
 }
 

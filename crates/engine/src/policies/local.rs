@@ -79,6 +79,11 @@ impl Local {
         self.wall.engine_micros()
     }
 
+    /// Any number.
+    pub(crate) fn random(&self) -> u64 {
+        self.random.borrow_mut().next()
+    }
+
     /// A number below `bound`, evenly spread as long as that is small.
     pub(super) fn random_below(&self, bound: u64) -> u64 {
         self.random.borrow_mut().next() % bound.max(1)

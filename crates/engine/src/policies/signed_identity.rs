@@ -64,8 +64,10 @@ impl SignedIdentity {
         let route = exchange.route.map(|index| &snapshot.routes[index]);
         let audience = match (&self.audience, route) {
             (Some(audience), _) => audience,
-            (None, Some(route)) if route.action.service_name().is_empty() => &route.name,
-            (None, Some(route)) => route.action.service_name(),
+            (None, Some(route)) => match route.action.service_name(exchange.side) {
+                "" => &route.name,
+                service => service,
+            },
             (None, None) => "",
         };
         let subject = Subject { identity: exchange.identity.as_ref(), audience, id: &exchange.id };

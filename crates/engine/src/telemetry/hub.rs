@@ -35,7 +35,8 @@ impl Telemetry {
     /// An exchange is over, however it ended.
     pub fn complete(&self, worker: usize, exchange: &Exchange, ended_micros: u64) {
         let snapshot = &exchange.snapshot;
-        let series = exchange.route.map_or(&snapshot.unrouted_series, |route| &snapshot.routes[route].series);
+        let series =
+            exchange.route.map_or(&snapshot.unrouted_series, |route| snapshot.routes[route].series(exchange.side));
         let notes = &exchange.notes;
         let sample = Sample {
             status: final_status(exchange),

@@ -24,7 +24,8 @@ impl Record<'_> {
         write_number(out, b"status", u64::from(sample.status));
         if let Some(route) = exchange.route.map(|route| &exchange.snapshot.routes[route]) {
             write_text(out, b"route", route.name.as_bytes());
-            write_text(out, b"service", route.series.service().as_bytes());
+            write_text(out, b"service", exchange.service_name().as_bytes());
+            write_text(out, b"side", exchange.side_name().unwrap_or_default().as_bytes());
         }
         if let Some(consumer) = exchange.identity.as_ref().and_then(|identity| identity.consumer.as_ref()) {
             write_text(out, b"consumer", consumer.name.as_bytes());

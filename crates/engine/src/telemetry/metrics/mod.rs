@@ -14,6 +14,7 @@ mod route;
 mod service;
 mod shards;
 mod store;
+mod tally;
 mod text;
 mod worker;
 
@@ -23,5 +24,6 @@ pub use registry::Registry;
 pub use route::{RouteSeries, Sample};
 pub use service::ServiceSeries;
 pub use store::StoreSeries;
+pub use tally::{Family, Tally};
 pub use text::Format;
 pub(crate) use text::{Kind, Text};

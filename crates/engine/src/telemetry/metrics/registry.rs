@@ -14,6 +14,7 @@ use crate::telemetry::metrics::route::RouteSeries;
 use crate::telemetry::metrics::service::ServiceSeries;
 use crate::telemetry::metrics::shards::Shards;
 use crate::telemetry::metrics::store::StoreSeries;
+use crate::telemetry::metrics::tally::{Family, Tally};
 use crate::telemetry::metrics::worker::WorkerPart;
 
 /// Long enough for a scraper to read the last counts of a series that is gone.
@@ -28,6 +29,8 @@ pub struct Registry {
     services: Table<Box<str>, ServiceSeries>,
     listeners: Table<Box<str>, ListenerSeries>,
     limits: Table<(&'static str, Box<str>, Box<str>), LimitSeries>,
+    /// By the family's name and the label.
+    tallies: Table<(&'static str, Box<str>), Tally>,
     /// Whose tables are shown with them.
     pub(super) state: OnceLock<Arc<State>>,
     /// One at most: a document has one store.
@@ -56,6 +59,7 @@ impl Registry {
             services: Table::default(),
             listeners: Table::default(),
             limits: Table::default(),
+            tallies: Table::default(),
             state: OnceLock::new(),
             stores: Table::default(),
             reloads: Reloads::default(),
@@ -81,6 +85,11 @@ impl Registry {
     pub fn limit(&self, policy: &'static str, scope: &str, name: &str) -> Arc<LimitSeries> {
         let key = (policy, scope.into(), name.into());
         self.limits.get(key, || LimitSeries::new(policy, scope, name, self.workers))
+    }
+
+    /// The counters of a family for one value of its label.
+    pub fn tally(&self, family: &'static Family, of: &str) -> Arc<Tally> {
+        self.tallies.get((family.name, of.into()), || Tally::new(family, of, self.workers))
     }
 
     /// Shows what is kept over reloads, too.
@@ -114,6 +123,7 @@ impl Registry {
         self.services.sweep(now, ServiceSeries::is_unused);
         self.listeners.sweep(now, ListenerSeries::is_unused);
         self.limits.sweep(now, LimitSeries::is_unused);
+        self.tallies.sweep(now, Tally::is_unused);
         self.stores.sweep(now, StoreSeries::is_unused);
     }
 
@@ -131,6 +141,11 @@ impl Registry {
 
     pub(super) fn listeners(&self) -> Vec<Arc<ListenerSeries>> {
         self.listeners.list()
+    }
+
+    /// In the order of families.
+    pub(super) fn tallies(&self) -> Vec<Arc<Tally>> {
+        self.tallies.list()
     }
 
     pub(super) fn limits(&self) -> Vec<Arc<LimitSeries>> {

@@ -36,6 +36,7 @@ impl Registry {
         render_upstream(&mut text, &routes);
         self.render_pools(&mut text);
         self.render_limits(&mut text);
+        self.render_tallies(&mut text);
         self.render_connections(&mut text);
         self.render_workers(&mut text);
         self.render_stores(&mut text);
@@ -85,6 +86,20 @@ impl Registry {
         text.sample(&[], under_way);
         text.family("tidegate_limit_waiting", Kind::Gauge, "Requests that wait for such a lease.");
         text.sample(&[], waiting);
+    }
+
+    fn render_tallies(&self, text: &mut Text) {
+        let mut begun = "";
+        for tally in self.tallies() {
+            let family = tally.family;
+            if family.name != begun {
+                text.family(family.name, Kind::Counter, family.help);
+                begun = family.name;
+            }
+            for (index, outcome) in family.outcomes.iter().enumerate() {
+                text.sample(&[(family.label, &tally.of), (family.outcome, outcome)], tally.read(index));
+            }
+        }
     }
 
     fn render_connections(&self, text: &mut Text) {
