@@ -21,6 +21,7 @@ from tidegate.config.listeners import Listener, ListenerTls
 from tidegate.config.problem import Path, quote
 from tidegate.config.routes import Route
 from tidegate.config.services import Service, ServiceTls
+from tidegate.config.upstream import ONE, only_target
 from tidegate.policies import POLICIES, Policies
 from tidegate.policies.credentials import CREDENTIALS
 
@@ -161,6 +162,7 @@ def plan_service(service: Service, check: Check, files: Files) -> dict[str, Any]
     return {
         "name": service.name,
         "targets": targets,
+        **(service.upstream or ONE).plan(check, ("upstream",)),
         "host": host,
         "base_path": base,
         "protocol": "h2" if service.protocol == "h2" else "http1",
@@ -183,10 +185,10 @@ def _targets(service: Service, check: Check) -> tuple[list[dict[str, Any]], str,
         if url is None:
             return [], "", "", False, ""
         if url.unix is not None:
-            return [{"address": f"unix:{url.unix}", "weight": 1}], "localhost", "", False, ""
+            return [only_target(f"unix:{url.unix}")], "localhost", "", False, ""
         default = 443 if url.tls else 80
         host = url.host if url.port == default else f"{url.host}:{url.port}"
-        return [{"address": f"{url.host}:{url.port}", "weight": 1}], host, url.path, url.tls, url.host
+        return [only_target(f"{url.host}:{url.port}")], host, url.path, url.tls, url.host
     base = addresses.base_path(service.path or "", check, ("path",))
     tls = service.protocol == "https" or service.tls is not None
     if service.upstream is not None:
@@ -205,31 +207,16 @@ def _targets(service: Service, check: Check) -> tuple[list[dict[str, Any]], str,
     if authority is None:
         return [], "", base, tls, ""
     host = authority[0] if authority[1] == default else f"{authority[0]}:{authority[1]}"
-    return [{"address": f"{authority[0]}:{authority[1]}", "weight": 1}], host, base, tls, authority[0]
+    return [only_target(f"{authority[0]}:{authority[1]}")], host, base, tls, authority[0]
 
 
 def _pool(service: Service, check: Check, base: str, tls: bool) -> tuple[list[dict[str, Any]], str, str, bool, str]:
-    targets: list[dict[str, Any]] = []
-    first = ("localhost", "")
     default = 443 if tls else 80
-    for index, target in enumerate(service.upstream.targets if service.upstream else []):
-        path = ("upstream", "targets", index, "address")
-        if target.address.startswith("unix:"):
-            url = addresses.url(target.address, check, path)
-            address = f"unix:{url.unix}" if url else ""
-        else:
-            authority = addresses.host_port(target.address, default, check, path)
-            address = f"{authority[0]}:{authority[1]}" if authority else ""
-            if authority and not first[1]:
-                first = (authority[0] if authority[1] == default else address, authority[0])
-        if address and any(address == known["address"] for known in targets):
-            check.problem(
-                path, "duplicate_name", f"the target `{address}` is already there", "give it a higher `weight` instead"
-            )
-        targets.append({"address": address, "weight": target.weight})
-    if targets and all(target["weight"] == 0 for target in targets):
-        check.problem(("upstream", "targets"), "bad_value", "every target has the weight 0, so none can be used")
-    return targets, first[0], base, tls, first[1]
+    targets = service.upstream.plan_targets(default, check, ("upstream",)) if service.upstream else []
+    named = (target["address"] for target in targets if target["address"] and not target["address"].startswith("unix:"))
+    first = next(named, "")
+    name = first.rpartition(":")[0]
+    return targets, (name if first == f"{name}:{default}" else first) or "localhost", base, tls, name
 
 
 def service_tls(tls: ServiceTls, server_name: str, check: Check, files: Files) -> dict[str, Any]:

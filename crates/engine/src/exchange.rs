@@ -19,6 +19,7 @@ use crate::respond::Code;
 use crate::routing::Captures;
 use crate::sides::BodySize;
 use crate::snapshot::Pinned;
+use crate::upstream::target::Target;
 
 /// The client connection an exchange came by.
 #[derive(Debug, Clone)]
@@ -174,8 +175,8 @@ pub struct Notes {
     /// Set when the gateway made the answer itself, or cut it off.
     pub code: Option<Code>,
     pub detail: Option<Box<str>>,
-    /// Index of the service in the snapshot, and of the target in the service.
-    pub target: Option<(u32, u32)>,
+    /// That of the last attempt.
+    pub target: Option<Arc<Target>>,
     pub attempts: u32,
     /// What a 405 allows.
     pub allow: Option<Box<str>>,
@@ -302,9 +303,7 @@ impl Exchange {
 
     /// The target of the last attempt, as written in the document.
     pub fn target_name(&self) -> Option<&str> {
-        let (service, target) = self.notes.target?;
-        let service = self.snapshot.services.get(service as usize)?;
-        service.targets.get(target as usize).map(|target| &*target.name)
+        self.notes.target.as_ref().map(|target| &*target.name)
     }
 
     /// The service that the route calls; empty where it calls none, or none is chosen yet.

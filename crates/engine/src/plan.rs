@@ -6,6 +6,7 @@
 mod action;
 mod asked;
 mod authorize;
+mod balance;
 mod browsers;
 mod consumer;
 mod credentials;
@@ -29,6 +30,7 @@ use serde::Deserialize;
 pub use action::{Action, Handler, Proxy, Redirect, Respond};
 pub use asked::{DecisionCache, ForwardAuth, Introspection, IntrospectionClient};
 pub use authorize::{Authorize, Literal, Rule, Wanted, WantedClaim};
+pub use balance::{Balance, ConsistentHash, HashTable, SameSite, Spread, StickyCookie};
 pub use browsers::{Cors, Csrf, CsrfToken, Origin, SecurityHeaders};
 pub use consumer::{BasicUser, ClientCertificate, Consumer};
 pub use credentials::{ApiKey, Basic, ClaimToHeader, ConsumerField, ConsumerHeader, Credentials, Mtls, TokenPlace};

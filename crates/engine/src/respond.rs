@@ -71,6 +71,7 @@ codes! {
     HandlerOverloaded = "handler_overloaded", 503, Gateway, "Too many requests wait for handlers";
     Stopped = "stopped", 503, Gateway, "The gateway stopped";
     InternalError = "internal_error", 500, Gateway, "The gateway failed";
+    NoTarget = "no_target", 503, Gateway, "No address of the service can be used at present";
     // The service failed.
     UpstreamUnresolved = "upstream_unresolved", 502, Upstream, "The service's name could not be resolved";
     UpstreamConnectFailed = "upstream_connect_failed", 502, Upstream, "The service could not be reached";

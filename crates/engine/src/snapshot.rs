@@ -71,7 +71,7 @@ impl Snapshot {
             problems.push(Problem { path: format!("redis.{}", problem.path), ..problem });
             None
         });
-        let services = compile_services(&plan, previous, registry, &mut problems);
+        let services = compile_services(&plan, previous, registry, state, &mut problems);
         let by_name: ServiceIndex<'_> =
             services.iter().enumerate().map(|(index, service)| (&*service.name, (index, service))).collect();
         let nobody = Arc::default();
@@ -156,6 +156,7 @@ fn compile_services(
     plan: &Plan,
     previous: Option<&Snapshot>,
     registry: &Registry,
+    state: &State,
     problems: &mut Vec<Problem>,
 ) -> Vec<Arc<Service>> {
     let known: FxHashMap<&str, &Arc<Service>> =
@@ -166,7 +167,8 @@ fn compile_services(
             services.push(Arc::clone(same));
             continue;
         }
-        match Service::compile(service, registry) {
+        let before = known.get(service.name.as_str()).map(|known| &***known);
+        match Service::compile(service, before, registry, state) {
             Ok(service) => services.push(Arc::new(service)),
             Err(problem) => problems.push(Problem { path: format!("services[{index}].{}", problem.path), ..problem }),
         }

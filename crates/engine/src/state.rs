@@ -17,6 +17,7 @@ use crate::policies::oidc::Refreshed;
 use crate::policies::verdicts::Verdicts;
 use crate::signing;
 use crate::telemetry::metrics::Text;
+use crate::upstream::affinity::OwnKey;
 
 /// One for each engine; whoever compiles a policy finds in it what the policy before the reload has left.
 #[derive(Default)]
@@ -32,6 +33,8 @@ pub struct State {
     pub oidc: Tables<plan::Oidc, Verdicts<Refreshed>>,
     /// Keys of token issuers.
     pub key_sets: KeySets,
+    /// Hides targets in the cookies of services that have no secret.
+    pub sticky_key: OwnKey,
     /// What callers have used of their quotas.
     pub quotas: Quotas,
     /// What this gateway has granted of quotas in Redis while that did not answer; goes with the process.

@@ -14,6 +14,7 @@ use crate::listener::http2_tasks::Tasks;
 use crate::policies::Local;
 use crate::snapshot::Pinned;
 use crate::telemetry::Telemetry;
+use crate::upstream::balance::dice::Dice;
 use crate::upstream::http2_links::Links;
 use crate::upstream::pool::Pools;
 use crate::wheel::Wheel;
@@ -34,6 +35,8 @@ pub struct Worker {
     pub tasks: Tasks,
     /// What the policies of this worker keep for themselves.
     pub local: Local,
+    /// For what chance decides.
+    pub dice: Dice,
     pub telemetry: Arc<Telemetry>,
     pub bridge: Option<Arc<dyn Bridge>>,
     /// Rings when the process drains: connections close after the answer they are at.
@@ -106,6 +109,7 @@ impl Worker {
             clock,
             wheel,
             current: RefCell::new(current),
+            dice: Dice::new(),
             telemetry,
             bridge,
             drain: Rc::default(),

@@ -156,6 +156,10 @@ fn explanation(code: Code) -> (&'static str, &'static str) {
             "What is needed to check the credential (keys of an issuer, an authorization service) cannot be had.",
             "Look at the log for what could not be reached. Nothing is let through meanwhile.",
         ),
+        Code::NoTarget => (
+            "Every target of the service is taken out, by health checks or ejection, or the set of targets is empty.",
+            "Look at the health of the targets. With a `panic_threshold` above 0 they are used all the same when too few are left.",
+        ),
         Code::LimitsUnavailable => (
             "The store of shared limits cannot be reached, and the document says to refuse then.",
             "Look at the store; `on_store_failure` says what happens without it.",

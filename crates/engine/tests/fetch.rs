@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tidegate_engine::clock::{Clock, NEVER};
 use tidegate_engine::head::Head;
-use tidegate_engine::plan::{Plan, Pool, Service, Target, UpstreamProtocol};
+use tidegate_engine::plan::{Balance, Plan, Pool, Service, Target, UpstreamProtocol};
 use tidegate_engine::respond::{Code, Failure};
 use tidegate_engine::snapshot::{Pinned, Snapshot};
 use tidegate_engine::state::State;
@@ -33,7 +33,10 @@ impl Scene {
         let telemetry = Telemetry::start(1, clock.clone()).unwrap();
         let service = Service {
             name: "service".into(),
-            targets: vec![Target { address: listener.local_addr().unwrap().to_string(), weight: 1 }],
+            targets: vec![Target { address: listener.local_addr().unwrap().to_string(), weight: 1, priority: 0 }],
+            balance: Balance::RoundRobin,
+            slow_start_ms: 0,
+            panic_percent: 20,
             host: "service.example".into(),
             base_path: String::new(),
             protocol: UpstreamProtocol::Http1,

@@ -22,8 +22,9 @@ from tidegate.config.problem import Problem
 from tidegate.config.redact import redacted
 from tidegate.config.redis import Redis
 from tidegate.config.routes import Route
-from tidegate.config.services import Pool, Service, ServiceTls, Target, Upstream
+from tidegate.config.services import Pool, Service, ServiceTls
 from tidegate.config.store import Store
+from tidegate.config.upstream import Balance, StickyCookie, Target, Upstream
 from tidegate.policies import Policies
 from tidegate.policies.api_key import ApiKey
 from tidegate.policies.authorize import Authorize, Rule
@@ -49,6 +50,7 @@ __all__ = [
     "Admin",
     "ApiKey",
     "Authorize",
+    "Balance",
     "Basic",
     "BasicUser",
     "CertifiedKey",
@@ -93,6 +95,7 @@ __all__ = [
     "SignedIdentity",
     "Split",
     "SplitService",
+    "StickyCookie",
     "Store",
     "Target",
     "TokenCache",

@@ -25,8 +25,9 @@ from tidegate.config.redis import Redis
 from tidegate.config.references import FIXED
 from tidegate.config.routes import Route
 from tidegate.config.schema import schema
-from tidegate.config.services import Pool, Service, ServiceTls, Target, Upstream
+from tidegate.config.services import Pool, Service, ServiceTls
 from tidegate.config.store import Store
+from tidegate.config.upstream import Balance, StickyCookie, Target, Upstream
 from tidegate.config.values import show_duration, show_size
 from tidegate.policies import POLICIES, Policies
 from tidegate.policies.authorize import Rule
@@ -59,6 +60,8 @@ SECTIONS: tuple[tuple[str, type[Model]], ...] = (
     ("Service", Service),
     ("Service: upstream", Upstream),
     ("Service: target", Target),
+    ("Service: balance", Balance),
+    ("Service: balance: cookie", StickyCookie),
     ("Service: TLS", ServiceTls),
     ("Service: pool", Pool),
     ("Route", Route),

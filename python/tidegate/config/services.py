@@ -7,25 +7,9 @@ from typing import Literal
 from pydantic import Field
 
 from tidegate.config.base import Model
+from tidegate.config.upstream import Upstream
 from tidegate.config.values import Duration, Integer, Text, Truth
 from tidegate.policies import Policies
-
-
-class Target(Model):
-    """One address of a service."""
-
-    address: Text = Field(
-        description="`host:port`, `[IPv6]:port`, or `unix:/path`. A host without a port takes 80, or 443 with TLS."
-    )
-    weight: Integer = Field(
-        1, ge=0, le=65535, description="Its share of the requests, in proportion to the others; 0 takes it out."
-    )
-
-
-class Upstream(Model):
-    """The pool of targets of a service that has more than one address."""
-
-    targets: list[Target] = Field(min_length=1, description="The addresses that share the requests.")
 
 
 class ServiceTls(Model):

@@ -48,10 +48,11 @@ impl Proxy {
         alarm: &Alarm,
     ) -> Result<(), Failure> {
         let mut target = std::mem::take(&mut exchange.scratch);
+        let hash = exchange.snapshot.services[self.service].affinity.of(exchange, &mut target);
         target.clear();
         let written = self.target.write(exchange, &exchange.captures, &mut target);
         let ended = match written {
-            Ok(()) => self.call(worker, client, exchange, alarm, &target).await,
+            Ok(()) => self.call(worker, client, exchange, alarm, &target, hash).await,
             Err(error) => Err(Failure::with(Code::BadPath, error)),
         };
         exchange.scratch = target;
@@ -74,6 +75,7 @@ impl Proxy {
         exchange: &mut Exchange,
         alarm: &Alarm,
         target: &[u8],
+        hash: Option<u64>,
     ) -> Result<(), Failure> {
         let authority = exchange.request.authority;
         // Kept apart, as the exchange is borrowed anew by every attempt.
@@ -86,10 +88,14 @@ impl Proxy {
             service: self.service,
             target,
             host: preserved.as_deref().unwrap_or(&self.host),
+            hash,
             deadline: call::deadline(exchange.started_micros / 1000, timeout),
         };
         let Begun { mut upstream, mut transfer, answered } =
             call::call(worker, client, &mut Asked::by(exchange), alarm, &order).await?;
+        let snapshot = exchange.snapshot.clone();
+        let service = &snapshot.services[self.service];
+        service.affinity.keep(service, hash, exchange);
         deliver(worker, client, exchange, &mut upstream, &mut transfer, answered).await
     }
 }

@@ -4,13 +4,18 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use super::CertifiedKey;
+use super::{Balance, CertifiedKey};
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Service {
     pub name: String,
     pub targets: Vec<Target>,
+    pub balance: Balance,
+    /// How long the share of a target rises that is new or healthy again; 0: not at all.
+    pub slow_start_ms: u64,
+    /// Below this percentage of usable targets all of a priority are used; 0: never.
+    pub panic_percent: u32,
     /// `Host` sent upstream unless the route preserves the client's.
     pub host: String,
     /// Put before every path, without a trailing slash; often empty.
@@ -33,6 +38,8 @@ pub struct Target {
     /// `host:port` (name or IP) or `unix:/path`.
     pub address: String,
     pub weight: u32,
+    /// 0 comes first; others help when those before them cannot take it all.
+    pub priority: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

@@ -8,6 +8,7 @@
 
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -24,6 +25,8 @@ use crate::upstream::connect::connect;
 use crate::upstream::http1::{Http1Upstream, Wire};
 use crate::upstream::http2::{self, Http2Upstream};
 use crate::upstream::service::Service;
+use crate::upstream::target::Target;
+use crate::upstream::targets::{Pick, Tried};
 use crate::wheel::Alarm;
 use crate::worker::Worker;
 
@@ -34,6 +37,8 @@ pub struct Order<'a> {
     /// Path and query as they go upstream.
     pub target: &'a [u8],
     pub host: &'a [u8],
+    /// Where requests of the same kind go, for algorithms that care.
+    pub hash: Option<u64>,
     /// When the exchange must be over; [`NEVER`] without a limit.
     pub deadline: Millis,
 }
@@ -86,12 +91,13 @@ pub async fn call<'a, C: Client>(
 ) -> Result<Begun<'a>, Failure> {
     let service = &asked.snapshot.services[order.service];
     let mut retries = service.plan.retries;
-    let mut target = service.choose(None);
+    let mut tried = Tried::default();
+    let mut target = pick(worker, service, order, &tried)?;
     // A connection that had gone stale is no fault of the target: one more attempt, on a new connection, counts for nothing.
     let mut fresh = false;
     loop {
         asked.notes.attempts += 1;
-        let failure = match attempt(worker, client, asked, alarm, order, target, fresh).await {
+        let failure = match attempt(worker, client, asked, alarm, order, &target, fresh).await {
             Ok(begun) => return Ok(begun),
             Err(failure) => failure,
         };
@@ -99,7 +105,7 @@ pub async fn call<'a, C: Client>(
         if failure.code.side() == Side::Upstream {
             tracing::warn!(
                 service = &*service.name,
-                target = &*service.targets[target].name,
+                target = &*target.name,
                 attempt = asked.notes.attempts,
                 reason = failure.code.word(),
                 detail = failure.detail.as_deref(),
@@ -114,7 +120,8 @@ pub async fn call<'a, C: Client>(
         } else if retries > 0 {
             retries -= 1;
             fresh = false;
-            target = service.choose(Some(target));
+            tried.add(&target);
+            target = pick(worker, service, order, &tried)?;
         } else {
             return Err(failure);
         }
@@ -148,12 +155,12 @@ async fn attempt<'a, C: Client>(
     asked: &mut Asked<'_>,
     alarm: &'a Alarm,
     order: &Order<'_>,
-    target: usize,
+    target: &Arc<Target>,
     fresh: bool,
 ) -> Result<Begun<'a>, Failed> {
     let (snapshot, request) = (asked.snapshot, asked.request);
     let service = &snapshot.services[order.service];
-    asked.notes.target = Some((order.service as u32, target as u32));
+    asked.notes.target = Some(target.clone());
     let now = worker.now();
     let once = !request.method.is_idempotent() || request.upgrade != Upgrade::None;
     let not_sent = |failure| Failed { failure, stale: false, sent: false };
@@ -227,7 +234,7 @@ fn pooled(
     worker: &Rc<Worker>,
     snapshot: &Pinned,
     service: usize,
-    target: usize,
+    target: &Arc<Target>,
     fresh: bool,
     once: bool,
 ) -> Option<Attempt> {
@@ -243,7 +250,7 @@ async fn open(
     worker: &Rc<Worker>,
     snapshot: &Pinned,
     service: usize,
-    target: usize,
+    target: &Arc<Target>,
     due: Millis,
 ) -> Result<Attempt, Failure> {
     let plan = &snapshot.services[service];
@@ -257,17 +264,11 @@ async fn open(
     }
 }
 
-impl Service {
-    /// The target for one attempt: the next by weight, and not the one that just failed while there are others.
-    pub fn choose(&self, failed: Option<usize>) -> usize {
-        if self.schedule.len() <= 1 {
-            return self.schedule.first().map_or(0, |target| usize::from(*target));
-        }
-        let turn = self.turn.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let from = turn % self.schedule.len();
-        let mut order = self.schedule[from..].iter().chain(&self.schedule[..from]);
-        order.find(|target| Some(usize::from(**target)) != failed).map_or(0, |target| usize::from(*target))
-    }
+/// The target for one attempt: not one that was tried, while there are others.
+fn pick(worker: &Worker, service: &Service, order: &Order<'_>, tried: &Tried) -> Result<Arc<Target>, Failure> {
+    let pick = Pick { hash: order.hash, tried, now: worker.now() };
+    let picked = service.pick(worker, &pick);
+    picked.ok_or_else(|| Failure::with(Code::NoTarget, format_args!("service {}: no target may be used", service.name)))
 }
 
 impl Attempt {

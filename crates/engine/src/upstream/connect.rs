@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use tokio::net::{TcpStream, UnixStream};
 
@@ -10,17 +9,18 @@ use crate::clock::Millis;
 use crate::listener::socket::Socket;
 use crate::respond::{Code, Failure};
 use crate::upstream::resolve;
-use crate::upstream::service::{Place, Service};
+use crate::upstream::service::Service;
+use crate::upstream::target::{Place, Target};
 use crate::worker::Worker;
 
 /// Opens a connection (and does the TLS handshake) before `due` on the engine's clock.
-pub async fn connect(worker: &Worker, service: &Arc<Service>, target: usize, due: Millis) -> Result<Socket, Failure> {
+pub async fn connect(worker: &Worker, service: &Service, target: &Target, due: Millis) -> Result<Socket, Failure> {
     let started = worker.now();
     tokio::select! {
         biased;
         opened = open(service, target) => opened,
         () = worker.wheel.sleep_until(due) => {
-            let name = &service.targets[target].name;
+            let name = &target.name;
             let after = worker.now() - started;
             Err(Failure::with(
                 Code::UpstreamConnectTimeout,
@@ -30,8 +30,7 @@ pub async fn connect(worker: &Worker, service: &Arc<Service>, target: usize, due
     }
 }
 
-async fn open(service: &Arc<Service>, target: usize) -> Result<Socket, Failure> {
-    let target = &service.targets[target];
+async fn open(service: &Service, target: &Target) -> Result<Socket, Failure> {
     let failed = |error: io::Error| {
         Failure::with(
             Code::UpstreamConnectFailed,

@@ -59,7 +59,7 @@ pub async fn fetch(worker: &Rc<Worker>, snapshot: &Pinned, errand: Errand<'_>) -
     let mut notes = Notes::default();
     let mut collector = Collector::new(body, most_bytes);
     let alarm = worker.wheel.alarm();
-    let order = Order { service, target, host, deadline };
+    let order = Order { service, target, host, hash: None, deadline };
     let mut asked = Asked { snapshot, request: &request, answer: &mut answer, notes: &mut notes };
     let begun = call::call(worker, &mut collector, &mut asked, &alarm, &order).await?;
     let Begun { mut upstream, mut transfer, answered } = begun;

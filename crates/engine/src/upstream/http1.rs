@@ -2,6 +2,7 @@
 
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tidegate_http1::{self as codec, Error, Known, Limits, Parse, RequestKind, ResponseParser, Version};
@@ -14,6 +15,7 @@ use crate::respond::{Code, Failure};
 use crate::sides::{Answered, BodySize, Filled, Sink, Source, Upstream};
 use crate::snapshot::Pinned;
 use crate::upstream::call::Outgoing;
+use crate::upstream::target::Target;
 use crate::wire::inbound::{Inbound, ReadError};
 use crate::wire::outbound::{Framing, Outbound};
 use crate::worker::Worker;
@@ -63,7 +65,7 @@ pub struct Http1Upstream {
     worker: Rc<Worker>,
     snapshot: Pinned,
     service: usize,
-    target: usize,
+    target: Arc<Target>,
     /// Taken only when this is dropped.
     wire: Option<Box<Wire>>,
     kind: RequestKind,
@@ -81,14 +83,20 @@ pub struct Http1Upstream {
 
 impl Http1Upstream {
     /// `service` is the index of the service in the snapshot.
-    pub fn new(worker: &Rc<Worker>, snapshot: &Pinned, service: usize, target: usize, mut wire: Box<Wire>) -> Self {
+    pub fn new(
+        worker: &Rc<Worker>,
+        snapshot: &Pinned,
+        service: usize,
+        target: &Arc<Target>,
+        mut wire: Box<Wire>,
+    ) -> Self {
         wire.outbound.out = worker.lend_out();
         wire.parser.clear();
         Self {
             worker: worker.clone(),
             snapshot: snapshot.clone(),
             service,
-            target,
+            target: target.clone(),
             wire: Some(wire),
             kind: RequestKind::Ordinary,
             wants_switch: false,
@@ -159,7 +167,7 @@ impl Http1Upstream {
     fn fail(&mut self, code: Code, detail: impl std::fmt::Display) -> Failure {
         self.failed = true;
         let service = &self.snapshot.services[self.service];
-        Failure::with(code, format_args!("service {}: {}: {detail}", service.name, service.targets[self.target].name))
+        Failure::with(code, format_args!("service {}: {}: {detail}", service.name, self.target.name))
     }
 
     fn io_failure(&mut self, error: io::Error) -> Failure {
@@ -256,7 +264,7 @@ impl Drop for Http1Upstream {
         self.worker.return_buffer(std::mem::take(&mut wire.inbound.buffer));
         self.worker.return_out(std::mem::take(&mut wire.outbound.out));
         wire.reused = true;
-        self.worker.pools.give_back(&self.worker, &self.snapshot.services[self.service], self.target, wire, clean);
+        self.worker.pools.give_back(&self.worker, &self.snapshot.services[self.service], &self.target, wire, clean);
     }
 }
 

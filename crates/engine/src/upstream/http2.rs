@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -26,6 +27,7 @@ use crate::snapshot::Pinned;
 use crate::upstream::call::Outgoing;
 use crate::upstream::http2_links::{Links, Place};
 use crate::upstream::service::Service;
+use crate::upstream::target::Target;
 use crate::worker::Worker;
 
 /// More interim answers than this count as an attack.
@@ -35,7 +37,7 @@ const SEC_WEBSOCKET_KEY: HeaderName = HeaderName::from_static("sec-websocket-key
 pub struct Http2Upstream {
     snapshot: Pinned,
     service: usize,
-    target: usize,
+    target: Arc<Target>,
     place: Place,
     response: Option<ResponseFuture>,
     inbound: Inbound,
@@ -64,14 +66,14 @@ pub async fn open(
     worker: &Rc<Worker>,
     snapshot: &Pinned,
     service: usize,
-    target: usize,
+    target: &Arc<Target>,
     due: Millis,
 ) -> Result<Box<Http2Upstream>, Failure> {
     let place = Links::take(worker, &snapshot.services[service], target, due).await?;
     Ok(Box::new(Http2Upstream {
         snapshot: snapshot.clone(),
         service,
-        target,
+        target: target.clone(),
         place,
         response: None,
         inbound: Inbound::absent(),
@@ -166,7 +168,7 @@ impl Http2Upstream {
     fn fail(&mut self, code: Code, detail: impl std::fmt::Display) -> Failure {
         self.failed = true;
         let service = self.service();
-        Failure::with(code, format_args!("service {}: {}: {detail}", service.name, service.targets[self.target].name))
+        Failure::with(code, format_args!("service {}: {}: {detail}", service.name, self.target.name))
     }
 
     fn stream_failure(&mut self, error: &h2::Error) -> Failure {

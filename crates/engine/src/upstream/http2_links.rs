@@ -23,6 +23,7 @@ use crate::respond::{Code, Failure};
 use crate::telemetry::metrics::ServiceSeries;
 use crate::upstream::connect::connect;
 use crate::upstream::service::Service;
+use crate::upstream::target::Target;
 use crate::wheel::Alarm;
 use crate::worker::Worker;
 
@@ -40,9 +41,10 @@ const PROBE_MS: Millis = 5_000;
 /// A ping this often while streams are open: not more often than gRPC servers put up with (gRFC A8: 5 minutes).
 const KEEPALIVE_MS: Millis = 310_000;
 
-type Key = (usize, usize);
+/// The slot of a target.
+type Key = usize;
 
-/// All HTTP/2 connections of a worker, by service slot and target.
+/// All HTTP/2 connections of a worker, by target.
 #[derive(Default)]
 pub struct Links {
     groups: RefCell<FxHashMap<Key, Group>>,
@@ -99,15 +101,15 @@ impl Links {
     pub async fn take(
         worker: &Rc<Worker>,
         service: &Arc<Service>,
-        target: usize,
+        target: &Arc<Target>,
         due: Millis,
     ) -> Result<Place, Failure> {
-        let key = (service.slot, target);
+        let key = target.slot;
         loop {
             let opening = match worker.links.find(key) {
                 Ok(link) => return Ok(Place::new(worker, link, service)),
                 Err(Some(opening)) => opening,
-                Err(None) => open(worker, service, target, key),
+                Err(None) => open(worker, service, target),
             };
             wait(worker, service, target, &opening, due).await?;
         }
@@ -151,13 +153,14 @@ impl Links {
 }
 
 /// Opens a connection in a task of its own: it goes on when the exchange that asked for it does not.
-fn open(worker: &Rc<Worker>, service: &Arc<Service>, target: usize, key: Key) -> Rc<Opening> {
+fn open(worker: &Rc<Worker>, service: &Arc<Service>, target: &Arc<Target>) -> Rc<Opening> {
+    let key = target.slot;
     let opening = Rc::new(Opening::default());
     worker.links.groups.borrow_mut().entry(key).or_default().opening = Some(opening.clone());
-    let (worker, service, mine) = (worker.clone(), service.clone(), opening.clone());
+    let (worker, service, target, mine) = (worker.clone(), service.clone(), target.clone(), opening.clone());
     tokio::task::spawn_local(async move {
         let due = worker.now().saturating_add(service.plan.connect_timeout_ms);
-        let opened = establish(&worker, &service, target, due, key).await;
+        let opened = establish(&worker, &service, &target, due).await;
         worker.links.opened(key, opened, &mine);
     });
     opening
@@ -166,7 +169,7 @@ fn open(worker: &Rc<Worker>, service: &Arc<Service>, target: usize, key: Key) ->
 async fn wait(
     worker: &Rc<Worker>,
     service: &Arc<Service>,
-    target: usize,
+    target: &Arc<Target>,
     opening: &Opening,
     due: Millis,
 ) -> Result<(), Failure> {
@@ -181,8 +184,8 @@ async fn wait(
     opening.failure.borrow().clone().map_or(Ok(()), Err)
 }
 
-fn late(worker: &Rc<Worker>, service: &Service, target: usize, started: Millis) -> Failure {
-    let name = &service.targets[target].name;
+fn late(worker: &Rc<Worker>, service: &Service, target: &Target, started: Millis) -> Failure {
+    let name = &target.name;
     let after = worker.now() - started;
     Failure::with(
         Code::UpstreamConnectTimeout,
@@ -194,14 +197,13 @@ fn late(worker: &Rc<Worker>, service: &Service, target: usize, started: Millis) 
 async fn establish(
     worker: &Rc<Worker>,
     service: &Arc<Service>,
-    target: usize,
+    target: &Arc<Target>,
     due: Millis,
-    key: Key,
 ) -> Result<Rc<Link>, Failure> {
     let started = worker.now();
     let socket = connect(worker, service, target, due).await?;
     let failed = |error: h2::Error| {
-        let name = &service.targets[target].name;
+        let name = &target.name;
         let message = format_args!("service {}: HTTP/2 with {name}: {error}", service.name);
         Failure::with(Code::UpstreamConnectFailed, message)
     };
@@ -222,7 +224,7 @@ async fn establish(
     .await?;
     if sender.current_max_send_streams() == 0 {
         // Another connection would be no better, and those who wait would open one after another.
-        let name = &service.targets[target].name;
+        let name = &target.name;
         let message = format_args!("service {}: HTTP/2 with {name}: it allows no streams", service.name);
         return Err(Failure::with(Code::UpstreamConnectFailed, message));
     }
@@ -243,7 +245,7 @@ async fn establish(
     });
     let driver =
         Driver { worker: worker.clone(), link: link.clone(), connection, pings, pinged: NEVER, idle_timeout_ms };
-    tokio::task::spawn_local(driver.run(key));
+    tokio::task::spawn_local(driver.run(target.slot));
     Ok(link)
 }
 

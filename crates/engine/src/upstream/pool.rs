@@ -10,8 +10,10 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use crate::clock::Millis;
+use crate::telemetry::metrics::ServiceSeries;
 use crate::upstream::http1::Wire;
 use crate::upstream::service::Service;
+use crate::upstream::target::Target;
 use crate::worker::Worker;
 
 /// Milliseconds between two sweeps.
@@ -22,32 +24,27 @@ struct Idle {
     since: Millis,
 }
 
-/// The pools of one service.
-struct ServicePools {
-    service: Arc<Service>,
-    targets: Vec<Vec<Idle>>,
-    /// The snapshot has the service; only meant within a sweep.
+/// The idle connections to one target.
+struct Pool {
+    idle: Vec<Idle>,
+    idle_timeout_ms: Millis,
+    series: Arc<ServiceSeries>,
+    /// A service of the snapshot has the target; only meant within a sweep.
     current: bool,
 }
 
-impl ServicePools {
-    fn new(service: &Arc<Service>) -> Self {
-        Self { service: service.clone(), targets: service.targets.iter().map(|_| Vec::new()).collect(), current: false }
-    }
-}
-
-/// All pools of a worker, by [`Service::slot`]: of the services of this snapshot and, until the next sweep, of the last ones.
+/// All pools of a worker, by [`Target::slot`]: of the targets there are and, until the next sweep, of those that were.
 #[derive(Default)]
 pub struct Pools {
-    slots: RefCell<FxHashMap<usize, ServicePools>>,
+    slots: RefCell<FxHashMap<usize, Pool>>,
 }
 
 impl Pools {
     /// An idle connection that still lives. `once`: the request cannot be sent again, so the kernel is asked too.
-    pub fn take(&self, worker: &Worker, service: &Service, target: usize, once: bool) -> Option<Box<Wire>> {
+    pub fn take(&self, worker: &Worker, service: &Service, target: &Target, once: bool) -> Option<Box<Wire>> {
         let mut slots = self.slots.borrow_mut();
-        let idle = slots.get_mut(&service.slot)?.targets.get_mut(target)?;
-        while let Some(mut candidate) = idle.pop() {
+        let pool = slots.get_mut(&target.slot)?;
+        while let Some(mut candidate) = pool.idle.pop() {
             let alive = if once { candidate.wire.is_surely_idle() } else { candidate.wire.is_idle() };
             if alive {
                 service.series.reused(worker.index);
@@ -59,13 +56,15 @@ impl Pools {
     }
 
     /// Takes a connection back when it is clean and there is room; else it is closed.
-    pub fn give_back(&self, worker: &Worker, service: &Arc<Service>, target: usize, wire: Box<Wire>, clean: bool) {
+    pub fn give_back(&self, worker: &Worker, service: &Service, target: &Target, wire: Box<Wire>, clean: bool) {
+        let plan = &service.plan.pool;
         let kept = clean && !worker.drain.has_begun() && {
             let mut slots = self.slots.borrow_mut();
-            let pools = slots.entry(service.slot).or_insert_with(|| ServicePools::new(service));
-            let idle = &mut pools.targets[target];
-            if idle.len() < service.plan.pool.max_idle {
-                idle.push(Idle { wire, since: worker.now() });
+            let pool = slots.entry(target.slot).or_insert_with(|| Pool::new(service));
+            // A reload may have changed it.
+            pool.idle_timeout_ms = plan.idle_timeout_ms;
+            if pool.idle.len() < plan.max_idle {
+                pool.idle.push(Idle { wire, since: worker.now() });
                 true
             } else {
                 false
@@ -78,24 +77,27 @@ impl Pools {
         }
     }
 
-    /// Drops connections that were idle too long or have died, and the pools of services that are gone.
+    /// Drops connections that were idle too long or have died, and the pools of targets that are gone.
     pub fn sweep(&self, worker: &Worker) {
         let now = worker.now();
         let mut slots = self.slots.borrow_mut();
-        // Marked first, so that the cost is that of the services and not of their square.
+        if slots.is_empty() {
+            return;
+        }
+        // Marked first, so that the cost is that of the targets and not of their square.
         for service in &worker.snapshot().services {
-            if let Some(pools) = slots.get_mut(&service.slot) {
-                pools.current = true;
+            for member in &service.targets.set().members {
+                if let Some(pool) = slots.get_mut(&member.target.slot) {
+                    pool.current = true;
+                }
             }
         }
-        slots.retain(|_, pools| {
-            let current = std::mem::take(&mut pools.current);
-            let longest = pools.service.plan.pool.idle_timeout_ms;
-            for idle in &mut pools.targets {
-                let before = idle.len();
-                idle.retain_mut(|it| current && now.saturating_sub(it.since) < longest && it.wire.is_idle());
-                (idle.len()..before).for_each(|_| pools.service.series.closed_idle(worker.index));
-            }
+        slots.retain(|_, pool| {
+            let current = std::mem::take(&mut pool.current);
+            let longest = pool.idle_timeout_ms;
+            let before = pool.idle.len();
+            pool.idle.retain_mut(|it| current && now.saturating_sub(it.since) < longest && it.wire.is_idle());
+            (pool.idle.len()..before).for_each(|_| pool.series.closed_idle(worker.index));
             current
         });
     }
@@ -106,5 +108,12 @@ impl Pools {
             worker.wheel.sleep_until(worker.now() + SWEEP_MS).await;
             worker.pools.sweep(&worker);
         }
+    }
+}
+
+impl Pool {
+    fn new(service: &Service) -> Self {
+        let idle_timeout_ms = service.plan.pool.idle_timeout_ms;
+        Self { idle: Vec::new(), idle_timeout_ms, series: service.series.clone(), current: false }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use crate::snapshot::Snapshot;
-use crate::upstream::service::Place;
+use crate::upstream::target::Place;
 
 /// How long addresses are believed; the system's resolver does not tell their time to live.
 pub const REFRESH: Duration = Duration::from_secs(10);
@@ -52,10 +52,10 @@ pub async fn refresh(snapshot: &Snapshot) {
     // All at once: a name server that is slow for one must not make the others old.
     let mut lookups = tokio::task::JoinSet::new();
     for service in &snapshot.services {
-        for target in 0..service.targets.len() {
-            let service = service.clone();
+        for member in &service.targets.set().members {
+            let (service, target) = (service.clone(), member.target.clone());
             lookups.spawn(async move {
-                if let Place::Name { host, port, addresses, .. } = &service.targets[target].place
+                if let Place::Name { host, port, addresses, .. } = &target.place
                     && let Err(error) = resolve(host, *port, addresses).await
                 {
                     tracing::warn!(service = %service.name, host = %host, %error, "resolve failed");

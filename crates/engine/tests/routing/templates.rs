@@ -3,7 +3,7 @@
 use crate::support::{Random, Request, compile, request, routes};
 use std::net::IpAddr;
 use tidegate_engine::path::normalise;
-use tidegate_engine::plan::{Part, Pool, Proxy, Reference, Service, UpstreamProtocol};
+use tidegate_engine::plan::{Balance, Part, Pool, Proxy, Reference, Service, UpstreamProtocol};
 use tidegate_engine::routing::{Captures, Found, Lookup, Router, UpstreamTarget};
 use tidegate_engine::template::{Destination, RenderError, Template, Values};
 
@@ -215,6 +215,9 @@ fn service(base_path: &str) -> Service {
     Service {
         name: "s".to_owned(),
         targets: Vec::new(),
+        balance: Balance::RoundRobin,
+        slow_start_ms: 0,
+        panic_percent: 20,
         host: "s".to_owned(),
         base_path: base_path.to_owned(),
         protocol: UpstreamProtocol::Http1,

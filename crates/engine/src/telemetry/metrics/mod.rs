@@ -15,6 +15,7 @@ mod service;
 mod shards;
 mod store;
 mod tally;
+mod target;
 mod text;
 mod worker;
 
@@ -25,5 +26,6 @@ pub use route::{RouteSeries, Sample};
 pub use service::ServiceSeries;
 pub use store::StoreSeries;
 pub use tally::{Family, Tally};
+pub use target::TargetSeries;
 pub use text::Format;
 pub(crate) use text::{Kind, Text};

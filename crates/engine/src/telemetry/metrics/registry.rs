@@ -15,10 +15,16 @@ use crate::telemetry::metrics::service::ServiceSeries;
 use crate::telemetry::metrics::shards::Shards;
 use crate::telemetry::metrics::store::StoreSeries;
 use crate::telemetry::metrics::tally::{Family, Tally};
+use crate::telemetry::metrics::target::TargetSeries;
 use crate::telemetry::metrics::worker::WorkerPart;
 
 /// Long enough for a scraper to read the last counts of a series that is gone.
 const GRACE_MS: Millis = 5 * 60 * 1000;
+
+/// Targets of one service that have series of their own.
+const MOST_TARGETS: usize = 256;
+/// The label of the others.
+const OTHER_TARGETS: &str = "other";
 
 pub struct Registry {
     workers: usize,
@@ -27,6 +33,7 @@ pub struct Registry {
     pub(super) parts: Shards<WorkerPart>,
     routes: Table<(Box<str>, Box<str>), RouteSeries>,
     services: Table<Box<str>, ServiceSeries>,
+    targets: Table<(Box<str>, Box<str>), TargetSeries>,
     listeners: Table<Box<str>, ListenerSeries>,
     limits: Table<(&'static str, Box<str>, Box<str>), LimitSeries>,
     /// By the family's name and the label.
@@ -57,6 +64,7 @@ impl Registry {
             parts: Shards::new(workers.max(1)),
             routes: Table::default(),
             services: Table::default(),
+            targets: Table::default(),
             listeners: Table::default(),
             limits: Table::default(),
             tallies: Table::default(),
@@ -75,6 +83,21 @@ impl Registry {
 
     pub fn service(&self, service: &str) -> Arc<ServiceSeries> {
         self.services.get(service.into(), || ServiceSeries::new(service, self.workers))
+    }
+
+    /// The series of a target. Those beyond the first of a service share one: addresses may come and go without end.
+    pub fn target(&self, service: &str, target: &str) -> Arc<TargetSeries> {
+        let key = |target: &str| (service.into(), target.into());
+        let new = |target| move || TargetSeries::new(service, target, self.workers);
+        match self.targets.has_room(&key(target), MOST_TARGETS) {
+            true => self.targets.get(key(target), new(target)),
+            false => self.targets.get(key(OTHER_TARGETS), new(OTHER_TARGETS)),
+        }
+    }
+
+    /// The engine's time, for what is compiled.
+    pub(crate) fn now(&self) -> Millis {
+        self.wall.engine_millis()
     }
 
     pub fn listener(&self, listener: &str) -> Arc<ListenerSeries> {
@@ -121,6 +144,7 @@ impl Registry {
         let now = self.wall.engine_millis();
         self.routes.sweep(now, RouteSeries::is_unused);
         self.services.sweep(now, ServiceSeries::is_unused);
+        self.targets.sweep(now, TargetSeries::is_unused);
         self.listeners.sweep(now, ListenerSeries::is_unused);
         self.limits.sweep(now, LimitSeries::is_unused);
         self.tallies.sweep(now, Tally::is_unused);
@@ -133,6 +157,10 @@ impl Registry {
 
     pub(super) fn services(&self) -> Vec<Arc<ServiceSeries>> {
         self.services.list()
+    }
+
+    pub(super) fn targets(&self) -> Vec<Arc<TargetSeries>> {
+        self.targets.list()
     }
 
     pub(super) fn stores(&self) -> Vec<Arc<StoreSeries>> {
@@ -194,6 +222,15 @@ impl<K: Ord, S> Table<K, S> {
     }
 }
 
+impl<S> Table<(Box<str>, Box<str>), S> {
+    /// The key is known, or there are fewer with the same first half.
+    fn has_room(&self, key: &(Box<str>, Box<str>), most: usize) -> bool {
+        let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let alike = table.range((key.0.clone(), "".into())..).take_while(|((first, _), _)| *first == key.0);
+        table.contains_key(key) || alike.take(most).count() < most
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -238,6 +275,15 @@ mod tests {
         registry.applied();
         assert_eq!(registry.routes().len(), 1);
         assert!(Arc::ptr_eq(&registry.routes()[0], &held));
+    }
+
+    #[test]
+    fn targets_beyond_the_most_share_a_series() {
+        let registry = registry(&Clock::default());
+        let own: Vec<_> = (0..MOST_TARGETS).map(|index| registry.target("s", &format!("t{index}"))).collect();
+        assert!(Arc::ptr_eq(&registry.target("s", "more"), &registry.target("s", "and more")));
+        assert!(Arc::ptr_eq(&registry.target("s", "t7"), &own[7]));
+        assert!(!Arc::ptr_eq(&registry.target("another", "more"), &registry.target("s", "more")));
     }
 
     #[test]

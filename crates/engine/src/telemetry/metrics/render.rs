@@ -34,6 +34,7 @@ impl Registry {
         let routes: Routes = self.routes().into_iter().filter_map(read).collect();
         render_requests(&mut text, &routes);
         render_upstream(&mut text, &routes);
+        self.render_targets(&mut text);
         self.render_pools(&mut text);
         self.render_limits(&mut text);
         self.render_tallies(&mut text);
@@ -60,6 +61,32 @@ impl Registry {
         text.family("tidegate_pool_reused", Kind::Counter, "Calls that went over a connection that was open already.");
         for (service, reading) in &readings {
             text.sample(&[("service", service)], reading.reused);
+        }
+    }
+
+    fn render_targets(&self, text: &mut Text) {
+        let targets: Vec<_> = self.targets().into_iter().filter(|series| !series.is_unused()).collect();
+        let readings: Vec<_> =
+            targets.iter().map(|series| (&*series.service, &*series.target, series.read())).collect();
+        text.family(
+            "tidegate_target_requests",
+            Kind::Counter,
+            "Attempts at a target that are over, by how they ended.",
+        );
+        for (service, target, reading) in &readings {
+            let outcomes = [
+                ("answered", reading.answered),
+                ("error", reading.errors),
+                ("failed", reading.failed),
+                ("abandoned", reading.abandoned),
+            ];
+            for (outcome, count) in outcomes {
+                text.sample(&[("service", service), ("target", target), ("outcome", outcome)], count);
+            }
+        }
+        text.family("tidegate_target_in_flight", Kind::Gauge, "Attempts at a target that are under way.");
+        for (service, target, reading) in &readings {
+            text.sample(&[("service", service), ("target", target)], reading.in_flight);
         }
     }
 
