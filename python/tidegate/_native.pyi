@@ -115,6 +115,8 @@ class Engine:
         """What could not be written."""
     def settle_quotas(self, totals: Sequence[tuple[str, int, int, int]]) -> None:
         """Totals as the store has them."""
+    def inject_delay(self, milliseconds: int) -> None:
+        """Lets every worker seem so late, beside what it is; for tests."""
     def advance(self, milliseconds: int) -> None:
         """Moves the clock forward and rings what is due; for tests."""
 

@@ -259,6 +259,7 @@ def plan_route(route: Route, check: Check, scope: Scope) -> dict[str, Any]:
         "action": _action(route, check),
         "timeout_ms": route.timeout,
         "body_bytes": route.max_body,
+        "priority": route.priority,
         "policies": scope.over(route.policies.plan(check, ("policies",))),
     }
 

@@ -137,6 +137,10 @@ class RunningGateway:
         """Moves the gateway's clock forward."""
         self.server.advance(seconds)
 
+    def inject_delay(self, seconds: float) -> None:
+        """Lets every worker seem so late, as if it had that much to do."""
+        self.server.inject_delay(seconds)
+
     def metrics(self) -> str:
         """What was counted, as Prometheus text."""
         return self.server.metrics()[1]

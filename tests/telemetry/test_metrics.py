@@ -192,8 +192,9 @@ def test_a_scraper_that_asks_for_open_metrics_gets_it(start: Start) -> None:
 
 
 def test_the_page_lists_every_metric(start: Start, tmp_path: Path) -> None:
-    # Redis and the store have theirs only where the document names them; nobody has to answer for that.
+    # Redis, the store and overload have theirs only where the document names them; nobody has to answer for that.
     shared: dict[str, Any] = {
+        "overload": {},
         "redis": {"url": "redis://127.0.0.1:1"},
         "store": {"url": f"sqlite:///{tmp_path}/keys.db"},
     }

@@ -187,6 +187,7 @@ fn exchange(telemetry: &Arc<Telemetry>) -> Exchange {
         key_store: false,
         disabled_consumers: vec![],
         redis: None,
+        overload: None,
     };
     let snapshot = Snapshot::compile(plan, None, &telemetry.registry, &State::new())
         .unwrap_or_else(|_| panic!("a plan without faults"));

@@ -56,6 +56,7 @@ fn route(index: usize) -> Route {
         action: Action::Handler(Handler { id: 0, name: "bench:handler".to_owned() }),
         timeout_ms: None,
         body_bytes: 0,
+        priority: None,
         policies: Vec::new(),
     }
 }

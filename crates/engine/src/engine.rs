@@ -5,13 +5,14 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::bridge::Bridge;
 use crate::clock::{Clock, Millis};
@@ -24,13 +25,13 @@ use crate::plan::{self, Plan};
 use crate::problem::Problem;
 use crate::run::{self, Control, Opening};
 use crate::signing::KeyRing;
+use crate::slow::{self, Retired, Told};
 use crate::snapshot::Snapshot;
 use crate::state::State;
 use crate::telemetry::Telemetry;
 use crate::telemetry::access_log::{self, AccessLog};
 use crate::telemetry::events;
 use crate::telemetry::metrics::Format;
-use crate::upstream::resolve;
 
 pub struct Options {
     pub workers: usize,
@@ -72,7 +73,7 @@ pub struct Engine {
     /// What policies keep over a reload.
     state: Arc<State>,
     workers: Vec<UnboundedSender<Control>>,
-    slow: UnboundedSender<()>,
+    slow: UnboundedSender<Told>,
     retired: Arc<Retired>,
     sharing: Sharing,
     process: Mutex<Process>,
@@ -81,30 +82,6 @@ pub struct Engine {
 struct Process {
     listeners: Vec<Open>,
     threads: Vec<JoinHandle<()>>,
-}
-
-/// Snapshots that were swapped out, until their last exchange is over: taking a large one apart would hold a worker up.
-#[derive(Default)]
-struct Retired(Mutex<Vec<Arc<Snapshot>>>);
-
-impl Retired {
-    fn push(&self, snapshot: Arc<Snapshot>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(snapshot);
-    }
-
-    /// Drops those that nobody uses any more, on the calling thread.
-    fn drop_unused(&self) {
-        let mut unused = Vec::new();
-        let mut retired = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        retired.retain(|snapshot| {
-            let used = Arc::strong_count(snapshot) > 1;
-            if !used {
-                unused.push(snapshot.clone());
-            }
-            used
-        });
-        drop(retired);
-    }
 }
 
 /// A listener that is open on every worker.
@@ -197,11 +174,15 @@ impl Engine {
             controls.push(control);
         }
         let (slow, inbox) = unbounded_channel();
-        let known = current.clone();
         let retired = Arc::new(Retired::default());
-        let unused = retired.clone();
+        let start = slow::Start {
+            clock: clock.clone(),
+            current: current.clone(),
+            retired: retired.clone(),
+            state: state.clone(),
+        };
         let thread = thread::Builder::new().name("slow".into());
-        threads.push(thread.spawn(move || slow_work(&known, &unused, inbox)).map_err(StartError::Io)?);
+        threads.push(thread.spawn(move || slow::run(&start, inbox)).map_err(StartError::Io)?);
         let engine = Self {
             clock,
             telemetry,
@@ -238,7 +219,7 @@ impl Engine {
         self.telemetry.access_log.apply(log);
         self.hand_over(&mut process, snapshot, prepared);
         self.retired.push(previous);
-        let _ = self.slow.send(());
+        let _ = self.slow.send(Told::Changed);
         Ok(())
     }
 
@@ -311,7 +292,7 @@ impl Engine {
 
     fn slow_stops(&self) {
         self.current.store(Arc::new(Snapshot::empty(&self.telemetry.registry, &self.state)));
-        let _ = self.slow.send(());
+        let _ = self.slow.send(Told::Changed);
     }
 
     /// Counts a document that did not come as far as [`Engine::reload`].
@@ -373,8 +354,14 @@ impl Engine {
         for worker in &self.workers {
             let _ = worker.send(Control::Turn { taken: taken.clone() });
         }
+        let _ = self.slow.send(Told::Turn { taken: taken.clone() });
         drop(taken);
         while all_taken.recv().is_ok() {}
+    }
+
+    /// Lets every worker seem so late, beside what it is; for tests.
+    pub fn inject_delay(&self, by: Millis) {
+        self.state.injected_delay.store(by.saturating_mul(1000), Ordering::Relaxed);
     }
 
     fn process(&self) -> MutexGuard<'_, Process> {
@@ -438,29 +425,4 @@ fn prepare(
         prepared.push(Prepared { plan: listener.clone(), tls, bound, census, openings });
     }
     Ok(prepared)
-}
-
-/// Name resolution and taking old snapshots apart, off the workers; ends when the engine is dropped or stopped.
-fn slow_work(current: &ArcSwap<Snapshot>, retired: &Retired, mut inbox: UnboundedReceiver<()>) {
-    let mut builder = tokio::runtime::Builder::new_current_thread();
-    let Ok(runtime) = builder.enable_all().max_blocking_threads(resolve::THREADS).build() else { return };
-    runtime.block_on(async {
-        loop {
-            retired.drop_unused();
-            let snapshot = current.load_full();
-            if snapshot.is_empty() {
-                return;
-            }
-            tokio::select! {
-                () = resolve::refresh(&snapshot) => {}
-                told = inbox.recv() => if told.is_none() { return } else { continue },
-            }
-            tokio::select! {
-                () = tokio::time::sleep(resolve::REFRESH) => {}
-                told = inbox.recv() => if told.is_none() { return },
-            }
-        }
-    });
-    // A name server that does not answer must not keep the process from ending.
-    runtime.shutdown_background();
 }

@@ -12,6 +12,7 @@ use rustc_hash::FxHashMap;
 use crate::actions::split::Split;
 use crate::exchange::Exchange;
 use crate::identity::{Consumer, Consumers, Line};
+use crate::overload::{Overload, Shed};
 use crate::plan;
 use crate::policies::Local;
 use crate::policies::authentication::Authentication;
@@ -89,6 +90,8 @@ fn rank(policy: &plan::Policy) -> u8 {
 /// Where the side of a `split` is chosen: once it is known who calls and that the request goes on, and before the policies that
 /// speak to the service, which may be another for each side.
 const SPLIT: u8 = 190;
+/// Where [`Shed`] stands: behind those that say who calls, as the caller's tier may decide, and before anything is counted.
+const SHED: u8 = 90;
 
 /// One policy, compiled; shared by all routes that have it with the same options.
 #[derive(Clone)]
@@ -112,6 +115,8 @@ enum Policy {
     SignedIdentity(Arc<SignedIdentity>),
     /// No policy of the document: the action needs it done here.
     Split(Arc<Split>),
+    /// No policy of the document: see [`SHED`].
+    Shed(Arc<Shed>),
 }
 
 /// What a policy wants done with the request.
@@ -148,6 +153,8 @@ pub struct Context<'a> {
     pub state: &'a Arc<State>,
     /// What gateways share, where the document names it.
     pub redis: Option<&'a Arc<Store>>,
+    /// What becomes of requests when there is too much to do.
+    pub overload: Option<&'a Arc<Overload>>,
     pub services: &'a ServiceIndex<'a>,
     /// None of them, while their own policies are compiled.
     pub consumers: &'a Arc<Consumers>,
@@ -169,7 +176,7 @@ impl<'a> Context<'a> {
     ) -> Self {
         static NONE: BTreeMap<String, String> = BTreeMap::new();
         let (owned, made, lists) = Default::default();
-        Self { registry, state, redis: None, services, consumers, networks: &NONE, owned, made, lists }
+        Self { registry, state, redis: None, overload: None, services, consumers, networks: &NONE, owned, made, lists }
     }
 
     pub fn with_networks(self, networks: &'a BTreeMap<String, String>) -> Self {
@@ -178,6 +185,10 @@ impl<'a> Context<'a> {
 
     pub fn with_redis(self, redis: Option<&'a Arc<Store>>) -> Self {
         Self { redis, ..self }
+    }
+
+    pub fn with_overload(self, overload: Option<&'a Arc<Overload>>) -> Self {
+        Self { overload, ..self }
     }
 
     /// The Redis that a policy counts in; `None`: it counts for itself.
@@ -213,11 +224,24 @@ pub const END: u8 = u8::MAX;
 
 impl Pipeline {
     pub fn compile(policies: &[plan::Policy], context: &Context<'_>) -> Result<Self, Problem> {
+        Self::compile_with_shed(policies, None, context)
+    }
+
+    /// With the question whether a request goes on, where it takes a policy to know who calls.
+    pub fn compile_with_shed(
+        policies: &[plan::Policy],
+        shed: Option<&Arc<Shed>>,
+        context: &Context<'_>,
+    ) -> Result<Self, Problem> {
         let compile = |(index, policy)| {
             Step::compile(policy, context)
                 .map_err(|problem| Problem { path: format!("policies[{index}].{}", problem.path), ..problem })
         };
         let mut steps = policies.iter().enumerate().map(compile).collect::<Result<Vec<_>, _>>()?;
+        if let Some(shed) = shed.filter(|shed| shed.late) {
+            // Numbers of policies count from below.
+            steps.push((u32::MAX - shed.kind(), Step { rank: SHED, policy: Policy::Shed(shed.clone()) }));
+        }
         steps.sort_by_key(|(_, step)| step.rank);
         let (numbers, steps): (Vec<u32>, Vec<Step>) = steps.into_iter().unzip();
         let mut lists = context.lists.borrow_mut();
@@ -407,6 +431,11 @@ impl Policy {
             Self::RequestHeaders(policy) => policy.on_request(exchange),
             Self::SignedIdentity(policy) => return policy.on_request(local, exchange),
             Self::Fault(policy) => return policy.on_request(local, exchange),
+            Self::Shed(shed) => {
+                if let Err(failure) = shed.check(local, exchange) {
+                    return Flow::Respond(failure);
+                }
+            }
             Self::SecurityHeaders(_) | Self::ResponseHeaders(_) => {}
         }
         Flow::Continue
@@ -430,6 +459,7 @@ impl Policy {
             | Self::RequestHeaders(_)
             | Self::Split(_)
             | Self::Fault(_)
+            | Self::Shed(_)
             | Self::Concurrency(_) => {}
         }
     }
@@ -452,6 +482,7 @@ impl Policy {
             | Self::RequestHeaders(_)
             | Self::SecurityHeaders(_)
             | Self::ResponseHeaders(_)
+            | Self::Shed(_)
             | Self::SignedIdentity(_) => {}
         }
     }

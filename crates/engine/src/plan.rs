@@ -16,6 +16,7 @@ mod jwt;
 mod limits;
 mod listener;
 mod oidc;
+mod overload;
 mod redis;
 mod reference;
 mod route;
@@ -43,6 +44,7 @@ pub use limits::{
 };
 pub use listener::{CertifiedKey, ClientCertificates, Listener, ListenerLimits, ListenerTls, TlsVersion};
 pub use oidc::{Oidc, OidcClient, OidcTokenEndpoint, Secrets};
+pub use overload::{Overload, OverloadMemory, OverloadRule, QueueDelay};
 pub use redis::Redis;
 pub use reference::{Part, Reference, Template};
 pub use route::{FieldMatch, PathPattern, Route, Segment, ValueMatch};
@@ -72,6 +74,8 @@ pub struct Plan {
     pub disabled_consumers: Vec<String>,
     /// Where gateways share what they count.
     pub redis: Option<Redis>,
+    /// `None`: requests are never refused because the gateway has too much to do.
+    pub overload: Option<Overload>,
 }
 
 impl Plan {
@@ -90,6 +94,7 @@ impl Plan {
             key_store: false,
             disabled_consumers: Vec::new(),
             redis: None,
+            overload: None,
         }
     }
 }

@@ -66,6 +66,7 @@ codes! {
     AuthenticationUnavailable = "authentication_unavailable", 503, Gateway, "The credentials cannot be checked at present";
     LimitsUnavailable = "limits_unavailable", 503, Gateway, "The limits cannot be checked at present";
     FaultInjected = "fault_injected", 503, Gateway, "A fault was injected on purpose";
+    Overloaded = "overloaded", 503, Gateway, "The gateway has too much to do";
     Timeout = "timeout", 504, Gateway, "The answer took longer than the route allows";
     HandlerFailed = "handler_failed", 500, Gateway, "The handler failed";
     HandlerOverloaded = "handler_overloaded", 503, Gateway, "Too many requests wait for handlers";

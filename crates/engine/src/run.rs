@@ -11,6 +11,7 @@ use crate::bridge::Bridge;
 use crate::clock::Clock;
 use crate::listener::accept::{self, Census, Listener, Settings};
 use crate::listener::tls::ServerTls;
+use crate::overload::pulse;
 use crate::plan;
 use crate::snapshot::{Pinned, Snapshot};
 use crate::telemetry::Telemetry;
@@ -81,6 +82,7 @@ pub fn run(start: Start, inbox: UnboundedReceiver<Control>) {
 async fn control(worker: Rc<Worker>, mut inbox: UnboundedReceiver<Control>) {
     spawn_local(worker.wheel.clone().drive());
     spawn_local(Pools::keep_swept(worker.clone()));
+    spawn_local(pulse::keep(worker.clone()));
     let mut listeners: Vec<Rc<Listener>> = Vec::new();
     while let Some(control) = inbox.recv().await {
         match control {

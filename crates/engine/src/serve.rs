@@ -97,6 +97,9 @@ async fn answer<C: Client>(
             return unrouted(worker, client, exchange, alarm, Code::MethodNotAllowed.into()).await;
         }
     };
+    if let Some(shed) = &route.shed {
+        shed.check_early(&worker.local, exchange)?;
+    }
     if let Some(reply) = admit(worker, client, exchange, &route.pipeline).await? {
         return say_reply(worker, client, exchange, alarm, *reply).await;
     }

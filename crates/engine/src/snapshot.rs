@@ -10,6 +10,7 @@ use crate::actions::Action;
 use crate::credentials::document::Credentials;
 use crate::identity::{Consumer, Consumers};
 use crate::network::Networks;
+use crate::overload::{Overload, Shed};
 use crate::owned::Owned;
 use crate::pipeline::{Context, Pipeline};
 use crate::plan::{self, Plan};
@@ -36,6 +37,8 @@ pub struct Snapshot {
     pub trailers: Arc<Owned>,
     /// What gateways share.
     pub redis: Option<Arc<Store>>,
+    /// What is refused when there is too much to do.
+    pub overload: Option<Arc<Overload>>,
     /// For requests that match no route.
     pub unrouted: Pipeline,
     pub unrouted_series: Arc<RouteSeries>,
@@ -45,6 +48,8 @@ pub struct Route {
     pub name: Box<str>,
     pub action: Action,
     pub pipeline: Pipeline,
+    /// Whether a request of it goes on while the gateway is overloaded.
+    pub shed: Option<Arc<Shed>>,
     pub timeout_ms: Option<u64>,
     pub body_bytes: u64,
     pub series: Arc<RouteSeries>,
@@ -80,9 +85,11 @@ impl Snapshot {
         let consumers = Arc::new(compile_consumers(&plan, &context, &mut problems));
         let credentials = Credentials::compile(&plan, &consumers, &mut problems);
         let mut owned = context.owned.into_inner();
+        let overload = compile_overload(&plan, registry, state, &mut problems);
         let context = Context::new(registry, state, &by_name, &consumers)
             .with_networks(&plan.networks)
-            .with_redis(redis.as_ref());
+            .with_redis(redis.as_ref())
+            .with_overload(overload.as_ref());
         let mut routes = Vec::with_capacity(plan.routes.len());
         for (index, route) in plan.routes.iter().enumerate() {
             match Route::compile(route, &context) {
@@ -119,6 +126,7 @@ impl Snapshot {
             owned,
             trailers,
             redis,
+            overload,
             unrouted,
             unrouted_series,
         })
@@ -132,6 +140,16 @@ fn compile_redis(plan: &Plan, previous: Option<&Snapshot>, registry: &Registry) 
         Some(same) => Ok(Some(same.clone())),
         None => Store::compile(plan, registry).map(|store| Some(Arc::new(store))),
     }
+}
+
+fn compile_overload(
+    plan: &Plan,
+    registry: &Registry,
+    state: &State,
+    problems: &mut Vec<Problem>,
+) -> Option<Arc<Overload>> {
+    let compiled = Overload::compile(plan.overload.as_ref()?, registry, state);
+    compiled.map(Arc::new).map_err(|problem| problems.push(problem)).ok()
 }
 
 fn compile_consumers(plan: &Plan, context: &Context<'_>, problems: &mut Vec<Problem>) -> Consumers {
@@ -188,7 +206,8 @@ impl Route {
     fn compile(route: &plan::Route, context: &Context<'_>) -> Result<Self, Problem> {
         let action = Action::compile(route, context)?;
         let series = context.registry.route(&route.name, action.service_name(None));
-        let mut pipeline = Pipeline::compile(&route.policies, context)?;
+        let shed = context.overload.map(|overload| Arc::new(Shed::of(overload, route.priority)));
+        let mut pipeline = Pipeline::compile_with_shed(&route.policies, shed.as_ref(), context)?;
         if let Action::Split(split) = &action {
             pipeline.add_split(split.clone());
         }
@@ -196,6 +215,7 @@ impl Route {
             name: route.name.as_str().into(),
             action,
             pipeline,
+            shed,
             timeout_ms: route.timeout_ms,
             body_bytes: route.body_bytes,
             series,

@@ -1,6 +1,7 @@
 //! What outlives a reload: counters, keys and the like, shared by all workers and by one snapshot after the other.
 
 use std::hash::Hash;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use rustc_hash::FxHashMap;
@@ -10,6 +11,7 @@ use crate::credentials::passwords::Passwords;
 use crate::key_sets::KeySets;
 use crate::limits::Limits;
 use crate::limits::quota::Quotas;
+use crate::overload::Memory;
 use crate::plan::{self, Plan};
 use crate::policies::forward_auth::Decision;
 use crate::policies::introspection::Outcome;
@@ -30,6 +32,10 @@ pub struct State {
     pub decisions: Tables<plan::ForwardAuth, Verdicts<Decision>>,
     pub introspections: Tables<plan::Introspection, Verdicts<Outcome>>,
     pub limits: Limits,
+    /// How full the memory is.
+    pub memory: Arc<Memory>,
+    /// Microseconds that a test adds to the delay of every worker.
+    pub injected_delay: Arc<AtomicU64>,
     pub oidc: Tables<plan::Oidc, Verdicts<Refreshed>>,
     /// Keys of token issuers.
     pub key_sets: KeySets,

@@ -172,6 +172,10 @@ fn explanation(code: Code) -> (&'static str, &'static str) {
             "The policy `fault` answered the request, on purpose. The status is the one that its `abort` names.",
             "Nothing, while somebody tries out what a failure does. Otherwise look for `fault` in the document.",
         ),
+        Code::Overloaded => (
+            "The gateway has more to do than it can, or too little memory, and refuses what matters least; see [overload](../concepts/overload.md). `rule` in the log is the priority of the request, `detail` says what ran out.",
+            "Wait for as long as `Retry-After` says. If it goes on, the gateway needs more processors, more memory or a sibling; `priority` says which routes are to be spared.",
+        ),
         Code::Timeout => (
             "The whole exchange took longer than `timeout` of the route, with its retries.",
             "`upstream_ms` and `attempts` in the log tell where the time went.",

@@ -181,6 +181,10 @@ impl Engine {
         Ok(())
     }
 
+    fn inject_delay(&self, milliseconds: u64) {
+        self.0.inject_delay(milliseconds);
+    }
+
     fn advance(&self, py: Python<'_>, milliseconds: u64) {
         py.detach(|| self.0.advance(milliseconds));
     }

@@ -1,6 +1,6 @@
 """The document people write: models, loading with line numbers, checking, and the way to the plan.
 
-gateway, listeners, services, routes, redis   the models, which are also the Python form
+gateway, listeners, services, routes, redis, overload   the models, which are also the Python form
 load       files in, plan or problems out           resolve    all entries together
 document   one file as sections and entries         chunks     a file as pieces that are known from the last load
 entry      one listener, service or route           sources/   YAML, JSON, TOML
@@ -18,6 +18,7 @@ from tidegate.config.gateway import Admin, Gateway
 from tidegate.config.listeners import CertifiedKey, Http2Limits, Limits, Listener, ListenerTls
 from tidegate.config.load import Loader, load
 from tidegate.config.loaded import HandlerReference, Loaded
+from tidegate.config.overload import Overload, OverloadMemory, PriorityRule, QueueDelay
 from tidegate.config.problem import Problem
 from tidegate.config.redact import redacted
 from tidegate.config.redis import Redis
@@ -78,9 +79,13 @@ __all__ = [
     "Loader",
     "Mtls",
     "Oidc",
+    "Overload",
+    "OverloadMemory",
     "Policies",
     "Pool",
+    "PriorityRule",
     "Problem",
+    "QueueDelay",
     "Redirect",
     "Redis",
     "RequestHeaders",

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 from tidegate.config.base import Model, problem
 from tidegate.config.consumers import Consumer
 from tidegate.config.listeners import Listener
+from tidegate.config.overload import Overload
 from tidegate.config.problem import quote
 from tidegate.config.redis import RedisOption
 from tidegate.config.routes import Route
@@ -94,6 +95,14 @@ class Gateway(Model):
         None,
         description="The Redis or Valkey where several gateways share what they count; a URL alone will do. "
         "Without it, each gateway counts for itself.",
+    )
+    overload: Annotated[
+        Overload | None,
+        BeforeValidator(_switch, json_schema_input_type=Overload | bool | Literal["on", "off"] | None),
+    ] = Field(
+        None,
+        description="What is refused while the gateway itself has too much to do; `{}` for the defaults. Without it, "
+        "nothing.",
     )
     trusted_proxies: Texts = Field(
         default_factory=list,

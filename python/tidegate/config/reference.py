@@ -20,6 +20,7 @@ from tidegate.config.consumers import Consumer
 from tidegate.config.credentials import BasicUser, ClientCertificate
 from tidegate.config.gateway import Admin, Gateway
 from tidegate.config.listeners import CertifiedKey, Http2Limits, Limits, Listener, ListenerTls
+from tidegate.config.overload import Overload, OverloadMemory, PriorityRule, QueueDelay
 from tidegate.config.percent import show_percent
 from tidegate.config.redis import Redis
 from tidegate.config.references import FIXED
@@ -82,6 +83,10 @@ SECTIONS: tuple[tuple[str, type[Model]], ...] = (
     ("Policy: quota: limit", QuotaLimit),
     ("Policy: fault: delay", FaultDelay),
     ("Policy: fault: abort", FaultAbort),
+    ("Overload", Overload),
+    ("Overload: queue delay", QueueDelay),
+    ("Overload: memory", OverloadMemory),
+    ("Overload: rule", PriorityRule),
     ("Redis", Redis),
     ("Admin listener", Admin),
 )

@@ -184,9 +184,10 @@ class Resolution:
         if settings.redis is not None:
             files = Files(self.folders.get("redis", self.folder), self.seen)
             redis = settings.redis.plan(check, ("redis",), files)
+        overload = None if settings.overload is None else settings.overload.plan(check, ("overload",))
         self._setting_findings(check.findings)
         if check.findings:
-            networks, redis = [], None
+            networks, redis, overload = [], None, None
         listeners = self._listeners()
         consumers = self._consumers()
         services, scopes, base = self._services(gateway_policies)
@@ -202,7 +203,7 @@ class Resolution:
             f'"access_log":{encode(log)},"trusted_proxies":{encode(networks)},'
             f'"drain_timeout_ms":{settings.drain_timeout},"policies":{encode(base.over({}))},'
             f'"key_store":{encode(store is not None)},"disabled_consumers":{encode(self._disabled_consumers())},'
-            f'"redis":{encode(redis)}'
+            f'"redis":{encode(redis)},"overload":{encode(overload)}'
         )
         if self.problems:
             problems = [problem.without(self.secrets) for problem in self.problems]

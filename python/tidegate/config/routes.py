@@ -12,6 +12,7 @@ from tidegate.actions.redirect import Redirect
 from tidegate.actions.respond import Respond
 from tidegate.actions.split import Split
 from tidegate.config.base import Model, problem
+from tidegate.config.overload import Priority
 from tidegate.config.problem import quote
 from tidegate.config.service_reference import ServiceReference
 from tidegate.config.values import Condition, Duration, Size, Text, Texts, Truth
@@ -102,6 +103,11 @@ class Route(Model):
     )
     max_body: Size = Field(
         10 << 20, description="Largest request body that is let through, counted as it streams (413)."
+    )
+    priority: Priority | None = Field(
+        None,
+        description="How much its requests matter while the gateway is overloaded: `low`, `normal`, `high` or "
+        "`critical`, which is never refused. Without one, the caller's tier decides.",
     )
     policies: Policies = Field(
         default_factory=Policies,

@@ -171,6 +171,10 @@ class Server:
         self._engine.advance(round(seconds * 1000))
         self._signing.look(self._engine.put_signing_keys)
 
+    def inject_delay(self, seconds: float) -> None:
+        """Lets every worker seem so late, beside what it is; for tests."""
+        self._engine.inject_delay(round(seconds * 1000))
+
     def _sign_with(self, files: Files) -> None:
         """Follows the files of keys of the running document."""
         self._signing.use(files)

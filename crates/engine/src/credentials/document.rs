@@ -26,7 +26,6 @@ pub struct Credentials {
 pub struct User {
     pub consumer: Arc<Consumer>,
     pub stored: Arc<Stored>,
-    pub memo: Memo,
 }
 
 #[derive(Default)]
@@ -85,11 +84,8 @@ impl Credentials {
             }
         }
         for (index, basic) in plan.basic.iter().enumerate() {
-            let user = Stored::parse(&basic.password_hash).map(|stored| User {
-                consumer: consumer.clone(),
-                stored: Arc::new(stored),
-                memo: Memo::default(),
-            });
+            let user = Stored::parse(&basic.password_hash)
+                .map(|stored| User { consumer: consumer.clone(), stored: Arc::new(stored) });
             match user {
                 Err(message) => problems.push((format!("basic[{index}].password_hash"), message.into())),
                 Ok(user) => {

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::{Action, Policy};
+use crate::overload::Priority;
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -21,6 +22,8 @@ pub struct Route {
     /// Deadline of the whole exchange; `None`: no bound but the service's own timeouts.
     pub timeout_ms: Option<u64>,
     pub body_bytes: u64,
+    /// When the gateway is overloaded; `None`: that of the caller's tier.
+    pub priority: Option<Priority>,
     /// Resolved over all levels; the engine sorts them into the order of `pipeline.rs`.
     pub policies: Vec<Policy>,
 }

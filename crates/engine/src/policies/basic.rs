@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use base64ct::{Base64, Encoding};
 use tidegate_http1::Known;
@@ -18,17 +17,12 @@ use crate::policies::authentication::{Proof, Refusal};
 use crate::policies::consumer_headers::ConsumerHeaders;
 use crate::policies::presented::{self, Presented};
 use crate::respond::Code;
-use crate::snapshot::{Pinned, Snapshot};
 use crate::state::State;
-
-/// Tells what one policy made of a user from what others do.
-static NUMBERS: AtomicU64 = AtomicU64::new(0);
 
 /// A longer password would only make us work.
 const LONGEST: usize = 1024;
 
 pub struct Basic {
-    number: u64,
     remember_ms: u64,
     remember_failures_ms: u64,
     consumer_headers: ConsumerHeaders,
@@ -39,7 +33,6 @@ pub struct Basic {
 impl Basic {
     pub fn compile(plan: &plan::Basic, context: &Context<'_>) -> Self {
         Self {
-            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             remember_ms: plan.remember_ms,
             remember_failures_ms: plan.remember_failures_ms,
             consumer_headers: ConsumerHeaders::compile(&plan.consumer_to_headers),
@@ -60,14 +53,15 @@ impl Basic {
         };
         let credentials = &exchange.snapshot.credentials;
         // Whether there is such a user must not be told by the time that the answer takes.
-        let stored = credentials.users.get(*name).map_or(&credentials.nobody, |user| &user.stored);
+        let user = credentials.users.get(*name);
+        let stored = user.map_or(&credentials.nobody, |user| &user.stored);
         let digest = self.state.passwords.digest(name, password, stored);
         let now = exchange.started_micros / 1000;
+        let identity = user.map(|user| self.identity(user, name));
         match self.state.passwords.remembered(&digest, now) {
-            Some(fits) => self.judge(fits, &exchange.snapshot, name),
+            Some(fits) => self.judge(fits, identity),
             None => self.wait(
-                exchange.snapshot.clone(),
-                (*name).into(),
+                identity,
                 Question {
                     stored: stored.clone(),
                     password: (*password).into(),
@@ -104,10 +98,9 @@ impl Basic {
         }
     }
 
-    /// Requests of one user share one identity.
-    fn judge(&self, fits: bool, snapshot: &Snapshot, name: &[u8]) -> Proof {
-        match snapshot.credentials.users.get(name) {
-            Some(user) if fits => Proof::Proved(user.memo.get(self.number, || self.identity(user, name))),
+    fn judge(&self, fits: bool, identity: Option<Identity>) -> Proof {
+        match identity {
+            Some(identity) if fits => Proof::Proved(Arc::new(identity)),
             // One text for both: the log must not become a list of who exists.
             _ => self.refuse("wrong name or password"),
         }
@@ -121,12 +114,12 @@ impl Basic {
         })
     }
 
-    fn wait(self: &Arc<Self>, snapshot: Pinned, name: Box<[u8]>, question: Question) -> Proof {
+    fn wait(self: &Arc<Self>, identity: Option<Identity>, question: Question) -> Proof {
         let this = self.clone();
         Proof::Wait(Box::new(move |_: Rc<_>| {
             Box::pin(async move {
                 match this.state.passwords.check(question).await {
-                    Some(fits) => this.judge(fits, &snapshot, &name),
+                    Some(fits) => this.judge(fits, identity),
                     None => Proof::Refused(Refusal {
                         code: Code::AuthenticationUnavailable,
                         challenge: None,
@@ -155,65 +148,6 @@ fn split(decoded: &[u8]) -> Option<(&[u8], &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Clock;
-    use crate::credentials::passwords::hash;
-    use crate::exchange::Connection;
-    use crate::telemetry::Telemetry;
-
-    #[test]
-    fn requests_of_one_user_share_an_identity_and_those_of_two_policies_do_not() {
-        let telemetry = Telemetry::start(1, Clock::default()).unwrap();
-        let state = State::new();
-        let mut plan = plan::Plan::empty();
-        let user = plan::BasicUser { username: "ann".into(), password_hash: hash(b"secret") };
-        plan.consumers.push(plan::Consumer {
-            name: "acme".into(),
-            tier: None,
-            tags: vec![],
-            policies: vec![],
-            keys: vec![],
-            basic: vec![user],
-            certificates: vec![],
-        });
-        let snapshot =
-            Snapshot::compile(plan, None, &telemetry.registry, &state).unwrap_or_else(|_| panic!("no faults"));
-        let (services, consumers) = (Default::default(), Default::default());
-        let context = Context::new(&telemetry.registry, &state, &services, &consumers);
-        let plan = plan::Basic {
-            remember_ms: 60_000,
-            remember_failures_ms: 1000,
-            realm: "r".into(),
-            consumer_to_headers: vec![],
-            optional: false,
-        };
-        let [first, second] = [0, 1].map(|_| Arc::new(Basic::compile(&plan, &context)));
-        let peer = "127.0.0.1:1".parse().unwrap();
-        let connection = Connection {
-            peer,
-            local: peer,
-            tls: false,
-            listener: "l".into(),
-            server_name: None,
-            client_certificate: None,
-        };
-        let local = Local::new(telemetry.wall.clone(), 0);
-        let mut exchange = Exchange::new(Pinned::new(Arc::new(snapshot)), Rc::new(connection), 1_000_000);
-        exchange.request.head.add(b"authorization", b"Basic YW5uOnNlY3JldA==");
-        let stored = exchange.snapshot.credentials.users[&b"ann"[..]].stored.clone();
-        let digest = state.passwords.digest(b"ann", b"secret", &stored);
-        let question =
-            Question { stored, password: b"secret"[..].into(), digest, good_until: 60_000, bad_until: 60_000 };
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        assert_eq!(runtime.block_on(state.passwords.check(question)), Some(true));
-        let mut identity = |policy: &Arc<Basic>| match policy.check(&local, &exchange) {
-            Proof::Proved(identity) => identity,
-            _ => panic!("the password was checked"),
-        };
-        let proved = [&first, &first, &second].map(&mut identity);
-        assert!(Arc::ptr_eq(&proved[0], &proved[1]));
-        assert!(!Arc::ptr_eq(&proved[0], &proved[2]));
-        assert_eq!(proved[2].subject.as_deref(), Some("ann"));
-    }
 
     #[test]
     fn a_name_and_a_password_are_read_strictly() {

@@ -2,10 +2,7 @@
 
 use std::net::IpAddr;
 
-use serde_json::Value;
-
 use crate::exchange::Exchange;
-use crate::identity::Identity;
 use crate::plan::{self, Reference};
 use crate::problem::Problem;
 use crate::template::{Destination, Template};
@@ -20,8 +17,6 @@ enum Piece {
     Text(Box<[u8]>),
     /// The client's address, cut to the prefix.
     Address,
-    /// A claim by its path, whole: a template would leave control characters out, and two callers could look alike.
-    Claim(Box<[String]>),
     Value(Template),
 }
 
@@ -42,7 +37,7 @@ impl LimitKey {
         }
         for (index, pieces) in self.keys.iter().enumerate() {
             out.truncate(start);
-            out.extend_from_slice(&(index as u32).to_le_bytes());
+            out.push(index as u8);
             let mut complete = true;
             for piece in pieces {
                 complete &= piece.write(exchange, self.ipv6_prefix, out);
@@ -60,7 +55,6 @@ impl Piece {
         Ok(match part {
             plan::Part::Text(text) => Self::Text(text.as_bytes().into()),
             plan::Part::Reference(Reference::ClientIp) => Self::Address,
-            plan::Part::Reference(Reference::Claims(path)) => Self::Claim(path.clone().into()),
             plan::Part::Reference(_) => Self::Value(value(std::slice::from_ref(part), "key")?),
         })
     }
@@ -71,11 +65,6 @@ impl Piece {
         match self {
             Self::Text(text) => out.extend_from_slice(text),
             Self::Address => write_address(exchange.client_ip, ipv6_prefix, out),
-            Self::Claim(path) => {
-                if let Some(value) = exchange.identity.as_ref().and_then(|identity| identity.claim(path)) {
-                    write_claim(value, out);
-                }
-            }
             // A value that cannot be rendered is not there.
             Self::Value(template) => drop(template.render(exchange, out)),
         }
@@ -92,46 +81,27 @@ pub fn value(template: &[plan::Part], path: &str) -> Result<Template, Problem> {
         .map_err(|message| Problem::new(path.to_owned(), "config.bad_reference", message))
 }
 
-/// No two values give the same bytes: text is UTF-8, which has no byte 0xff.
-fn write_claim(value: &Value, out: &mut Vec<u8>) {
-    match value {
-        Value::Null => {}
-        Value::String(text) => out.extend_from_slice(text.as_bytes()),
-        other => {
-            out.push(0xff);
-            out.extend_from_slice(other.to_string().as_bytes());
-        }
-    }
-}
-
 /// The consumer, else the subject with its issuer, else the address.
 fn write_caller(exchange: &Exchange, ipv6_prefix: u8, out: &mut Vec<u8>) {
-    let identity = exchange.identity.as_deref();
-    if !identity.is_some_and(|identity| write_identity(identity, out)) {
+    let Some(identity) = exchange.identity.as_deref() else {
         out.push(b'a');
-        write_address(exchange.client_ip, ipv6_prefix, out);
-    }
-}
-
-/// False, and nothing is written, when the identity names nobody.
-fn write_identity(identity: &Identity, out: &mut Vec<u8>) -> bool {
+        return write_address(exchange.client_ip, ipv6_prefix, out);
+    };
     if let Some(consumer) = &identity.consumer {
         out.push(b'c');
         out.extend_from_slice(consumer.name.as_bytes());
-        return true;
+    } else if let Some(subject) = &identity.subject {
+        out.push(b's');
+        out.extend_from_slice(subject.as_bytes());
+        // Two issuers may give the same subject to two people.
+        if let Some(issuer) = identity.claims.get("iss").and_then(serde_json::Value::as_str) {
+            out.push(0);
+            out.extend_from_slice(issuer.as_bytes());
+        }
+    } else {
+        out.push(b'a');
+        write_address(exchange.client_ip, ipv6_prefix, out);
     }
-    let Some(subject) = &identity.subject else { return false };
-    // Two issuers may give the same subject to two people; without one, so may two kinds of credentials.
-    let (kind, whose) = match identity.claims.get("iss").and_then(Value::as_str) {
-        Some(issuer) => (b'i', issuer),
-        None => (b'm', identity.method),
-    };
-    out.push(kind);
-    // Its length says where it ends, whatever either of them holds.
-    out.extend_from_slice(&(subject.len() as u32).to_le_bytes());
-    out.extend_from_slice(subject.as_bytes());
-    out.extend_from_slice(whose.as_bytes());
-    true
 }
 
 fn write_address(address: IpAddr, ipv6_prefix: u8, out: &mut Vec<u8>) {
@@ -170,58 +140,7 @@ impl Tiers {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-
-    #[test]
-    fn nobody_gets_the_key_of_another_whatever_subject_and_issuer_hold() {
-        let pieces = ["", "a", "b", "\0", "\0a", "a\0", "a\0b", "\u{1}\0\0\0a", ",", "a,b", "\n"];
-        let mut seen = std::collections::HashSet::new();
-        let mut count = 0;
-        for subject in pieces {
-            for issuer in pieces.map(Some).into_iter().chain([None]) {
-                for method in ["jwt", "mtls"] {
-                    let claims = issuer.map(|issuer| ("iss".to_owned(), json!(issuer))).into_iter().collect();
-                    let identity = Identity { method, subject: Some(subject.into()), claims, ..Identity::default() };
-                    let mut out = Vec::new();
-                    assert!(write_identity(&identity, &mut out));
-                    seen.insert(out);
-                    count += 1;
-                    if issuer.is_some() {
-                        // The same person, however the issuer's word came.
-                        break;
-                    }
-                }
-            }
-        }
-        assert_eq!(seen.len(), count);
-    }
-
-    #[test]
-    fn claims_stand_in_a_key_as_they_are() {
-        let values = [
-            json!("ab"),
-            json!("a\0b"),
-            json!("a\nb"),
-            json!("a,b"),
-            json!(["a", "b"]),
-            json!("[\"a\",\"b\"]"),
-            json!("7"),
-            json!(7),
-            json!(true),
-            json!({"a": "b"}),
-        ];
-        let written: std::collections::HashSet<Vec<u8>> = values
-            .iter()
-            .map(|value| {
-                let mut out = Vec::new();
-                write_claim(value, &mut out);
-                out
-            })
-            .collect();
-        assert_eq!(written.len(), values.len());
-    }
 
     #[test]
     fn addresses_are_cut_to_their_prefix() {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::exchange::Exchange;
 use crate::limits::shared::Book;
+use crate::overload::Guard;
 use crate::policies::jwt::RememberedTokens;
 use crate::policies::oidc::OpenSessions;
 use crate::policies::random::Random;
@@ -21,8 +22,10 @@ pub struct Local {
     pub(super) sessions: RefCell<OpenSessions>,
     wall: Arc<Wall>,
     /// The worker's number, for its part of the metrics.
-    pub(super) worker: usize,
+    pub(crate) worker: usize,
     pub redis: Clients,
+    /// How late this worker is.
+    pub guard: Guard,
     /// What this worker holds of leases that gateways share.
     books: RefCell<Vec<Rc<Book>>>,
 }
@@ -37,6 +40,7 @@ impl Local {
             wall,
             worker,
             redis: Clients::new(worker),
+            guard: Guard::default(),
             books: RefCell::default(),
         }
     }

@@ -22,7 +22,7 @@ pub mod introspection;
 pub mod ip;
 pub mod jwt;
 mod limit_charge;
-mod limit_fields;
+pub(crate) mod limit_fields;
 pub(crate) mod limit_key;
 mod local;
 pub mod mtls;

@@ -122,6 +122,7 @@ pub fn route(name: &str, hosts: &[&str], paths: &[&str], methods: &[&str]) -> Ro
         action: Action::Handler(Handler { id: 0, name: "tests:handler".to_owned() }),
         timeout_ms: None,
         body_bytes: 0,
+        priority: None,
         policies: Vec::new(),
     }
 }

@@ -8,6 +8,7 @@ mod cell;
 mod histogram;
 mod limit;
 mod listener;
+mod overload;
 mod registry;
 mod render;
 mod route;
@@ -21,6 +22,7 @@ mod worker;
 
 pub use limit::{LimitSeries, Outcome};
 pub use listener::ListenerSeries;
+pub use overload::OverloadSeries;
 pub use registry::Registry;
 pub use route::{RouteSeries, Sample};
 pub use service::ServiceSeries;

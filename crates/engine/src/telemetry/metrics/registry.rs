@@ -10,6 +10,7 @@ use crate::telemetry::Wall;
 use crate::telemetry::metrics::cell::Counter;
 use crate::telemetry::metrics::limit::LimitSeries;
 use crate::telemetry::metrics::listener::ListenerSeries;
+use crate::telemetry::metrics::overload::OverloadSeries;
 use crate::telemetry::metrics::route::RouteSeries;
 use crate::telemetry::metrics::service::ServiceSeries;
 use crate::telemetry::metrics::shards::Shards;
@@ -42,6 +43,8 @@ pub struct Registry {
     pub(super) state: OnceLock<Arc<State>>,
     /// One at most: a document has one store.
     stores: Table<(), StoreSeries>,
+    /// One at most, too.
+    overloads: Table<(), OverloadSeries>,
     /// Written by whoever reloads, one at a time.
     pub(super) reloads: Reloads,
     /// Added to by any thread, since it is rare.
@@ -70,6 +73,7 @@ impl Registry {
             tallies: Table::default(),
             state: OnceLock::new(),
             stores: Table::default(),
+            overloads: Table::default(),
             reloads: Reloads::default(),
             access_log_dropped: AtomicU64::new(0),
         }
@@ -124,6 +128,10 @@ impl Registry {
         self.stores.get((), || StoreSeries::new(self.workers))
     }
 
+    pub fn overload(&self) -> Arc<OverloadSeries> {
+        self.overloads.get((), || OverloadSeries::new(self.workers))
+    }
+
     /// A document was put into effect, the first one too. Series of what it no longer has are let go.
     pub fn applied(&self) {
         self.reloads.applied.add(1);
@@ -149,6 +157,7 @@ impl Registry {
         self.limits.sweep(now, LimitSeries::is_unused);
         self.tallies.sweep(now, Tally::is_unused);
         self.stores.sweep(now, StoreSeries::is_unused);
+        self.overloads.sweep(now, OverloadSeries::is_unused);
     }
 
     pub(super) fn routes(&self) -> Vec<Arc<RouteSeries>> {
@@ -165,6 +174,10 @@ impl Registry {
 
     pub(super) fn stores(&self) -> Vec<Arc<StoreSeries>> {
         self.stores.list()
+    }
+
+    pub(super) fn overloads(&self) -> Vec<Arc<OverloadSeries>> {
+        self.overloads.list()
     }
 
     pub(super) fn listeners(&self) -> Vec<Arc<ListenerSeries>> {

@@ -41,6 +41,7 @@ impl Registry {
         self.render_connections(&mut text);
         self.render_workers(&mut text);
         self.render_stores(&mut text);
+        self.render_overload(&mut text);
         self.render_process(&mut text);
         more(&mut text);
         text.finish()
