@@ -147,6 +147,16 @@ def test_there_is_no_way_back_to_another_place(oidc: Any, target: str) -> None:
     assert (back.status, back.headers["location"]) == (302, "/")
 
 
+# A script of a sibling origin sends a HEAD with `no-cors`, and its cookies go along: same site.
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "GET", "POST"])
+def test_a_script_of_a_sibling_origin_logs_nobody_out(oidc: Any, method: str) -> None:
+    it = oidc()
+    it.log_in()
+    headers = {"sec-fetch-site": "same-site", "sec-fetch-mode": "no-cors"}
+    assert it.browser.request(method, "/oauth2/logout", headers).status == 403
+    assert it.browser.fetch().status == 200
+
+
 def test_a_path_that_looks_like_a_host_is_no_way_out(oidc: Any) -> None:
     it = oidc()
     assert it.log_in("//evil.example/a").headers["location"] == "/evil.example/a"

@@ -62,8 +62,10 @@ impl Oidc {
 
     pub(super) fn log_out(&self, local: &Local, exchange: &Exchange) -> Proof {
         let forged = match exchange.request.method {
-            // A link or an image elsewhere sends a GET; one that does not say where it is from may be such a one.
-            Method::Get if !is_from_here(&exchange.request.head) => Some("a GET that does not come from our own page"),
+            // A link or an image elsewhere sends a GET, a script a HEAD; what does not say where it is from may be such a one.
+            Method::Get | Method::Head | Method::Options => {
+                (!is_from_here(&exchange.request.head)).then_some("it is no POST, and does not come from our own page")
+            }
             _ => self.csrf.forgery(exchange),
         };
         if let Some(fault) = forged {
