@@ -74,6 +74,20 @@ def test_a_discovery_document_of_another_issuer_is_not_believed(start: Start, is
     assert issuer.asked["/jwks.json"] == 0
 
 
+# Either of them ended the task that fetches, for as long as the process lived.
+@pytest.mark.parametrize("document", [b"[" * 500_000, {"jwks_uri": "https://["}])
+def test_a_discovery_document_that_is_junk_is_read_again_once_it_is_mended(
+    start: Start, issuer: Issuer, document: Any
+) -> None:
+    path = "/.well-known/openid-configuration"
+    junk = document if isinstance(document, bytes) else json.dumps({"issuer": issuer.url, **document}).encode()
+    issuer.answers[path] = 200, {}, junk
+    gateway = start({"jwt": {"algorithms": ["RS256"], "issuer": issuer.url, "cool_down": "100ms"}})
+    assert code(get(gateway, of(0, iss=issuer.url))) == "authentication_unavailable"
+    del issuer.answers[path]
+    eventually(lambda: get(gateway, of(0, iss=issuer.url)).status == 200)
+
+
 def test_lazy_keys_are_fetched_with_the_first_token(start: Start, issuer: Issuer) -> None:
     gateway = start(remote(issuer, on_start="lazy"))
     assert missing(gateway) == []

@@ -19,7 +19,7 @@ def keys_url(fetched: Fetched, issuer: str | None) -> str:
     """The URL of the keys in a discovery document. Raises `FetchError` for one that must not be believed."""
     try:
         document = json.loads(fetched.body)
-    except ValueError:
+    except (ValueError, RecursionError):  # lists in lists in lists
         raise FetchError("the discovery document is not JSON") from None
     if not isinstance(document, dict):
         raise FetchError("the discovery document is not an object")
@@ -28,6 +28,10 @@ def keys_url(fetched: Fetched, issuer: str | None) -> str:
     url = document.get("jwks_uri")
     if not isinstance(url, str):
         raise FetchError("the discovery document has no `jwks_uri`")
-    if urlsplit(url).scheme != "https" and urlsplit(fetched.url).scheme == "https":
+    try:
+        scheme = urlsplit(url).scheme
+    except ValueError:
+        raise FetchError("the `jwks_uri` of the discovery document is not a URL") from None
+    if scheme != "https" and urlsplit(fetched.url).scheme == "https":
         raise FetchError("the `jwks_uri` of the discovery document is not https")
     return url
