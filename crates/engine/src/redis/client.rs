@@ -188,15 +188,15 @@ impl Client {
             }
             match Redirect::parse(&text) {
                 Some(Redirect::Moved(slot, address)) => {
+                    node = self.redirected(address)?;
                     if let Some(slots) = &mut *self.slots.borrow_mut() {
                         slots.moved(slot, address);
                     }
                     self.refresh_soon();
-                    node = self.node(address);
                 }
                 Some(Redirect::Ask(address)) => {
                     asking = true;
-                    node = self.node(address);
+                    node = self.redirected(address)?;
                 }
                 None => {
                     // A primary that became a replica: the name may lead to the new primary.
@@ -223,6 +223,18 @@ impl Client {
         match known {
             Some(address) => self.node(&address),
             None => self.node(&self.seeds[usize::from(slot) % self.seeds.len()]),
+        }
+    }
+
+    /// A server that leads to ever more others does not make us connect to all of them.
+    fn redirected(&self, address: &str) -> Result<Rc<Node>, StoreError> {
+        let nodes = self.nodes.borrow();
+        let too_many = nodes.len() >= MOST_NODES && !nodes.contains_key(address);
+        drop(nodes);
+        if too_many {
+            Err(StoreError::Refused("the cluster has too many nodes".into()))
+        } else {
+            Ok(self.node(address))
         }
     }
 
@@ -298,6 +310,8 @@ impl Drop for Client {
     }
 }
 
+/// Nodes of a cluster; its specification has 1000 for the most that is sensible.
+const MOST_NODES: usize = 1024;
 /// Scripts that may wait to be sent.
 const MOST_LATER: usize = 10_000;
 const REFRESH_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);

@@ -24,6 +24,8 @@ const MOST_WAITING: usize = 8192;
 /// A server that owes an answer for so long is taken for gone, and the connection is opened anew.
 pub const SILENCE: Duration = Duration::from_secs(1);
 const READ_BYTES: usize = 16 * 1024;
+/// Longest part of an answer that is kept until the rest comes; the longest that we ask for is the map of a cluster.
+const MOST_BYTES: usize = 8 * 1024 * 1024;
 /// Memory above this is given back once it is empty.
 const KEPT_BYTES: usize = 256 * 1024;
 
@@ -229,6 +231,9 @@ impl Driver {
     fn poll_read(&mut self, link: &Link, cx: &mut Context<'_>) -> Poll<error::Ended> {
         loop {
             if self.filled == self.input.len() {
+                if self.filled >= MOST_BYTES {
+                    return Poll::Ready(error::Ended::Malformed);
+                }
                 self.input.resize(self.input.len() * 2, 0);
             }
             let mut room = ReadBuf::new(&mut self.input[self.filled..]);
@@ -259,6 +264,9 @@ impl Driver {
         }
         self.input.copy_within(taken..self.filled, 0);
         self.filled -= taken;
+        if self.filled > 0 && link.waiting.borrow().is_empty() {
+            return Err(error::Ended::Malformed);
+        }
         if self.filled == 0 && self.input.len() > KEPT_BYTES {
             self.input = vec![0; READ_BYTES];
         }

@@ -130,7 +130,7 @@ fn jitter() -> u8 {
 }
 
 async fn dial(address: &str) -> io::Result<Socket> {
-    if let Some(path) = address.strip_prefix("unix:") {
+    if let Some(path) = address.strip_prefix("unix:").filter(|path| path.starts_with('/')) {
         return Ok(UnixStream::connect(path).await?.into());
     }
     // Resolved anew each time: a fail-over by DNS is followed, and it is no request that waits.

@@ -91,7 +91,8 @@ impl<'a> Redirect<'a> {
     pub fn parse(error: &'a str) -> Option<Self> {
         let mut words = error.split(' ');
         let (kind, slot, node) = (words.next()?, words.next()?.parse().ok()?, words.next()?);
-        if usize::from(slot) >= SLOTS || !node.contains(':') {
+        // A server names other servers, never a file of this machine.
+        if usize::from(slot) >= SLOTS || !node.contains(':') || node.starts_with("unix:") {
             return None;
         }
         match kind {
@@ -137,7 +138,7 @@ mod tests {
     fn redirections_are_read() {
         assert_eq!(Redirect::parse("MOVED 3999 127.0.0.1:6381"), Some(Redirect::Moved(3999, "127.0.0.1:6381")));
         assert_eq!(Redirect::parse("ASK 3999 [::1]:6381"), Some(Redirect::Ask("[::1]:6381")));
-        for other in ["ERR unknown", "MOVED 16384 a:1", "MOVED x a:1", "MOVED 1", "MOVED 1 a", ""] {
+        for other in ["ERR unknown", "MOVED 16384 a:1", "MOVED x a:1", "MOVED 1", "MOVED 1 a", "", "ASK 1 unix:/a"] {
             assert_eq!(Redirect::parse(other), None, "{other}");
         }
     }
