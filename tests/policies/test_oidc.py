@@ -335,6 +335,18 @@ def test_an_access_token_is_renewed_before_its_end(oidc: Any) -> None:
     assert it.provider.asked["refresh_token"] == 1
 
 
+# With tokens that live no longer than `refresh_before`, every request went to the provider.
+def test_a_token_that_lives_shortly_is_not_renewed_with_every_request(oidc: Any) -> None:
+    it = oidc(refresh_before="30s")
+    it.provider.expires_in = 20
+    it.log_in()
+    assert [it.browser.fetch().status for _ in range(5)] == [200] * 5
+    assert it.provider.asked["refresh_token"] == 0
+    it.gateway.advance(11)
+    assert [it.browser.fetch().status for _ in range(5)] == [200] * 5
+    assert it.provider.asked["refresh_token"] == 1
+
+
 def test_of_many_requests_with_an_old_token_one_refreshes(oidc: Any) -> None:
     it = oidc(workers=2, forward="access_token", idle="10h")
     it.log_in()

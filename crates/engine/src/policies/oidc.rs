@@ -144,15 +144,11 @@ impl Oidc {
         if let Some(fault) = self.csrf.forgery(exchange) {
             return refused(Code::CsrfFailed, fault);
         }
-        if let Some(until) = session.kept.access_until
-            && now.saturating_add(self.options.refresh_before_ms / 1000) >= until
-        {
-            if session.kept.refresh_token.is_some() {
-                return self.refresh(session, self.asked(exchange, now));
-            }
-            if self.options.forward_access_token && now >= until {
-                return self.nobody(self.asked(exchange, now));
-            }
+        if session.kept.refresh_token.is_some() && session.kept.renew_from.is_some_and(|from| now >= from) {
+            return self.refresh(session, self.asked(exchange, now));
+        }
+        if self.options.forward_access_token && session.kept.access_until.is_some_and(|until| now >= until) {
+            return self.nobody(self.asked(exchange, now));
         }
         self.admit(&session, exchange, now)
     }
@@ -193,7 +189,10 @@ impl Oidc {
         let kept: Kept = self.opened("session", &sealed)?;
         let seen = self.opened::<Seen>("seen", seen).filter(|seen| seen.id == kept.id).map_or(0, |seen| seen.at);
         let session = Arc::new(self.open(kept, seen)?);
-        sessions.insert(key.into(), session.clone());
+        // What stands beside a good session may be anything, as long as a head may be, and each is another key.
+        if seen > 0 {
+            sessions.insert(key.into(), session.clone());
+        }
         Some(session)
     }
 

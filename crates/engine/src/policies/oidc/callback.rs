@@ -95,6 +95,7 @@ impl Oidc {
             access_token: None,
             refresh_token: None,
             access_until: None,
+            renew_from: None,
         };
         self.keep(kept, tokens, asked.now)
     }
@@ -111,6 +112,11 @@ impl Oidc {
             access_token,
             refresh_token: tokens.refresh_token.or(kept.refresh_token),
             access_until: tokens.expires_in.map(|seconds| now.saturating_add(seconds)),
+            renew_from: tokens.expires_in.map(|seconds| {
+                // Not in its first half: of tokens that live shortly, every request would fetch a new one.
+                let before = self.options.refresh_before_ms / 1000;
+                now.saturating_add(seconds.saturating_sub(before).max(seconds.div_ceil(2)))
+            }),
             ..kept
         })
     }

@@ -26,6 +26,8 @@ pub(super) struct Kept {
     pub(super) refresh_token: Option<String>,
     /// When the access token expires, as far as the provider told.
     pub(super) access_until: Option<u64>,
+    /// From when on it is renewed.
+    pub(super) renew_from: Option<u64>,
 }
 
 /// What is kept while the user is at the provider.
