@@ -106,7 +106,7 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// Appends a claim as one line of text: arrays joined by comma, objects as JSON, control characters left out.
+/// Appends a claim as one line of text: arrays joined by comma, objects as JSON, without control characters.
 pub fn write_claim(value: &Value, out: &mut Vec<u8>) {
     match value {
         Value::Null => {}
@@ -123,8 +123,14 @@ pub fn write_claim(value: &Value, out: &mut Vec<u8>) {
     }
 }
 
-fn write_clean(text: &str, out: &mut Vec<u8>) {
-    out.extend(text.bytes().filter(|byte| !byte.is_ascii_control()));
+/// Appends text with a mark for each control character: left out, or a blank at an end, it would make one name of two.
+pub fn write_clean(text: &str, out: &mut Vec<u8>) {
+    if !text.bytes().any(|byte| byte.is_ascii_control()) {
+        return out.extend_from_slice(text.as_bytes());
+    }
+    for byte in text.bytes() {
+        if byte.is_ascii_control() { out.extend_from_slice("\u{fffd}".as_bytes()) } else { out.push(byte) }
+    }
 }
 
 #[cfg(test)]
@@ -157,8 +163,9 @@ mod tests {
     #[test]
     fn a_claim_is_one_line_whatever_it_holds() {
         for (value, line) in [
-            (serde_json::json!("a\r\nx-admin: 1\0"), "ax-admin: 1"),
-            (serde_json::json!(["a", "b\n", 3, true]), "a,b,3,true"),
+            (serde_json::json!("a\r\nx-admin: 1"), "a\u{fffd}\u{fffd}x-admin: 1"),
+            (serde_json::json!("adm\0in\u{7f}"), "adm\u{fffd}in\u{fffd}"),
+            (serde_json::json!(["a", "b\n", 3, true]), "a,b\u{fffd},3,true"),
             (serde_json::json!({"a": "b\n"}), "{\"a\":\"b\\n\"}"),
             (serde_json::json!(null), ""),
             (serde_json::json!(1.5), "1.5"),

@@ -7,7 +7,7 @@
 mod compile;
 mod escape;
 
-use crate::identity::{Identity, write_claim};
+use crate::identity::{Identity, write_claim, write_clean};
 use crate::network::write_client;
 use crate::path::{self, PathError};
 use crate::plan::Reference;
@@ -348,7 +348,7 @@ fn write_identity(reference: &Reference, identity: &Identity, out: &mut Vec<u8>)
             let tags = consumer.map_or(&[][..], |consumer| &consumer.tags);
             out.extend_from_slice(tags.join(",").as_bytes());
         }
-        Reference::IdentitySubject => out.extend_from_slice(identity.subject.as_deref().unwrap_or_default().as_bytes()),
+        Reference::IdentitySubject => write_clean(identity.subject.as_deref().unwrap_or_default(), out),
         Reference::IdentityMethod => out.extend_from_slice(identity.method.as_bytes()),
         _ => {}
     }

@@ -73,8 +73,12 @@ mod tests {
         let lines = compiled.lines(&Identity { claims, ..Identity::default() });
         let lines: Vec<_> =
             lines.iter().map(|(name, value)| (String::from_utf8_lossy(name), String::from_utf8_lossy(value))).collect();
-        let expected =
-            [("x-user-id", "ann"), ("x-user-roles", "a,b"), ("x-tenant", "7"), ("x-evil", "xx-user-id: root")];
+        let expected = [
+            ("x-user-id", "ann"),
+            ("x-user-roles", "a,b"),
+            ("x-tenant", "7"),
+            ("x-evil", "x\u{fffd}\u{fffd}x-user-id: root\u{fffd}"),
+        ];
         assert_eq!(lines, expected.map(|(name, value)| (name.into(), value.into())));
         let mut owned = Vec::new();
         compiled.own(&mut owned);

@@ -1,6 +1,6 @@
 //! Tells the service which consumer calls, in headers of the gateway's own.
 
-use crate::identity::{Consumer, Line};
+use crate::identity::{Consumer, Line, write_clean};
 use crate::plan::{self, ConsumerField};
 
 /// Compiled `consumer_to_headers` of a credential.
@@ -27,7 +27,8 @@ fn value(field: ConsumerField, consumer: &Consumer) -> Option<Box<[u8]>> {
         ConsumerField::Tier => consumer.tier.as_deref()?.to_owned(),
         ConsumerField::Tags => consumer.tags.join(","),
     };
-    let clean: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_control()).collect();
+    let mut clean = Vec::with_capacity(text.len());
+    write_clean(&text, &mut clean);
     (!clean.is_empty()).then(|| clean.into())
 }
 
@@ -51,6 +52,9 @@ mod tests {
             pipeline: Pipeline::default(),
         };
         let line = |name: &str, value: &str| -> Line { (name.as_bytes().into(), value.as_bytes().into()) };
-        assert_eq!(headers.lines(&consumer), [line("x-consumer-name", "ab"), line("x-consumer-tags", "x,y")]);
+        assert_eq!(
+            headers.lines(&consumer),
+            [line("x-consumer-name", "a\u{fffd}\u{fffd}b"), line("x-consumer-tags", "x,y")]
+        );
     }
 }
