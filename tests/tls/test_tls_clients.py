@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hyperframe.frame import GoAwayFrame, SettingsFrame
 from tidegate import ConfigError, Gateway, Listener, Respond, Route
 
 from tests.harness import RunningGateway, serving
+from tests.http2.raw import PREFACE
 from tests.tls.certificates import Authority, Issued
 
 
@@ -68,6 +70,17 @@ class Client:
 def get(secured: ssl.SSLSocket) -> str:
     secured.sendall(b"GET / HTTP/1.1\r\nHost: gateway.test\r\n\r\n")
     return secured.recv(4096).decode().split("\r\n")[0]
+
+
+def read_frame(secured: ssl.SSLSocket) -> bytes:
+    """The head of the next frame."""
+    head = b""
+    while len(head) < 9:
+        head += secured.recv(9 - len(head)) or pytest.fail("the connection was closed without a word")
+    left = int.from_bytes(head[:3])
+    while left:
+        left -= len(secured.recv(left))
+    return head
 
 
 def common_name(secured: ssl.SSLSocket) -> str:
@@ -216,6 +229,39 @@ def test_sessions_outlive_a_reload_that_leaves_tls_alone(authority: Authority, l
         served.reload(gateway(listener("tls", localhost)))
         with client.connect(served.address(), session=session) as again:
             assert again.session_reused
+
+
+# A certificate is verified when a connection begins: one of an authority that is gone was good as long as it was kept.
+@pytest.mark.parametrize("alpn", ["http/1.1", "h2"])
+def test_connections_of_an_authority_that_is_gone_close(
+    authority: Authority, localhost: Issued, tmp_path: Path, alpn: str
+) -> None:
+    other = Authority(tmp_path, "other")
+    both = tmp_path / "both.pem"
+    both.write_bytes(authority.file.read_bytes() + other.file.read_bytes())
+    shown = other.issue("orders.test")
+
+    def document(client_ca: Path) -> Gateway:
+        return gateway(listener("a", localhost, client_certificates="required", client_ca=str(client_ca)))
+
+    with serving(document(both)) as served:
+        client = Client(authority, shows=shown, alpn=(alpn,))
+        with client.connect(served.address()) as secured:
+            if alpn == "h2":
+                secured.sendall(PREFACE + SettingsFrame(0).serialize())
+            else:
+                assert get(secured) == "HTTP/1.1 200 OK"
+            served.reload(document(both))
+            if alpn == "http/1.1":
+                assert get(secured) == "HTTP/1.1 200 OK"
+            served.reload(document(authority.file))
+            if alpn == "h2":
+                while read_frame(secured)[3] != GoAwayFrame.type:
+                    pass
+            else:
+                assert secured.recv(4096) == b""
+        with pytest.raises(ssl.SSLError), client.connect(served.address()) as secured:
+            secured.recv(1)
 
 
 def test_a_certificate_out_of_its_time_is_served_and_warned_of(

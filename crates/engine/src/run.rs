@@ -111,13 +111,15 @@ async fn control(worker: Rc<Worker>, mut inbox: UnboundedReceiver<Control>) {
 fn reconcile(worker: &Rc<Worker>, listeners: &mut Vec<Rc<Listener>>, openings: Vec<Opening>) {
     let mut next = Vec::with_capacity(openings.len());
     for opening in openings {
-        let settings = Settings { limits: Rc::new(opening.plan.limits.clone()), plan: opening.plan, tls: opening.tls };
+        let settings = Settings::new(opening.plan, opening.tls);
         match opening.socket {
             None => {
                 let known = listeners.iter().position(|listener| *listener.name == *settings.plan.name);
                 if let Some(known) = known {
                     let listener = listeners.swap_remove(known);
-                    *listener.settings.borrow_mut() = Rc::new(settings);
+                    if listener.reset(settings) {
+                        worker.wheel.wake_all();
+                    }
                     next.push(listener);
                 }
             }

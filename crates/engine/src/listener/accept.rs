@@ -19,7 +19,7 @@ use crate::listener::tls::ServerTls;
 use crate::listener::{bind, http1, http2, proxy_protocol};
 use crate::plan;
 use crate::telemetry::metrics::ListenerSeries;
-use crate::worker::{NO_ADDRESS, Worker};
+use crate::worker::{Drain, NO_ADDRESS, Worker};
 
 /// Milliseconds to wait when the process has no descriptor left, before the next accept.
 const EXHAUSTED_MS: u64 = 50;
@@ -33,6 +33,8 @@ pub struct Settings {
     pub plan: plan::Listener,
     pub tls: Option<ServerTls>,
     pub limits: Rc<plan::ListenerLimits>,
+    /// Begins when connections must not go on by what they showed under these settings.
+    pub retired: Rc<Drain>,
 }
 
 /// What all workers count together for one listener.
@@ -122,6 +124,17 @@ impl Drop for Open {
 }
 
 impl Settings {
+    pub fn new(plan: plan::Listener, tls: Option<ServerTls>) -> Self {
+        Self { limits: Rc::new(plan.limits.clone()), plan, tls, retired: Rc::default() }
+    }
+
+    /// Whether clients that were let in by `other` would show the same certificates here, to the same authorities.
+    fn trusts_as(&self, other: &Self) -> bool {
+        let trust =
+            |plan: &plan::Listener| plan.tls.as_ref().map(|tls| (tls.client_certificates, tls.client_ca.clone()));
+        trust(&self.plan) == trust(&other.plan)
+    }
+
     fn needs_preparation(&self) -> bool {
         self.tls.is_some() || self.plan.proxy_protocol
     }
@@ -137,6 +150,22 @@ impl Listener {
             closing: Notify::new(),
             closed: Cell::new(false),
         })
+    }
+
+    /// Takes new settings; true when connections must close that are there already.
+    ///
+    /// A client certificate is verified when a connection begins. One whose authority is gone would else be good for as long
+    /// as its connection is kept.
+    pub fn reset(&self, mut settings: Settings) -> bool {
+        let known = self.settings.borrow().clone();
+        let stays = settings.trusts_as(&known);
+        if stays {
+            settings.retired = known.retired.clone();
+        } else {
+            known.retired.begin();
+        }
+        *self.settings.borrow_mut() = Rc::new(settings);
+        !stays
     }
 
     /// Stops accepting; connections that wait in the queue are still taken.
@@ -293,19 +322,19 @@ async fn prepare(
 
 async fn protocol(worker: &Rc<Worker>, settings: &Rc<Settings>, socket: Socket, connection: Connection) {
     let connection = Rc::new(connection);
-    let limits = settings.limits.clone();
+    let (limits, retired) = (settings.limits.clone(), settings.retired.clone());
     let buffer = Buffer::default();
     if settings.tls.is_some() && !socket.is_tls() {
         return http1::refuse_plain(worker.clone(), socket, connection, limits).await;
     }
     if socket.alpn() == Some(b"h2") {
-        return http2::run(worker.clone(), socket, connection, limits, buffer).await;
+        return http2::run(worker.clone(), socket, connection, limits, retired, buffer).await;
     }
     let prior_knowledge = settings.plan.http2 && !socket.is_tls();
     let half_close = settings.plan.half_close;
-    let other =
-        http1::run(worker.clone(), socket, connection.clone(), limits.clone(), half_close, prior_knowledge).await;
+    let kind = http1::Kind { retired: retired.clone(), half_close, prior_knowledge };
+    let other = http1::run(worker.clone(), socket, connection.clone(), limits.clone(), kind).await;
     if let Some((socket, first)) = other {
-        http2::run(worker.clone(), socket, connection, limits, first).await;
+        http2::run(worker.clone(), socket, connection, limits, retired, first).await;
     }
 }

@@ -23,7 +23,7 @@ use crate::sides::{BodySize, Client, Filled};
 use crate::wheel::Alarm;
 use crate::wire::inbound::Inbound;
 use crate::wire::outbound::Outbound;
-use crate::worker::Worker;
+use crate::worker::{Drain, Worker};
 use heads::Quiet;
 
 /// How much of an unwanted body is read off after the last answer, and for how long, so that the client reads that answer
@@ -31,16 +31,24 @@ use heads::Quiet;
 const LINGER_BYTES: usize = 1024 * 1024;
 const LINGER_MS: u64 = 2000;
 
+/// How one connection is treated, as its listener says.
+#[derive(Default)]
+pub struct Kind {
+    /// Begins when the connection must close after the answer it is at.
+    pub retired: Rc<Drain>,
+    pub half_close: bool,
+    /// The first bytes may be the preface of HTTP/2.
+    pub prior_knowledge: bool,
+}
+
 pub struct Http1 {
     worker: Rc<Worker>,
     socket: Socket,
     limits: Rc<ListenerLimits>,
-    half_close: bool,
+    kind: Kind,
     parser: RequestParser,
     inbound: Inbound,
     outbound: Outbound,
-    /// The first bytes may be the preface of HTTP/2.
-    prior_knowledge: bool,
     protocol: Protocol,
     keep_alive: bool,
     /// The head asked for another protocol.
@@ -60,11 +68,10 @@ pub async fn run(
     socket: Socket,
     connection: Rc<Connection>,
     limits: Rc<ListenerLimits>,
-    half_close: bool,
-    prior_knowledge: bool,
+    kind: Kind,
 ) -> Option<(Socket, Buffer)> {
     let alarm = worker.wheel.alarm();
-    let mut http1 = Http1::new(worker, socket, limits, half_close, prior_knowledge);
+    let mut http1 = Http1::new(worker, socket, limits, kind);
     match http1.exchanges(&connection, &alarm).await {
         Ending::Http2 => Some((http1.socket, http1.inbound.buffer)),
         ending => {
@@ -78,7 +85,7 @@ pub async fn run(
 /// Tells a client that speaks plain HTTP where TLS is spoken, in the language it understands, and closes.
 pub async fn refuse_plain(worker: Rc<Worker>, socket: Socket, connection: Rc<Connection>, limits: Rc<ListenerLimits>) {
     let alarm = worker.wheel.alarm();
-    let mut http1 = Http1::new(worker, socket, limits, false, false);
+    let mut http1 = Http1::new(worker, socket, limits, Kind::default());
     let ending = http1.refuse(&connection, Code::PlainHttpOnTls, "").await;
     http1.close(ending, &alarm).await;
     http1.recycle();
@@ -95,23 +102,16 @@ enum Ending {
 }
 
 impl Http1 {
-    fn new(
-        worker: Rc<Worker>,
-        socket: Socket,
-        limits: Rc<ListenerLimits>,
-        half_close: bool,
-        prior_knowledge: bool,
-    ) -> Self {
+    fn new(worker: Rc<Worker>, socket: Socket, limits: Rc<ListenerLimits>, kind: Kind) -> Self {
         let of_head = Limits { head: limits.head_bytes, fields: limits.head_fields, target: limits.target_bytes };
         Self {
             worker,
             socket,
             limits,
-            half_close,
+            kind,
             parser: RequestParser::new(of_head),
             inbound: Inbound::default(),
             outbound: Outbound::default(),
-            prior_knowledge,
             protocol: Protocol::Http11,
             keep_alive: true,
             is_upgrade: false,
@@ -120,6 +120,11 @@ impl Http1 {
             ended: false,
             aborted: false,
         }
+    }
+
+    /// No further request is taken.
+    fn closes(&self) -> bool {
+        self.worker.drain.has_begun() || self.kind.retired.has_begun()
     }
 
     /// Serves exchanges until the connection should close.
@@ -205,7 +210,7 @@ impl Http1 {
     fn begin(&mut self, head_length: usize, framing: &RequestFraming) {
         self.keep_alive = framing.keep_alive;
         self.is_upgrade = framing.upgrade;
-        self.prior_knowledge = false;
+        self.kind.prior_knowledge = false;
         self.expects = framing.expect_continue;
         self.head_sent = false;
         self.inbound.buffer.consume(head_length);

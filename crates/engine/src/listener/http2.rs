@@ -22,7 +22,7 @@ use crate::listener::socket::Socket;
 use crate::network::client_text;
 use crate::plan::ListenerLimits;
 use crate::wheel::Alarm;
-use crate::worker::Worker;
+use crate::worker::{Drain, Worker};
 
 /// Credit of one stream and of all together: how much of bodies may wait in memory, per stream and connection.
 const STREAM_WINDOW: u32 = 256 * 1024;
@@ -66,6 +66,8 @@ struct Http2Connection {
     head_alarm: Alarm,
     head_began: bool,
     phase: Phase,
+    /// Begins when the connection must take no new streams, as the worker's drain does.
+    retired: Rc<Drain>,
     watches_drain: bool,
 }
 
@@ -101,6 +103,7 @@ pub async fn run(
     socket: Socket,
     connection: Rc<Connection>,
     limits: Rc<ListenerLimits>,
+    retired: Rc<Drain>,
     first: Buffer,
 ) {
     let frame_limits = FrameLimits { resets: limits.http2_resets, control: limits.http2_control_frames };
@@ -125,13 +128,19 @@ pub async fn run(
         head_alarm,
         head_began: false,
         phase: Phase::Serving,
+        retired: retired.clone(),
         watches_drain: false,
         connection,
         limits,
         worker: worker.clone(),
     };
-    let mut drains = pin!(worker.drain.begun());
-    poll_fn(|cx| http2.poll(cx, drains.as_mut())).await;
+    let mut closes = pin!(async {
+        tokio::select! {
+            () = worker.drain.begun() => {}
+            () = retired.begun() => {}
+        }
+    });
+    poll_fn(|cx| http2.poll(cx, closes.as_mut())).await;
 }
 
 fn builder(limits: &ListenerLimits) -> server::Builder {
@@ -176,10 +185,10 @@ impl Http2Connection {
         self.poll_idle(cx)
     }
 
-    /// True once the worker drains. The future is there for the wake only, and asked once.
+    /// True once the worker drains, or the connection is retired. The future is there for the wake only, and asked once.
     fn drains(&mut self, cx: &mut Context<'_>, drains: Pin<&mut impl Future<Output = ()>>) -> bool {
         if std::mem::replace(&mut self.watches_drain, true) {
-            return self.worker.drain.has_begun();
+            return self.worker.drain.has_begun() || self.retired.has_begun();
         }
         drains.poll(cx).is_ready()
     }

@@ -53,7 +53,7 @@ impl Http1 {
                         Err(quiet) => return Poll::Ready(Err(quiet)),
                     },
                     Poll::Pending => {
-                        if !started && !fresh && self.worker.drain.has_begun() {
+                        if !started && !fresh && self.closes() {
                             return Poll::Ready(Err(Quiet::Leave));
                         }
                         ready!(alarm.poll(cx));
@@ -85,7 +85,7 @@ impl Http1 {
     }
 
     fn parse(&mut self) -> Result<Parse, Quiet> {
-        if self.prior_knowledge {
+        if self.kind.prior_knowledge {
             let data = self.inbound.buffer.data();
             if data.starts_with(PREFACE) {
                 return Err(Quiet::Http2);
@@ -98,7 +98,7 @@ impl Http1 {
         self.parser.parse(data).map_err(|error| {
             let code = match error {
                 // A broken preface of HTTP/2, or no HTTP at all: there is no language to answer in (RFC 9113 section 3.4).
-                Error::BadVersion if self.prior_knowledge && !is_like_http1(data) => return Quiet::Leave,
+                Error::BadVersion if self.kind.prior_knowledge && !is_like_http1(data) => return Quiet::Leave,
                 Error::HeadTooLarge => Code::HeadTooLarge,
                 Error::TooManyFields => Code::TooManyFields,
                 Error::TargetTooLong => Code::TargetTooLong,

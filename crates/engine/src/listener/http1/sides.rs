@@ -97,7 +97,7 @@ impl Client for Http1 {
 
     fn send_head(&mut self, status: u16, head: &Head, size: BodySize, length: Option<u64>) {
         self.head_sent = true;
-        self.keep_alive &= !self.worker.drain.has_begun();
+        self.keep_alive &= !self.closes();
         if self.expects && self.inbound.bytes == 0 {
             // RFC 9110 section 10.1.1: the body may come or not, so what follows cannot be told.
             self.keep_alive = false;
@@ -186,7 +186,7 @@ impl Client for Http1 {
                 }
             }
         }
-        if self.ended && !self.half_close {
+        if self.ended && !self.kind.half_close {
             return Poll::Ready(());
         }
         Poll::Pending
