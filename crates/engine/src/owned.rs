@@ -1,7 +1,7 @@
 //! Names of headers that only the gateway may set.
 //!
 //! A service that trusts `x-user-id` must never see one that a client has written, in any spelling that its framework takes
-//! for the same: servers after CGI turn `-` into `_`, and some take `.` for it too. Owned names are taken out of every
+//! for the same: servers after CGI turn `-` into `_`, and some take every other mark for it too. Owned names are taken out of every
 //! request before anything looks at it, on every route: the service behind a route without authentication may be the same.
 
 use crate::head::Head;
@@ -84,6 +84,8 @@ mod tests {
             ("x-user-id", true),
             ("X_User_Id", true),
             ("x.user-ID", true),
+            ("X!User~Id", true),
+            ("x|user`id", true),
             ("x-user-ids", false),
             ("x-userid", false),
             ("y-user-id", false),

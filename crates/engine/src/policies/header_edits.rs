@@ -5,7 +5,7 @@ use tidegate_http1::{Known, is_field_value, is_token};
 use crate::exchange::Exchange;
 use crate::head::Head;
 use crate::plan;
-use crate::policies::trust::is_alias;
+use crate::policies::trust::{is_alias, is_mark};
 use crate::problem::Problem;
 use crate::template::{Destination, Template};
 
@@ -72,9 +72,7 @@ impl HeaderEdits {
 
 impl Name {
     fn new(name: &str) -> Self {
-        let separates = |byte: char| matches!(byte, '-' | '_' | '.');
-        let folded =
-            if name.contains(separates) { name.to_ascii_lowercase().replace(separates, "-") } else { String::new() };
+        let folded = if name.bytes().any(|byte| is_mark(&byte)) { name.to_ascii_lowercase() } else { String::new() };
         Self { name: name.as_bytes().into(), folded: folded.into_bytes().into() }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Forwarding fields say who the client is, so they count only when a trusted proxy sent them. From everyone else they are
 //! taken out before anything looks at the request, in every spelling that a service behind us may take for them: CGI and WSGI
-//! servers turn `-` into `_`, so `X_Forwarded_For` reaches an application as `X-Forwarded-For`.
+//! servers turn `-` into `_`, so `X_Forwarded_For` reaches an application as `X-Forwarded-For`; some (lighttpd) turn every mark of a
+//! name into it.
 
 use std::net::IpAddr;
 
@@ -62,7 +63,7 @@ enum Spelling {
     Free,
     /// One of the `X-Forwarded-...` family, as it should be written.
     Owned,
-    /// An owned name with `_` or `.` for `-`.
+    /// An owned name with another mark for `-`.
     Alias,
 }
 
@@ -76,24 +77,27 @@ impl Spelling {
         }
         let owned = match name.get(FAMILY.len()) {
             None => is_alias(name, b"x-real-ip") || is_alias(name, FAMILY),
-            Some(b'-' | b'_' | b'.') => is_alias(&name[..FAMILY.len()], FAMILY),
+            Some(byte) if is_mark(byte) => is_alias(&name[..FAMILY.len()], FAMILY),
             Some(_) => is_alias(name, b"x-request-id"),
         };
         match owned {
             false => Self::Free,
-            true if name.iter().any(|byte| matches!(byte, b'_' | b'.')) => Self::Alias,
+            true if name.iter().any(|byte| is_mark(byte) && *byte != b'-') => Self::Alias,
             true => Self::Owned,
         }
     }
 }
 
-/// Whether a service may take one name for the other: without regard to case, and to which of `-`, `_` and `.` it has where.
+/// Whether a service may take one name for the other: without regard to case, and to which mark (`-`, `_`, `.`, `!` ...) it has
+/// where.
 pub(crate) fn is_alias(name: &[u8], other: &[u8]) -> bool {
-    let folded = |byte: &u8| match byte {
-        b'_' | b'.' => b'-',
-        other => other.to_ascii_lowercase(),
-    };
+    let folded = |byte: &u8| if is_mark(byte) { b'-' } else { byte.to_ascii_lowercase() };
     name.len() == other.len() && name.iter().map(folded).eq(other.iter().map(folded))
+}
+
+/// What is neither letter nor digit in the name of a field (RFC 9110 section 5.6.2).
+pub(crate) fn is_mark(byte: &u8) -> bool {
+    !byte.is_ascii_alphanumeric()
 }
 
 /// The rightmost address of `X-Forwarded-For` that is no trusted proxy; the last hop that is known when an entry makes no sense.
@@ -186,6 +190,9 @@ mod tests {
             ("X-Forwarded_Prefix", false, false),
             ("X_Real_IP", false, false),
             ("X_Request_Id", false, false),
+            ("X!Forwarded~For", false, false),
+            ("X-Forwarded|For", false, false),
+            ("X*Real+IP", false, false),
             ("X-Request-Id", true, true),
             ("X-ForwardedFor", true, true),
             ("X-Reality", true, true),
