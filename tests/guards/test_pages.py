@@ -1,36 +1,68 @@
-"""What the pages show is true: their documents load."""
+"""What the pages show is true: their documents load, down to the engine."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tidegate import load
+import tidegate
+import trustme
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-BLOCK = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
-WHOLE = re.compile(r"^(?:#.*\n)*(?:_format_version|listeners|services|routes|admin|access_log):", re.MULTILINE)
+BLOCK = re.compile(r"^```ya?ml\n(.*?)^```", re.MULTILINE | re.DOTALL)
+FILE = re.compile(r"[\w./-]+\.(?:pem|crt|key|jwks\.json)\b")
+LISTENER = "listeners:\n  - address: 127.0.0.1:0\n"
+"""What a block of a page that shows only the options of a listener belongs to."""
+ENVIRONMENT = {
+    "ANN_HASH": "$argon2id$v=19$m=19456,t=2,p=1$QhfcnNGJytBHmWJgPZuYkw$NfSfNNB2AbXLWLo/9VnXV0eSYmDFj9Yv/PNUIaTePYM",
+    "BATCH_SECRET": "0123456789abcdef0123456789abcdef",
+    "REDIS_PASSWORD": "secret",
+    "REDIS_URL": "rediss://gate:secret@redis.internal:6380/2",
+}
+"""What the readers of the pages set."""
 
 
 def documents() -> Iterator[tuple[str, str]]:
-    """Blocks that are a document and not a part of one: they begin with a key of its top level."""
     for page in PAGES:
         for number, block in enumerate(BLOCK.findall(page.read_text())):
-            if WHOLE.match(block):
-                yield f"{page.relative_to(ROOT)}-{number}", block
+            yield f"{page.relative_to(ROOT)}-{number}", LISTENER + block if block.startswith("    ") else block
+
+
+@pytest.fixture(scope="module")
+def files() -> dict[str, str]:
+    """What stands in for the files of the readers, by how their names end."""
+    authority = trustme.CA()
+    issued = authority.issue_cert("localhost")
+    public = ec.generate_private_key(ec.SECP256R1()).public_key()
+    key = {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}
+    return {
+        "partner.pem": public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode(),
+        ".pem": issued.cert_chain_pems[0].bytes().decode() + authority.cert_pem.bytes().decode(),
+        ".crt": issued.cert_chain_pems[0].bytes().decode(),
+        ".key": issued.private_key_pem.bytes().decode(),
+        ".json": json.dumps({"keys": [key]}),
+    }
 
 
 @pytest.mark.parametrize("text", [pytest.param(text, id=page) for page, text in documents()])
-def test_a_document_on_a_page_loads(text: str, tmp_path: Path) -> None:
-    file = tmp_path / "gateway.yaml"
-    # Certificates and the like stand for files of the reader's; the keys around them are checked all the same.
-    for name in re.findall(r"[\w./-]+\.(?:pem|crt|key)\b", text):
+def test_a_document_on_a_page_loads(
+    text: str, files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in re.findall(r"\$\{env:(\w+)\}", text):
+        monkeypatch.setenv(name, ENVIRONMENT[name])
+    for name in set(FILE.findall(text)):
         stand_in = tmp_path / name.lstrip("/")
         stand_in.parent.mkdir(parents=True, exist_ok=True)
-        stand_in.write_text("-----BEGIN CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----\n")
+        stand_in.write_text(next(content for end, content in files.items() if name.endswith(end)))
         text = text.replace(name, str(stand_in)) if name.startswith("/") else text
+    # The handler that is on the page is the example's.
+    monkeypatch.syspath_prepend(ROOT / "examples" / "shop")
+    file = tmp_path / "gateway.yaml"
     file.write_text(text)
-    load(file)
+    tidegate.check(file)
