@@ -210,6 +210,14 @@ def test_unknown_keys_fail(keys: Keys) -> None:
     )
 
 
+# The name of the key was taken for the command's.
+@pytest.mark.parametrize("name", [[], ["--name", "ci"]])
+def test_a_wrong_use_names_the_command(keys: Keys, name: list[str]) -> None:
+    outcome = keys("create", "--consumer", "acme", "--expires", "soon", *name)
+    assert outcome.code == 2
+    assert outcome.err.startswith("tidegate keys: `--expires` takes `90d`")
+
+
 def test_a_password_is_hashed(keys: Keys) -> None:
     outcome = keys("hash-password", "--stdin", stdin="correct horse\n")
     assert re.fullmatch(r"\$argon2id\$v=19\$m=19456,t=2,p=1\$[\w+/]{22}\$[\w+/]{43}\n", outcome.out)
@@ -217,3 +225,5 @@ def test_a_password_is_hashed(keys: Keys) -> None:
         keys("hash-password", "--stdin", "--json", stdin="correct horse\n").json["password_hash"] != outcome.out.strip()
     )
     assert keys("hash-password", "--stdin").code == 2
+    # From a pipe, which nobody can be asked by.
+    assert keys("hash-password", stdin="correct horse\n").out.startswith("$argon2id$")

@@ -73,12 +73,16 @@ def read_secret() -> str:
 
 
 def password(*, stdin: bool) -> str:
-    """A password, from stdin or asked for twice."""
-    if stdin:
+    """A password, from stdin or asked for twice; where nobody can be asked, stdin is a pipe and has it."""
+    if stdin or not sys.stdin.isatty():
         given = sys.stdin.readline().rstrip("\r\n")
     else:
-        given = getpass.getpass("Password: ")
-        if given != getpass.getpass("Again: "):
+        try:
+            given = getpass.getpass("Password: ")
+            again = getpass.getpass("Again: ")
+        except EOFError:
+            raise UsageError("expected a password") from None
+        if given != again:
             raise UsageError("the two differ")
     if not given:
         raise UsageError("expected a password")

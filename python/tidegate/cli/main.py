@@ -24,14 +24,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except UsageError as error:
-        report.note(f"tidegate {options.name}: {error}")
+        report.note(f"tidegate {options.command_name}: {error}")
         return 2
     except ConfigError as error:
         report.problems(error.problems)
         report.note(report.summary(error.problems))
         return 1
     except TidegateError as error:
-        report.note(f"tidegate {options.name}: {error}")
+        report.note(f"tidegate {options.command_name}: {error}")
         return 1
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -44,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
     """The grammar of the command line."""
     top = argparse.ArgumentParser(prog="tidegate", description="An API gateway, described in YAML or typed Python.")
     top.add_argument("--version", action="version", version=f"tidegate {version.installed()}")
-    commands = top.add_subparsers(title="commands", metavar="COMMAND", dest="name", required=True)
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", dest="command_name", required=True)
     for command in COMMANDS:
         name = command.__name__.rpartition(".")[2]
         text = (command.__doc__ or "").strip()
