@@ -78,6 +78,11 @@ def parse(text: str) -> Parsed:
     return Parsed(tuple(parts), tuple(captures), tuple(problems))
 
 
+def is_bare(text: str) -> bool:
+    """Whether a text without references is one but for its braces: `client.ip`."""
+    return bool(text) and not set(text) & set("{}") and not parse(f"{{{text}}}").problems
+
+
 def _reference(inner: str, problems: list[tuple[str, str | None]]) -> str | dict[str, Any] | None:
     if inner in FIXED:
         return FIXED[inner]

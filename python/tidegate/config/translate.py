@@ -98,6 +98,18 @@ _FIRST_KEYS = {
     "targets": "address",
     "respond": "body",
     "redirect": "location",
+    "redis": "url",
+    "store": "url",
+    "api_key": "header",
+    "concurrency": "limit",
+    "cors": "origins",
+    "forward_auth": "service",
+    "introspection": "url",
+    "ip": "allow",
+    "jwt": "issuer",
+    "oidc": "issuer",
+    "quota": "limit",
+    "rate_limit": "limit",
 }
 """What a single value in the place of a mapping is most likely meant to be."""
 
@@ -107,9 +119,13 @@ def _mapping_hint(value: Any, path: Path) -> str | None:
     key = _FIRST_KEYS.get(name)
     if name == "policies" and isinstance(value, list):
         return "write each as a key, such as `request_id: {}`"
+    if name in ("any_of", "all_of") and isinstance(value, list):
+        return "write each as a key, such as `api_key: {}`"
     if key is None or isinstance(value, bool | dict | list | None):
         return None
     shown = quote(value).strip("`")
+    if shown[:1] in ("*", "&", "!", "%", "@", "~"):
+        shown = f'"{shown}"'
     if isinstance(value, int) and name in ("listeners", "admin"):
         shown = f"127.0.0.1:{shown}"
     return f"write `{{{key}: {shown}}}`"

@@ -19,7 +19,9 @@ def problem_of(name: str) -> tuple[str, str | None] | None:
     try:
         zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        hint = did_you_mean(name, zoneinfo.available_timezones()) or "write `UTC` or `Europe/Berlin`, for example"
+        # What is short is an abbreviation, and what looks like it is another zone.
+        known = None if len(name) <= 4 else did_you_mean(name, zoneinfo.available_timezones())
+        hint = known or "write `UTC` or `Europe/Berlin`, for example"
         return f"there is no time zone {quote(name)}", hint
     return None
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
+from tidegate.config import references
 from tidegate.config.base import Model
 from tidegate.config.check import TOKEN, Check
 from tidegate.config.problem import Path, did_you_mean, quote
@@ -110,6 +111,13 @@ class ForwardAuth(Asked):
         cache = self.cache
         if cache is None:
             return None
+        bare = {index: text for index, text in enumerate(cache.key) if references.is_bare(text)}
+        for index, text in bare.items():
+            message = f"{quote(text)} is a text, the same for all requests, and not a reference"
+            check.problem((*path, "key", index), "bad_reference", message, f'write `"{{{text}}}"`')
+        if not bare and not any("{" in text for text in cache.key):
+            message = "no part of the key differs between requests, so all would get the first one's decision"
+            check.problem((*path, "key"), "bad_value", message, 'write `key: ["{header.authorization}"]`, for example')
         return {
             "key": [check.template(text, (*path, "key", index)) for index, text in enumerate(cache.key)],
             "ttl_ms": cache.ttl,

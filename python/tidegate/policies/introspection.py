@@ -113,5 +113,6 @@ class Introspection(Asked):
             return "none"
         for one, other in (("client_id", "client_secret"), ("client_secret", "client_id")):
             if getattr(self, one) is not None and getattr(self, other) is None:
-                check.problem(path, "missing", f"`{other}` is missing; it goes with `{one}`")
+                hint = "write `client_id: gateway`" if other == "client_id" else f'write `{other}: "${{env:NAME}}"`'
+                check.problem(path, "missing", f"`{other}` is missing; it goes with `{one}`", hint)
         return {self.client_auth: {"id": self.client_id or "", "secret": self.client_secret or ""}}

@@ -6,9 +6,10 @@ from typing import Any
 
 from pydantic import Field
 
+from tidegate.config import references
 from tidegate.config.base import Model
 from tidegate.config.check import Check
-from tidegate.config.problem import Path
+from tidegate.config.problem import Path, quote
 from tidegate.config.values import Integer, Text, Texts
 
 
@@ -38,6 +39,10 @@ class LimitKey(Model):
                 (*path, "name"), "bad_value", "a limit's name is 1 to 64 letters, digits, `_`, `-`, `.`, `:` or `/`"
             )
         keys = [self.key] if isinstance(self.key, str) else self.key
+        for at, text in (*(("key", text) for text in keys), ("tier", self.tier)):
+            if references.is_bare(text):
+                message = f"{quote(text)} is a text, the same for all requests, and not a reference"
+                check.problem((*path, at), "bad_reference", message, f"write `{{{text}}}`, in braces and quotes")
         return {
             "name": self.name,
             "scope": check.scope,

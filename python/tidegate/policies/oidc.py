@@ -18,6 +18,11 @@ from tidegate.policies.asked import imply
 from tidegate.policies.policy import Policy
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+_NEEDED = {
+    "issuer": "write the URL of the provider: `issuer: https://login.example.com`",
+    "client_id": "write the name that the gateway has at the provider",
+    "secret": 'write `secret: "${env:SESSION_SECRET}"`; `openssl rand -hex 32` makes one',
+}
 _SHORTEST_SECRET = 32
 _MOST_SECRETS = 8
 _SCOPE = re.compile(r"[!#-\[\]-~]+")
@@ -149,9 +154,9 @@ class Oidc(Policy):
 
     def plan(self, check: Check, path: Path) -> dict[str, Any]:
         """The options as the engine takes them."""
-        for name in ("issuer", "client_id", "secret"):
+        for name, hint in _NEEDED.items():
             if not getattr(self, name):
-                check.problem(path, "missing", f"`{name}` is missing")
+                check.problem(path, "missing", f"`{name}` is missing", hint)
         self._check_texts(check, path)
         issuer = self._url("issuer", check, path) or "https://issuer.invalid"
         end_session = None if self.end_session_endpoint == "off" else self._url("end_session_endpoint", check, path)

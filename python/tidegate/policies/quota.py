@@ -111,9 +111,12 @@ class Quota(Policy, QuotaLimit, SharedLimit):
         return {
             "limits": self._limits(check, path),
             "headers": self.headers,
-            "usage_path": None if self.usage_path is None else _path(self.usage_path, check, (*path, "usage_path")),
+            "usage_path": self._usage(check, path),
             **self.plan_shared(),
         }
+
+    def _usage(self, check: Check, path: Path) -> str | None:
+        return None if self.usage_path is None else _usage_path(self.usage_path, check, (*path, "usage_path"))
 
     def _limits(self, check: Check, path: Path) -> list[dict[str, Any]]:
         if not self.limits:
@@ -134,6 +137,16 @@ class Quota(Policy, QuotaLimit, SharedLimit):
                 check.problem(place, "duplicate_name", message, "give each of them a `name`")
             limits.append(planned)
         return limits
+
+
+def _usage_path(text: str, check: Check, path: Path) -> str:
+    """Its path, which must be a route's own where the policy stands at one."""
+    own = _path(text, check, path)
+    plain = [known.rstrip("/") for known in check.paths if known.startswith("/") and "{" not in known]
+    if plain and len(plain) == len(check.paths) and not any(f"{own}/".startswith(f"{known}/") for known in plain):
+        message = f"{quote(own)} is not below a path of this route, so nothing would get there"
+        check.problem(path, "bad_path", message, f"write `usage_path: {plain[0]}/usage`")
+    return own
 
 
 def _path(text: str, check: Check, path: Path) -> str:

@@ -109,6 +109,18 @@ class KeyFile:
             os.close(descriptor)
 
 
+def _problem(file: Path, error: OSError | ValueError) -> Problem:
+    if not isinstance(error, OSError):
+        return Problem("config.file_unreadable", f"`key_file` of `signed_identity`: {error}")
+    reason = (error.strerror or str(error)).lower()
+    message = f"cannot keep the keys of `signed_identity` in `{file}`: {reason}"
+    missing = not file.parent.exists()
+    hint = (
+        f"make its folder: `mkdir -p {file.parent}`" if missing else "`key_file` is a file that the gateway may write"
+    )
+    return Problem("config.file_unreadable", message, hint=hint)
+
+
 Files = dict[str, tuple[KeyFile, list[Key]]]
 """By the name that the engine knows them by, with the keys that it has."""
 
@@ -134,8 +146,7 @@ class SigningKeys:
             try:
                 files[one.file] = file, file.keys()
             except (OSError, ValueError) as error:
-                problem = Problem("config.file_unreadable", f"signing keys: {error}", hint="see `key_file`")
-                raise ConfigError([problem]) from None
+                raise ConfigError([_problem(file.path, error)]) from None
         return files
 
     def use(self, files: Files) -> None:

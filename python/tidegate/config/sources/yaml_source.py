@@ -97,6 +97,8 @@ def _hint(text: str, number: int | None) -> str | None:
     line = lines[number]
     if "\t" in line[: len(line) - len(line.lstrip())]:
         return "indent with spaces; YAML does not allow tabs there"
+    if re.search(r"[{,].*[:\[,]\s*\$\{", line):
+        return 'put references in quotes between braces: `{secret: "${env:NAME}"}`'
     if re.search(r":\s+[*&%@`!]", line) or re.search(r"[\[,-]\s*[*@`%]", line):
         return "put values that begin with a special character in quotes"
     return None

@@ -36,9 +36,11 @@ struct Wanted {
 
 impl Rule {
     pub(super) fn compile(plan: &plan::Rule, policy: &plan::Authorize, index: usize) -> Result<Self, Problem> {
-        let place = || format!("rules[{index}].when");
-        let when = plan.when.as_deref().map(Expression::compile).transpose();
-        let when = when.map_err(|message| Problem::new(place(), "config.bad_expression", message))?;
+        let fault = |message| {
+            let message = format!("rule `{}`: {message}", plan.name);
+            Problem::new(format!("rules[{index}].when"), "config.bad_expression", message)
+        };
+        let when = plan.when.as_deref().map(Expression::compile).transpose().map_err(fault)?;
         // Roles and groups are claims with a name of their own in the document.
         let named = [(&policy.roles_claim, &plan.roles), (&policy.groups_claim, &plan.groups)];
         let named = named.into_iter().filter_map(|(path, wanted)| Some((path, wanted.as_ref()?)));
