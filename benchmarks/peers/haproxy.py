@@ -95,10 +95,10 @@ class Haproxy:
     name: str = "haproxy"
 
     def missing(self) -> str | None:
-        return None if _binary() else "Debian package `haproxy`"
+        return None if binary() else "Debian package `haproxy`"
 
     def version(self) -> str:
-        return ask_version([_binary() or "haproxy", "-v"], r"version (\d[\w.]*)")
+        return ask_version([binary() or "haproxy", "-v"], r"version (\d[\w.]*)")
 
     def launch(self, workload: Workload, site: Site) -> Launch:
         site.folder.mkdir(parents=True, exist_ok=True)
@@ -131,8 +131,8 @@ class Haproxy:
                 server=" proto h2" if workload.upstream is Protocol.H2C else "",
             )
         )
-        return Launch([_binary() or "haproxy", "-db", "-q", "-f", str(configuration)], {})
+        return Launch([binary() or "haproxy", "-db", "-q", "-f", str(configuration)], {})
 
 
-def _binary() -> str | None:
+def binary() -> str | None:
     return shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")

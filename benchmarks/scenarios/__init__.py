@@ -1,5 +1,6 @@
 """The scenarios, in the order of the page."""
 
+from benchmarks.faults.scenarios import FAULT_SCENARIOS
 from benchmarks.scenario import Scenario
 from benchmarks.scenarios.bodies import BODY_SCENARIOS
 from benchmarks.scenarios.cpu import CPU_SCENARIOS
@@ -19,5 +20,6 @@ _ALL = (
     *ROUTE_SCENARIOS,
     *RELOAD_SCENARIOS,
     *ISOLATION_SCENARIOS,
+    *FAULT_SCENARIOS,
 )
 SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for scenario in _ALL}

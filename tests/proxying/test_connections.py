@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from contextlib import suppress
 
@@ -301,3 +302,19 @@ def test_an_error_says_nothing_of_what_is_inside(proxy: Proxy, upstream: StartUp
     answer = gateway.get("/x")
     assert set(json.loads(answer.body)) <= {"type", "title", "status", "code", "request_id"}
     assert port not in answer.text
+
+
+# Head, half of the body and the end come in one segment: nothing of the answer has gone on, so another can be given.
+def test_a_service_that_breaks_off_at_once_is_a_502_and_not_a_silent_end(proxy: Proxy, upstream: StartUpstream) -> None:
+    def play(connection: Connection) -> None:
+        connection.request()
+        connection.socket.send(b"HTTP/1.1 200 OK\r\nX-Of: service\r\nContent-Length: 10\r\n\r\nhalf", socket.MSG_MORE)
+        connection.close()
+
+    running = proxy(upstream().script(play))
+    with running.raw() as client:
+        client.send("GET /x HTTP/1.1\r\nHost: a\r\nCookie: a=1\r\n\r\n")
+        status, headers, body = client.read_answer()
+        assert (status, json.loads(body)["code"], headers["connection"]) == (502, "upstream_reset", "close")
+        assert "x-of" not in headers
+        assert client.is_closed()

@@ -225,8 +225,9 @@ fn send_head<C: Client>(client: &mut C, exchange: &mut Exchange, status: u16, si
     exchange.answer.status = status;
     let snapshot = exchange.snapshot.clone();
     pipeline_of(&snapshot, exchange).on_response(exchange);
-    for (name, value) in std::mem::take(&mut exchange.answer_lines) {
-        exchange.answer.head.add(&name, &value);
+    let Exchange { answer, answer_lines, .. } = exchange;
+    for (name, value) in answer_lines.iter() {
+        answer.head.add(name, value);
     }
     client.send_head(status, &exchange.answer.head, size, length);
 }
@@ -282,9 +283,13 @@ async fn fail<C: Client>(
     }
     exchange.notes.code = Some(code);
     exchange.notes.detail = failure.detail;
+    // A service that breaks off right behind its head: the client need not hear of an answer that it will not get.
     if client.head_sent() {
-        client.abort();
-        return;
+        if !client.recall() {
+            client.abort();
+            return;
+        }
+        client.close_after();
     }
     if code == Code::ClientGone {
         exchange.answer.status = code.status();

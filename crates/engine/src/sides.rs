@@ -106,6 +106,11 @@ pub trait Client: Source + Sink {
     /// True once the head of the final answer was handed to [`Client::send_head`].
     fn head_sent(&self) -> bool;
 
+    /// Takes the answer back, where no byte of it has reached the transport yet: another may be given instead.
+    fn recall(&mut self) -> bool {
+        false
+    }
+
     /// Payload of the answer so far.
     fn bytes_sent(&self) -> u64;
 

@@ -213,6 +213,7 @@ impl Http1 {
         self.kind.prior_knowledge = false;
         self.expects = framing.expect_continue;
         self.head_sent = false;
+        self.outbound.renew();
         self.inbound.buffer.consume(head_length);
         self.inbound.begin(framing.body, u64::MAX);
         if self.outbound.out.capacity() == 0 {

@@ -33,6 +33,8 @@ pub struct Outbound {
     at: usize,
     pub framing: Framing,
     ended: bool,
+    /// Some of it has been written since [`Outbound::renew`].
+    touched: bool,
     /// Payload so far.
     pub bytes: u64,
 }
@@ -42,6 +44,20 @@ impl Outbound {
         self.framing = framing;
         self.ended = false;
         self.bytes = 0;
+    }
+
+    /// What comes from here on belongs to another message than what came before.
+    pub fn renew(&mut self) {
+        self.touched = false;
+    }
+
+    /// Forgets what was taken since then, if none of it was written.
+    pub fn recall(&mut self) -> bool {
+        if !self.touched {
+            self.out.clear();
+            self.at = 0;
+        }
+        !self.touched
     }
 
     /// Everything was written that was taken.
@@ -141,6 +157,7 @@ impl Outbound {
     }
 
     fn written(&mut self, count: usize) {
+        self.touched = true;
         self.at += count;
         if self.at == self.out.len() {
             self.out.clear();

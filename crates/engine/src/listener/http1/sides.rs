@@ -200,6 +200,12 @@ impl Client for Http1 {
         self.head_sent
     }
 
+    fn recall(&mut self) -> bool {
+        let recalled = self.outbound.recall();
+        self.head_sent &= !recalled;
+        recalled
+    }
+
     fn bytes_sent(&self) -> u64 {
         self.outbound.bytes
     }

@@ -1,0 +1,86 @@
+"""What a run was like, from the moments, latencies and statuses of its requests."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from benchmarks.faults.illness import RATE, SICK, Course
+
+OK = 200
+WELL_FOR = 0.5
+"""Seconds without a failure after which a service counts as back."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request: seconds since the first, seconds until its answer, and the status (0 broken, 1 given up)."""
+
+    due: float
+    latency: float
+    status: int
+
+    @property
+    def is_ok(self) -> bool:
+        return self.status == OK
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """All requests, by service and in order, and how many the sick service saw during its illness."""
+
+    services: list[list[Asked]]
+    seen_while_sick: int
+
+    @classmethod
+    def read(cls, raw: list[dict[str, list[int]]], seen_while_sick: int) -> Timeline:
+        def requests(service: dict[str, list[int]]) -> list[Asked]:
+            columns = zip(service["due_us"], service["latency_us"], service["status"], strict=True)
+            return [Asked(due / 1e6, latency / 1e6, status) for due, latency, status in columns]
+
+        return cls([requests(service) for service in raw], seen_while_sick)
+
+
+def judge(timeline: Timeline, course: Course) -> dict[str, float]:
+    """The figures of a run; times in milliseconds, shares from 0 to 1."""
+    sick = timeline.services[SICK]
+    others = [asked for number, service in enumerate(timeline.services) if number != SICK for asked in service]
+    before = _between(others, course.warm_up, course.begin)
+    during = _between(others, course.begin, course.end)
+    settled = _between(sick, course.begin + course.settling, course.end)
+    return {
+        "others_p99_before_ms": _p99(before),
+        "others_p99_ms": _p99(during),
+        "others_p99_ratio": _p99(during) / _p99(before),
+        "others_failed": _failed(_between(others, course.warm_up, course.total)),
+        "sick_p99_ms": _p99(settled),
+        "load_ratio": timeline.seen_while_sick / (RATE * course.sick),
+        "recovery_ms": 1000 * _recovery(sick, course),
+        "sick_answered": 1 - _failed(_between(sick, course.begin, course.end)),
+    }
+
+
+def _between(requests: Iterable[Asked], begin: float, end: float) -> list[Asked]:
+    return [asked for asked in requests if begin <= asked.due < end]
+
+
+def _p99(requests: list[Asked]) -> float:
+    latencies = sorted(asked.latency for asked in requests)
+    return 1000 * latencies[math.ceil(0.99 * len(latencies)) - 1] if latencies else 0.0
+
+
+def _failed(requests: list[Asked]) -> float:
+    return sum(not asked.is_ok for asked in requests) / max(1, len(requests))
+
+
+def _recovery(sick: list[Asked], course: Course) -> float:
+    """Seconds from the end of the illness to the first request after which all went well for a while."""
+    after = _between(sick, course.end, course.total)
+    back = course.end
+    for asked in after:
+        if not asked.is_ok:
+            back = asked.due
+        elif asked.due - back >= WELL_FOR:
+            return back - course.end
+    return course.after
