@@ -202,6 +202,7 @@ def test_the_page_lists_every_metric(start: Start, tmp_path: Path) -> None:
         "rate_limit": {"limit": "100/1m"},
         "api_key": {"optional": True},
         "fault": {"abort": {"share": 0}},
+        "idempotency": {},
     }
     gateway = start(policies, **shared)
     listed = set(re.findall(r"^\| `(\w+)` \|", PAGE.read_text(), re.MULTILINE))

@@ -13,6 +13,7 @@ use crate::limits::Lease;
 use crate::limits::shared::SharedLease;
 use crate::policies::authentication::Authentication;
 use crate::policies::cors;
+use crate::policies::idempotency;
 use crate::policies::quota::MetQuotas;
 use crate::policies::rate_limit::{Counted, Met};
 use crate::respond::Code;
@@ -232,6 +233,10 @@ pub struct Exchange {
     pub leases: Vec<Lease>,
     /// Those that other gateways count too.
     pub shared_leases: Vec<SharedLease>,
+    /// The request's idempotency key, until the action begins.
+    pub idempotency: Option<Box<idempotency::Asked>>,
+    /// Keeps the head of the answer as the action made it.
+    pub kept: Option<Rc<idempotency::Kept>>,
     pub notes: Notes,
     pub scratch: Vec<u8>,
 }
@@ -263,6 +268,8 @@ impl Exchange {
             quotas: MetQuotas::default(),
             leases: Vec::new(),
             shared_leases: Vec::new(),
+            idempotency: None,
+            kept: None,
             notes: Notes::default(),
             scratch: Vec::new(),
         }
@@ -290,6 +297,8 @@ impl Exchange {
         self.quotas.clear();
         self.leases.clear();
         self.shared_leases.clear();
+        self.idempotency = None;
+        self.kept = None;
         self.notes = Notes::default();
         self.scratch.clear();
     }

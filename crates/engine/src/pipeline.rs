@@ -22,6 +22,7 @@ use crate::policies::cors::Cors;
 use crate::policies::csrf::Csrf;
 use crate::policies::fault::Fault;
 use crate::policies::forwarded::Forwarded;
+use crate::policies::idempotency::Idempotency;
 use crate::policies::ip::Ip;
 use crate::policies::quota::Quota;
 use crate::policies::rate_limit::RateLimit;
@@ -72,6 +73,8 @@ fn rank(policy: &plan::Policy) -> u8 {
         plan::Policy::Quota(_) => 125,
         // Behind both: a request that they refuse or hold occupies nothing.
         plan::Policy::Concurrency(_) => 130,
+        // Behind every decision: who may not pass gets no answer of another time either, and repeats are counted as requests.
+        plan::Policy::Idempotency(_) => 140,
         // Behind every decision: only a request that goes on pays for its forwarding fields.
         plan::Policy::Forwarded(_) => 200,
         // Behind every decision, too, and once it is known who calls.
@@ -107,6 +110,7 @@ enum Policy {
     RateLimit(Arc<RateLimit>),
     Quota(Arc<Quota>),
     Concurrency(Arc<Concurrency>),
+    Idempotency(Arc<Idempotency>),
     Forwarded(Arc<Forwarded>),
     RequestHeaders(Arc<RequestHeaders>),
     Fault(Arc<Fault>),
@@ -396,6 +400,7 @@ impl Policy {
             plan::Policy::Concurrency(plan) => Self::Concurrency(Arc::new(Concurrency::compile(plan, context)?)),
             plan::Policy::Forwarded(plan) => Self::Forwarded(Arc::new(Forwarded::compile(plan))),
             plan::Policy::RequestHeaders(plan) => Self::RequestHeaders(Arc::new(RequestHeaders::compile(plan)?)),
+            plan::Policy::Idempotency(plan) => Self::Idempotency(Arc::new(Idempotency::compile(plan, context)?)),
             plan::Policy::Fault(plan) => Self::Fault(Arc::new(Fault::compile(plan, context)?)),
             plan::Policy::SecurityHeaders(plan) => Self::SecurityHeaders(Arc::new(SecurityHeaders::compile(plan))),
             plan::Policy::ResponseHeaders(plan) => Self::ResponseHeaders(Arc::new(ResponseHeaders::compile(plan)?)),
@@ -426,6 +431,7 @@ impl Policy {
             Self::RateLimit(policy) => return policy.on_request(local, exchange),
             Self::Quota(policy) => return policy.on_request(local, exchange),
             Self::Concurrency(policy) => return policy.on_request(local, exchange),
+            Self::Idempotency(policy) => return policy.on_request(exchange),
             Self::Split(split) => split.choose(local, exchange),
             Self::Forwarded(policy) => policy.on_request(exchange),
             Self::RequestHeaders(policy) => policy.on_request(exchange),
@@ -460,6 +466,7 @@ impl Policy {
             | Self::Split(_)
             | Self::Fault(_)
             | Self::Shed(_)
+            | Self::Idempotency(_)
             | Self::Concurrency(_) => {}
         }
     }
@@ -478,6 +485,7 @@ impl Policy {
             | Self::Authorize(_)
             | Self::Split(_)
             | Self::Fault(_)
+            | Self::Idempotency(_)
             | Self::Forwarded(_)
             | Self::RequestHeaders(_)
             | Self::SecurityHeaders(_)

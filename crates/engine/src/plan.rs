@@ -12,6 +12,7 @@ mod consumer;
 mod credentials;
 mod fault;
 mod headers;
+mod idempotency;
 mod jwt;
 mod limits;
 mod listener;
@@ -37,6 +38,7 @@ pub use consumer::{BasicUser, ClientCertificate, Consumer};
 pub use credentials::{ApiKey, Basic, ClaimToHeader, ConsumerField, ConsumerHeader, Credentials, Mtls, TokenPlace};
 pub use fault::{Fault, FaultAbort, FaultDelay};
 pub use headers::{Forwarded, HeaderEdits, HeaderValue, Line, RequestId, TraceContext};
+pub use idempotency::Idempotency;
 pub use jwt::{IssuerKeys, Jwt, RemoteKeys, TokenIssuer};
 pub use limits::{
     Budget, Concurrency, Cost, Limit, LimitStore, Quota, QuotaLimit, RateLimit, StoreFailure, TierBudget, TierMost,
@@ -120,6 +122,7 @@ pub enum Policy {
     Forwarded(Forwarded),
     RequestHeaders(HeaderEdits),
     Fault(Fault),
+    Idempotency(Idempotency),
     SecurityHeaders(SecurityHeaders),
     ResponseHeaders(HeaderEdits),
     ForwardAuth(ForwardAuth),

@@ -52,6 +52,12 @@ codes! {
     // The gateway decided.
     NoRoute = "no_route", 404, Gateway, "No route matches the request";
     MethodNotAllowed = "method_not_allowed", 405, Gateway, "The method is not allowed here";
+    IdempotencyKeyMissing = "idempotency_key_missing", 400, Gateway, "The idempotency key is missing";
+    IdempotencyKeyInvalid = "idempotency_key_invalid", 400, Gateway, "The idempotency key is not valid";
+    IdempotencyKeyInUse = "idempotency_key_in_use", 409, Gateway, "A request with this idempotency key is under way";
+    IdempotencyAnswerNotKept = "idempotency_answer_not_kept", 409, Gateway, "The request was carried out, and its answer is not kept";
+    IdempotencyKeyReused = "idempotency_key_reused", 422, Gateway, "The idempotency key was used for another request";
+    IdempotencyUnavailable = "idempotency_unavailable", 503, Gateway, "Idempotency keys cannot be checked at present";
     MissingToken = "missing_token", 401, Gateway, "Missing authentication token";
     TokenExpired = "token_expired", 401, Gateway, "Token expired";
     InvalidToken = "invalid_token", 401, Gateway, "Invalid token";

@@ -8,7 +8,7 @@ use crate::exchange::{Exchange, Method};
 use crate::head::Head;
 use crate::pipeline::{self, Flow, Pipeline, Reply};
 use crate::plan;
-use crate::policies::trust;
+use crate::policies::{idempotency, trust};
 use crate::preflight;
 use crate::respond::{Code, Failure, write_problem};
 use crate::routing::Found;
@@ -111,7 +111,17 @@ async fn answer<C: Client>(
     }
     client.limit_body(route.body_bytes);
     client.limit_trailers(&snapshot.trailers);
-    route.action.run(worker, client, exchange, alarm).await
+    match exchange.idempotency.take() {
+        None => route.action.run(worker, client, exchange, alarm).await,
+        // Apart, since its future is large and few requests need it.
+        Some(asked) => {
+            let run = Box::pin(idempotency::run(worker, client, exchange, alarm, &route.action, *asked));
+            match run.await? {
+                Some(reply) => say_reply(worker, client, exchange, alarm, reply).await,
+                None => Ok(()),
+            }
+        }
+    }
 }
 
 /// What a route that names no methods takes, of the methods everyone knows.
@@ -223,6 +233,9 @@ pub async fn deliver<C: Client, U: Upstream>(
 
 fn send_head<C: Client>(client: &mut C, exchange: &mut Exchange, status: u16, size: BodySize, length: Option<u64>) {
     exchange.answer.status = status;
+    if let Some(kept) = &exchange.kept {
+        kept.keep(status, &exchange.answer.head);
+    }
     let snapshot = exchange.snapshot.clone();
     pipeline_of(&snapshot, exchange).on_response(exchange);
     let Exchange { answer, answer_lines, .. } = exchange;
@@ -321,6 +334,12 @@ async fn fail<C: Client>(
 /// A body that is there already.
 pub struct Text<'a> {
     bytes: &'a [u8],
+}
+
+impl<'a> Text<'a> {
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes }
+    }
 }
 
 impl Source for Text<'_> {

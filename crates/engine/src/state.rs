@@ -14,6 +14,7 @@ use crate::limits::quota::Quotas;
 use crate::overload::Memory;
 use crate::plan::{self, Plan};
 use crate::policies::forward_auth::Decision;
+use crate::policies::idempotency;
 use crate::policies::introspection::Outcome;
 use crate::policies::oidc::Refreshed;
 use crate::policies::verdicts::Verdicts;
@@ -30,6 +31,8 @@ pub struct State {
     /// Keys that policies sign with, made and rotated outside of the document.
     pub signing: signing::Kept,
     pub decisions: Tables<plan::ForwardAuth, Verdicts<Decision>>,
+    /// Keys and answers, by where the policy stands.
+    pub idempotency: Tables<String, idempotency::Table>,
     pub introspections: Tables<plan::Introspection, Verdicts<Outcome>>,
     pub limits: Limits,
     /// How full the memory is.
@@ -57,6 +60,7 @@ impl State {
         if plan.key_store {
             self.keys.render(text);
         }
+        idempotency::render(&self.idempotency.all(), text);
     }
 }
 
@@ -72,6 +76,12 @@ impl<P, T> Default for Tables<P, T> {
 }
 
 impl<P: Clone + Eq + Hash, T> Tables<P, T> {
+    /// Those that are in use.
+    pub fn all(&self) -> Vec<Arc<T>> {
+        let tables = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        tables.values().filter_map(Weak::upgrade).collect()
+    }
+
     /// The table of these options; made if there is none.
     pub fn of(&self, options: &P, make: impl FnOnce() -> T) -> Arc<T> {
         let mut tables = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -168,6 +168,30 @@ fn explanation(code: Code) -> (&'static str, &'static str) {
             "Routes match, but none with this method. `Allow` lists the methods that would do.",
             "Use one of them, or add the method to the route.",
         ),
+        Code::IdempotencyKeyMissing => (
+            "The route wants an idempotency key (`required`), and the request has none.",
+            "Send a new random key, a UUID for one, with each new request, and the same with each repeat of it.",
+        ),
+        Code::IdempotencyKeyInvalid => (
+            "The header of the key is there more than once, or does not hold one key of 1 to 255 visible ASCII signs.",
+            "Send one key, bare or in double quotes.",
+        ),
+        Code::IdempotencyKeyInUse => (
+            "The first request with this key has no answer yet.",
+            "Ask again after `Retry-After`; the answer will be that of the first request.",
+        ),
+        Code::IdempotencyAnswerNotKept => (
+            "The first request with this key was carried out, and its answer was too long to be kept, or had trailers.",
+            "Look at what the service has, instead of repeating the request. Raise `max_answer` where such answers are usual.",
+        ),
+        Code::IdempotencyKeyReused => (
+            "The key came before with another method, path, query, content type or body, or, where nobody here knows who calls, with another credential.",
+            "A client that changes its request needs a new key. Where cookies change from request to request, set `key`.",
+        ),
+        Code::IdempotencyUnavailable => (
+            "Keys are kept in Redis, which does not answer, and `on_store_failure` is `deny`.",
+            "See why Redis does not answer. With `on_store_failure: local` keys hold in each gateway meanwhile.",
+        ),
         Code::FaultInjected => (
             "The policy `fault` answered the request, on purpose. The status is the one that its `abort` names.",
             "Nothing, while somebody tries out what a failure does. Otherwise look for `fault` in the document.",

@@ -35,6 +35,7 @@ from tidegate.policies.csrf import Csrf, CsrfToken
 from tidegate.policies.fault import Fault, FaultAbort, FaultDelay
 from tidegate.policies.forward_auth import DecisionCache, ForwardAuth
 from tidegate.policies.forwarded import Forwarded
+from tidegate.policies.idempotency import Idempotency
 from tidegate.policies.introspection import Introspection, TokenCache
 from tidegate.policies.ip import Ip
 from tidegate.policies.jwt import Jwt, TokenIssuer
@@ -69,6 +70,7 @@ __all__ = [
     "Gateway",
     "HandlerReference",
     "Http2Limits",
+    "Idempotency",
     "Introspection",
     "Ip",
     "Jwt",

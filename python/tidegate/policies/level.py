@@ -20,6 +20,7 @@ from tidegate.policies.csrf import Csrf
 from tidegate.policies.fault import Fault
 from tidegate.policies.forward_auth import ForwardAuth
 from tidegate.policies.forwarded import Forwarded
+from tidegate.policies.idempotency import Idempotency
 from tidegate.policies.introspection import Introspection
 from tidegate.policies.ip import Ip
 from tidegate.policies.jwt import Jwt
@@ -84,6 +85,9 @@ class Policies(Model):
     )
     concurrency: Annotated[Concurrency | None, *_SWITCHED] = Field(
         None, description="Limits how many requests of a key are under way at once."
+    )
+    idempotency: Annotated[Idempotency | None, *_SWITCHED] = Field(
+        None, description="Lets a request that is sent twice act once, by its `Idempotency-Key`."
     )
     forwarded: Annotated[Forwarded | None, *_SWITCHED] = Field(
         None, description="Tells the service who the client is. On by default, at every level, until it is `off`."

@@ -13,6 +13,7 @@ from tidegate.policies.csrf import Csrf
 from tidegate.policies.fault import Fault
 from tidegate.policies.forward_auth import ForwardAuth
 from tidegate.policies.forwarded import Forwarded
+from tidegate.policies.idempotency import Idempotency
 from tidegate.policies.introspection import Introspection
 from tidegate.policies.ip import Ip
 from tidegate.policies.jwt import Jwt
@@ -47,6 +48,7 @@ POLICIES: dict[str, type[Policy]] = {
     "rate_limit": RateLimit,
     "quota": Quota,
     "concurrency": Concurrency,
+    "idempotency": Idempotency,
     "forwarded": Forwarded,
     "signed_identity": SignedIdentity,
     "request_headers": RequestHeaders,

@@ -18,6 +18,7 @@ pub mod forward_auth;
 pub mod forwarded;
 mod generations;
 mod header_edits;
+pub mod idempotency;
 pub mod introspection;
 pub mod ip;
 pub mod jwt;
