@@ -226,7 +226,7 @@ def test_which_answers_are_kept(
 
 def test_what_the_gateway_answers_itself_is_not_kept(gateway: StartGateway, upstream: StartUpstream) -> None:
     service = upstream().script(lambda connection: None)
-    policies = {"idempotency": {"statuses": ["2xx", "5xx"]}}
+    policies: Any = {"idempotency": {"statuses": ["2xx", "5xx"]}}
     routes = [{"name": "pay", "paths": ["/"], "service": "s", "policies": policies}]
     running = gateway({"services": [{"name": "s", "url": service.url, "retries": 0}], "routes": routes})
     assert post(running).status == 502
@@ -360,12 +360,16 @@ def test_a_client_that_leaves_in_its_body_holds_no_key(start: StartIdempotent, s
 @needs_redis
 def test_a_key_holds_over_all_gateways(start: StartIdempotent, service: Service, redis: RedisServer) -> None:
     first, second = (start(document={"redis": {"url": redis.url, "timeout": "5s"}}) for _ in range(2))
-    assert [post(gateway).body for gateway in (first, second, first)] == [b"1", b"1", b"1"]
+    assert post(first).body == b"1"
+    # The answer is stored beside the traffic: for a moment another gateway may still find the key held.
+    eventually(lambda: post(second).body == b"1")
+    assert post(first).body == b"1"
     assert post(second, b"other").status == 422
     service.may.clear()
+    refused = counted(second, "in_use")
     with ThreadPoolExecutor(20) as threads:
         pairs = [threads.submit(post, gateway, idempotency_key="k") for gateway in (first, second) for _ in range(10)]
-        eventually(lambda: counted(first, "in_use") + counted(second, "in_use") == 19)
+        eventually(lambda: counted(first, "in_use") + counted(second, "in_use") == refused + 19)
         service.may.set()
         assert Counter(one.result().status for one in pairs) == {200: 1, 409: 19}
     assert service.calls == 2
