@@ -5,13 +5,15 @@ What is made here is what `crates/engine/src/plan.rs` decodes, field for field. 
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from tidegate.actions.handler import plan_handler
 from tidegate.actions.proxy import plan_proxy
 from tidegate.config import addresses, paths
+from tidegate.config.calling import OVERRIDES, plan_calling
 from tidegate.config.check import TOKEN, Check
 from tidegate.config.consumers import Consumer
 from tidegate.config.credentials import plan_certificates, plan_keys, plan_users
@@ -31,21 +33,37 @@ encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circu
 PlannedPolicies = dict[str, dict[str, Any] | None]
 
 ACTIONS = ("service", "split", "respond", "redirect", "handler")
-_PROXY_OPTIONS = ("strip_path", "rewrite", "preserve_host")
+_PROXY_OPTIONS = ("strip_path", "rewrite", "preserve_host", *OVERRIDES)
 
 
 class Scope:
     """The policies around a route: the gateway's, with those of its service over them."""
 
-    def __init__(self, gateway: PlannedPolicies, service: PlannedPolicies, used: Collection[str]) -> None:
-        """`used`: captures that the service's policies refer to, which its routes must have."""
+    def __init__(
+        self,
+        gateway: PlannedPolicies,
+        service: PlannedPolicies,
+        used: Collection[str],
+        calling: Mapping[str, Any] | None = None,
+    ) -> None:
+        """`used`: captures that the service's policies refer to, which its routes must have.
+
+        `calling`: how the service is called, where a route says nothing else.
+        """
         self.policies = {**gateway, **service}
         self.used = used
+        self.calling = calling or default_calling()
 
     def over(self, own: PlannedPolicies) -> list[dict[str, Any]]:
         """The policies of a route, in the order of the list."""
         merged = {**self.policies, **own} if own else self.policies
         return [{name: options} for name in POLICIES if (options := merged.get(name)) is not None]
+
+
+@functools.cache
+def default_calling() -> Mapping[str, Any]:
+    """How a service is called that says nothing about it."""
+    return plan_calling(Service(name="any", url="http://any"), Check())
 
 
 def default_policies() -> PlannedPolicies:
@@ -167,7 +185,7 @@ def plan_service(service: Service, check: Check, files: Files) -> dict[str, Any]
         "base_path": base,
         "protocol": "h2" if service.protocol == "h2" else "http1",
         "tls": tls,
-        "retries": service.retries,
+        "calling": plan_calling(service, check),
         "connect_timeout_ms": service.connect_timeout,
         "read_timeout_ms": service.read_timeout,
         "write_timeout_ms": service.write_timeout,
@@ -256,7 +274,7 @@ def plan_route(route: Route, check: Check, scope: Scope) -> dict[str, Any]:
         "headers": plan_fields(route.headers, check, ("headers",), header=True),
         "query": plan_fields(route.query, check, ("query",)),
         "cookies": plan_fields(route.cookies, check, ("cookies",)),
-        "action": _action(route, check),
+        "action": _action(route, check, scope),
         "timeout_ms": route.timeout,
         "body_bytes": route.max_body,
         "priority": route.priority,
@@ -284,7 +302,7 @@ def _method(method: str, check: Check, path: Path) -> str:
     return method.upper()
 
 
-def _action(route: Route, check: Check) -> dict[str, Any] | None:
+def _action(route: Route, check: Check, scope: Scope) -> dict[str, Any] | None:
     chosen = [name for name in ACTIONS if getattr(route, name) is not None]
     if not chosen:
         known = ", ".join(f"`{name}`" for name in ACTIONS)
@@ -297,9 +315,9 @@ def _action(route: Route, check: Check) -> dict[str, Any] | None:
             if name in route.model_fields_set:
                 check.problem((name,), "bad_value", f"`{name}` goes with `service`, not with `{chosen[0]}`")
     if chosen[0] == "service":
-        return plan_proxy(route, str(route.service), check)
+        return plan_proxy(route, str(route.service), check, scope.calling)
     if route.split is not None:
-        return route.split.plan(route, check)
+        return route.split.plan(route, check, scope.calling)
     if route.respond is not None:
         return route.respond.plan(check, ("respond",))
     if route.redirect is not None:

@@ -116,7 +116,7 @@ def test_the_pool_says_what_it_holds(start: Start) -> None:
 def test_retries_are_counted_by_service(start: Start) -> None:
     gateway = start({})
     ask(gateway, target="/down")
-    shows(1, gateway, "tidegate_upstream_retries_total", service="down")
+    shows(1, gateway, "tidegate_upstream_retries_total", service="down", reason="connect_failure")
 
 
 def test_nothing_is_in_flight_when_all_is_answered(start: Start) -> None:

@@ -50,9 +50,46 @@ pub fn civil(days: u64) -> (u64, u64, u64) {
     (year, month, of_year - (153 * shifted + 2) / 5 + 1)
 }
 
+/// The second since the Unix epoch that a date names; `None` for one before, or in another of the forms that are obsolete.
+pub fn parse(text: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(text).ok()?;
+    let (_, rest) = text.split_once(", ")?;
+    let [day, month, year, time, "GMT"] = rest.split(' ').collect::<Vec<_>>()[..] else { return None };
+    let [hour, minute, second] = time.split(':').collect::<Vec<_>>()[..] else { return None };
+    let number =
+        |digits: &str, length: usize| match digits.len() == length && digits.bytes().all(|b| b.is_ascii_digit()) {
+            true => digits.parse::<u64>().ok(),
+            false => None,
+        };
+    let month = MONTHS.iter().position(|name| *name == month)? as u64 + 1;
+    let (year, day) = (number(year, 4)?, number(day, 2)?);
+    let (hour, minute, second) = (number(hour, 2)?, number(minute, 2)?, number(second, 2)?);
+    let possible = year >= 1970 && (1..=31).contains(&day) && hour < 24 && minute < 60 && second <= 60;
+    possible.then(|| days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second)
+}
+
+/// The day since the Unix epoch: [`civil`] the other way round, from the same source.
+fn days(year: u64, month: u64, day: u64) -> u64 {
+    let year = year - u64::from(month <= 2);
+    let of_era = year % 400;
+    let shifted = if month > 2 { month - 3 } else { month + 9 };
+    let of_year = (153 * shifted + 2) / 5 + day - 1;
+    year / 400 * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        for second in (0..8_000_000_000).step_by(7_654_321) {
+            assert_eq!(parse(render(second).as_bytes()), Some(second));
+        }
+        for text in ["", "5", "Thu, 01 Jan 1970", "Thursday, 01-Jan-70 00:00:00 GMT", "Thu, 1 Jan 1970 00:00:00 GMT"] {
+            assert_eq!(parse(text.as_bytes()), None, "{text}");
+        }
+    }
 
     #[test]
     fn dates_are_written_as_the_rfc_writes_them() {

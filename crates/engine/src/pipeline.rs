@@ -38,6 +38,7 @@ use crate::respond::Failure;
 use crate::snapshot::ServiceIndex;
 use crate::state::State;
 use crate::telemetry::metrics::Registry;
+use crate::upstream::calling::{Calling, Callings};
 use crate::worker::Worker;
 
 /// The place of a policy in the order, on requests and on answers alike; lower acts first. Gaps leave room.
@@ -166,6 +167,7 @@ pub struct Context<'a> {
     pub networks: &'a BTreeMap<String, String>,
     /// Names that only the gateway may set; see [`crate::owned`].
     pub owned: RefCell<Vec<Box<[u8]>>>,
+    pub callings: Callings,
     /// Policies by their plans, each with its number.
     made: RefCell<FxHashMap<plan::Policy, (u32, Policy)>>,
     lists: RefCell<Lists>,
@@ -179,8 +181,9 @@ impl<'a> Context<'a> {
         consumers: &'a Arc<Consumers>,
     ) -> Self {
         static NONE: BTreeMap<String, String> = BTreeMap::new();
-        let (owned, made, lists) = Default::default();
-        Self { registry, state, redis: None, overload: None, services, consumers, networks: &NONE, owned, made, lists }
+        let (owned, callings, made, lists) = Default::default();
+        let (redis, overload) = (None, None);
+        Self { registry, state, redis, overload, services, consumers, networks: &NONE, owned, callings, made, lists }
     }
 
     pub fn with_networks(self, networks: &'a BTreeMap<String, String>) -> Self {
@@ -193,6 +196,11 @@ impl<'a> Context<'a> {
 
     pub fn with_overload(self, overload: Option<&'a Arc<Overload>>) -> Self {
         Self { overload, ..self }
+    }
+
+    /// How a service is called by those who have these settings; the same for equal ones.
+    pub fn calling(&self, service: &str, plan: &plan::Calling) -> Arc<Calling> {
+        self.callings.of(service, plan, self.registry, self.state)
     }
 
     /// The Redis that a policy counts in; `None`: it counts for itself.

@@ -48,6 +48,7 @@ codes! {
     TooManyFields = "too_many_fields", 431, Client, "The request has too many header fields";
     UnsupportedVersion = "unsupported_version", 505, Client, "The HTTP version is not supported";
     ConnectRefused = "connect_refused", 405, Client, "This gateway does not tunnel with CONNECT";
+    DeadlineExceeded = "deadline_exceeded", 504, Client, "The caller's own time is over";
     ClientGone = "client_gone", 499, Client, "The client left before the answer";
     // The gateway decided.
     NoRoute = "no_route", 404, Gateway, "No route matches the request";
@@ -90,6 +91,8 @@ codes! {
     UpstreamHeadTooLarge = "upstream_head_too_large", 502, Upstream, "The head of the service's answer is too large";
     UpstreamBodyTooLarge = "upstream_body_too_large", 502, Upstream, "The service's answer is too large";
     UpstreamTimeout = "upstream_timeout", 504, Upstream, "The service took too long";
+    UpstreamFirstByteTimeout = "upstream_first_byte_timeout", 504, Upstream, "The service took too long to begin its answer";
+    UpstreamTryTimeout = "upstream_try_timeout", 504, Upstream, "One attempt at the service took too long";
     UpstreamWriteTimeout = "upstream_write_timeout", 504, Upstream, "The service took too long to take the request";
 }
 

@@ -210,7 +210,9 @@ pub async fn deliver<C: Client, U: Upstream>(
     transfer: &mut Transfer<'_>,
     answered: Answered,
 ) -> Result<(), Failure> {
-    exchange.notes.answered_micros = worker.clock.now_micros();
+    if exchange.notes.answered_micros == 0 {
+        exchange.notes.answered_micros = worker.clock.now_micros();
+    }
     if transfer.request_is_abandoned() {
         client.close_after();
     }

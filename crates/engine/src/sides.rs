@@ -100,6 +100,12 @@ pub trait Client: Source + Sink {
     /// Nothing more will be read of the request's body: the connection cannot be used again. Before `send_head`.
     fn close_after(&mut self);
 
+    /// Keeps up to that many bytes of the body, so that it can start again; before any of it is taken.
+    fn keep_body(&mut self, _bytes: u64) {}
+
+    /// All of the body that was taken is still there.
+    fn can_rewind(&self) -> bool;
+
     /// Makes the body start again from its first byte, where all of it is still there.
     fn rewind(&mut self) -> bool;
 
@@ -130,6 +136,14 @@ pub enum Answered {
     Final { status: u16, size: BodySize, length: Option<u64> },
     /// 101, or a 2xx to an extended CONNECT: raw bytes from here on, both ways.
     Tunnel { status: u16 },
+}
+
+impl Answered {
+    pub fn status(self) -> u16 {
+        match self {
+            Self::Interim(status) | Self::Final { status, .. } | Self::Tunnel { status } => status,
+        }
+    }
 }
 
 /// The side that answers.

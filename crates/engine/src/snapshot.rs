@@ -19,6 +19,7 @@ use crate::redis::Store;
 use crate::routing::Router;
 use crate::state::State;
 use crate::telemetry::metrics::{Registry, RouteSeries};
+use crate::upstream::calling::Calling;
 use crate::upstream::service::Service;
 
 /// Everything a request needs to be decided, immutable.
@@ -28,6 +29,8 @@ pub struct Snapshot {
     /// In the plan's order.
     pub routes: Vec<Route>,
     pub services: Vec<Arc<Service>>,
+    /// How each of them is called by those who say nothing else.
+    pub callings: Vec<Arc<Calling>>,
     pub trusted_proxies: Networks,
     pub consumers: Arc<Consumers>,
     pub credentials: Credentials,
@@ -90,6 +93,7 @@ impl Snapshot {
             .with_networks(&plan.networks)
             .with_redis(redis.as_ref())
             .with_overload(overload.as_ref());
+        let callings = services.iter().map(|service| context.calling(&service.name, &service.plan.calling)).collect();
         let mut routes = Vec::with_capacity(plan.routes.len());
         for (index, route) in plan.routes.iter().enumerate() {
             match Route::compile(route, &context) {
@@ -120,6 +124,7 @@ impl Snapshot {
             router,
             routes,
             services,
+            callings,
             trusted_proxies,
             consumers,
             credentials,

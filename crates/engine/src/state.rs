@@ -21,6 +21,8 @@ use crate::policies::verdicts::Verdicts;
 use crate::signing;
 use crate::telemetry::metrics::Text;
 use crate::upstream::affinity::OwnKey;
+use crate::upstream::budget::Budget;
+use crate::upstream::hedge::Hedge;
 
 /// One for each engine; whoever compiles a policy finds in it what the policy before the reload has left.
 #[derive(Default)]
@@ -30,6 +32,10 @@ pub struct State {
     pub passwords: Passwords,
     /// Keys that policies sign with, made and rotated outside of the document.
     pub signing: signing::Kept,
+    /// What services may be asked beside first attempts.
+    pub budgets: Tables<(Box<str>, plan::CallBudget), Budget>,
+    /// What is known for second attempts.
+    pub hedges: Tables<(Box<str>, plan::Hedging), Hedge>,
     pub decisions: Tables<plan::ForwardAuth, Verdicts<Decision>>,
     /// Keys and answers, by where the policy stands.
     pub idempotency: Tables<String, idempotency::Table>,

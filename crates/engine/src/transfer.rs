@@ -17,6 +17,8 @@ use crate::clock::{Clock, Millis, NEVER};
 use crate::head::Head;
 use crate::respond::{Code, Failure};
 use crate::sides::{Answered, Client, Filled, Upstream};
+use crate::upstream::deadline::Deadline;
+use crate::upstream::outcome::Outcome;
 use crate::wheel::Alarm;
 
 /// How long a client that waits for a 100 is kept waiting when the service does not say it (RFC 9110 section 10.1.1).
@@ -31,8 +33,14 @@ pub struct Patience {
     pub write: Millis,
     /// Of the client, both ways.
     pub client: Millis,
-    /// When all must be over, on the clock's line; [`crate::clock::NEVER`] without a limit.
-    pub deadline: Millis,
+    /// When all must be over.
+    pub deadline: Deadline,
+    /// Of the service, from the end of the request to the head of its answer; [`NEVER`] without a limit.
+    pub first_byte: Millis,
+    /// From `began` to the head of the answer, as long as the client is not waited for; [`NEVER`] without a limit.
+    pub attempt: Millis,
+    /// When the attempt began, on the clock's line.
+    pub began: Millis,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +74,12 @@ pub struct Transfer<'a> {
     alarm: &'a Alarm,
     patience: Patience,
     request: Request,
+    /// By when the head of the answer must be there.
+    head_due: Millis,
+    /// When whoever is waited for has been silent for too long.
+    silence_due: Millis,
+    /// As `head_due`, once the whole request has gone.
+    first_byte_due: Millis,
     answer_over: bool,
     tunnel: bool,
     /// Something moved since the alarm was set.
@@ -92,6 +106,9 @@ impl<'a> Transfer<'a> {
             alarm,
             patience,
             request,
+            head_due: patience.began.saturating_add(patience.attempt),
+            silence_due: NEVER,
+            first_byte_due: NEVER,
             answer_over: false,
             tunnel: false,
             moved: false,
@@ -101,6 +118,33 @@ impl<'a> Transfer<'a> {
         };
         transfer.arm(now);
         transfer
+    }
+
+    /// The same with another alarm, for as long as that lives.
+    pub fn with_alarm<'b>(self, clock: &'b Clock, alarm: &'b Alarm) -> Transfer<'b> {
+        let Self { patience, request, head_due, silence_due, first_byte_due, answer_over, tunnel, .. } = self;
+        let Self { waits, armed, interim_waits, .. } = self;
+        let moved = true;
+        Transfer {
+            clock,
+            alarm,
+            patience,
+            request,
+            head_due,
+            silence_due,
+            first_byte_due,
+            answer_over,
+            tunnel,
+            moved,
+            waits,
+            armed,
+            interim_waits,
+        }
+    }
+
+    /// More of the request body may be wanted.
+    pub fn is_sending(&self) -> bool {
+        matches!(self.request, Request::Sending | Request::Held { .. })
     }
 
     /// Sends the request body until the head of an answer is there; interim answers are passed on.
@@ -144,6 +188,9 @@ impl<'a> Transfer<'a> {
     /// The head of the answer is there, or the switch of protocols.
     fn answered(&mut self, answered: Answered) -> Result<Answered, Failure> {
         self.moved = true;
+        self.head_due = NEVER;
+        self.first_byte_due = NEVER;
+        self.patience.first_byte = NEVER;
         match (self.request, answered) {
             (Request::Held { .. } | Request::Sending, Answered::Tunnel { .. }) => {
                 let early = "it switched protocols before it had the request (RFC 9110 section 7.8)";
@@ -158,13 +205,20 @@ impl<'a> Transfer<'a> {
         Ok(answered)
     }
 
+    /// The body may come. A client that was told so for an attempt before is not told again.
+    fn go_on<C: Client>(&mut self, client: &mut C, head: &Head) {
+        if client.bytes_received() == 0 {
+            client.send_interim(100, head);
+            self.interim_waits = true;
+        }
+        self.request = Request::Sending;
+    }
+
     fn interim<C: Client>(&mut self, status: u16, head: &Head, client: &mut C) {
         self.moved = true;
         if status == 100 {
             if let Request::Held { .. } = self.request {
-                client.send_interim(100, head);
-                self.interim_waits = true;
-                self.request = Request::Sending;
+                self.go_on(client, head);
             }
         } else {
             client.send_interim(status, head);
@@ -177,7 +231,7 @@ impl<'a> Transfer<'a> {
         self.tunnel = true;
         self.request = Request::Sending;
         // A tunnel has no answer to wait for; only its silence is bounded.
-        self.patience.deadline = NEVER;
+        self.patience.deadline = Deadline::default();
     }
 
     /// The answer has no body, or none that the client may see.
@@ -265,9 +319,7 @@ impl<'a> Transfer<'a> {
                 self.flush_request(cx, upstream);
                 return Ok(());
             }
-            client.send_interim(100, &Head::default());
-            self.interim_waits = true;
-            self.request = Request::Sending;
+            self.go_on(client, &Head::default());
         }
         while self.request == Request::Sending {
             match client.poll_fill(cx) {
@@ -328,7 +380,11 @@ impl<'a> Transfer<'a> {
             Waits::UpstreamAnswers => self.patience.read,
             Waits::Both => self.patience.read.max(self.patience.client),
         };
-        let mut due = now.saturating_add(silence).min(self.patience.deadline);
+        if self.first_byte_due == NEVER && matches!(self.request, Request::Sent | Request::Abandoned) {
+            self.first_byte_due = now.saturating_add(self.patience.first_byte);
+        }
+        self.silence_due = now.saturating_add(silence);
+        let mut due = self.bounded(self.silence_due);
         if let Request::Held { until } = self.request {
             due = due.min(until);
         }
@@ -337,19 +393,38 @@ impl<'a> Transfer<'a> {
         self.moved = false;
     }
 
+    /// A due time, or what else comes before it.
+    fn bounded(&self, due: Millis) -> Millis {
+        due.min(self.patience.deadline.at).min(self.head_due).min(self.first_byte_due)
+    }
+
     /// Ready with the failure when somebody was silent for too long, or the time of the exchange is over.
     fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
         if self.moved || self.waits != self.armed {
             self.arm(self.clock.now());
         }
         ready!(self.alarm.poll(cx));
-        if self.clock.now() >= self.patience.deadline {
-            return Poll::Ready(Code::Timeout.into());
+        let now = self.clock.now();
+        if now >= self.patience.deadline.at {
+            return Poll::Ready(self.patience.deadline.late.into());
+        }
+        if now >= self.first_byte_due {
+            return Poll::Ready(Code::UpstreamFirstByteTimeout.into());
+        }
+        if now >= self.head_due {
+            if self.waits != Waits::Client {
+                return Poll::Ready(Code::UpstreamTryTimeout.into());
+            }
+            // The service is not to blame for a client that takes its time.
+            self.head_due = now.saturating_add(self.patience.attempt);
+            self.alarm.set(self.bounded(self.silence_due));
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
         if let Request::Held { .. } = self.request {
             // The held body may go now: look at everything again.
             cx.waker().wake_by_ref();
-            self.alarm.set(self.clock.now().saturating_add(self.patience.read).min(self.patience.deadline));
+            self.alarm.set(self.bounded(now.saturating_add(self.patience.read)));
             return Poll::Pending;
         }
         Poll::Ready(match self.waits {
@@ -357,6 +432,17 @@ impl<'a> Transfer<'a> {
             Waits::UpstreamTakes => Code::UpstreamWriteTimeout.into(),
             Waits::UpstreamAnswers => Code::UpstreamTimeout.into(),
         })
+    }
+
+    /// What a failure of this transfer says about the service: a deadline that passes while it owes something is its fault, too,
+    /// unless the time was the caller's own.
+    pub fn outcome(&self, failure: &Failure) -> Outcome {
+        match failure.code {
+            Code::Timeout if matches!(self.waits, Waits::UpstreamAnswers | Waits::UpstreamTakes) => {
+                Outcome::Failed(Code::Timeout)
+            }
+            _ => Outcome::of(failure),
+        }
     }
 
     /// The rest of the request body will not be read.

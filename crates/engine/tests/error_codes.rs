@@ -201,8 +201,12 @@ fn explanation(code: Code) -> (&'static str, &'static str) {
             "Wait for as long as `Retry-After` says. If it goes on, the gateway needs more processors, more memory or a sibling; `priority` says which routes are to be spared.",
         ),
         Code::Timeout => (
-            "The whole exchange took longer than `timeout` of the route, with its retries.",
+            "The whole exchange took longer than `timeout` of the route or the service, with its retries.",
             "`upstream_ms` and `attempts` in the log tell where the time went.",
+        ),
+        Code::DeadlineExceeded => (
+            "The caller said how long it waits (`grpc-timeout`, or the header of `deadline`), and that time is over.",
+            "Nothing, when callers mean it. Else let them wait for longer; `upstream_ms` in the log tells what the service needed.",
         ),
         Code::HandlerFailed => (
             "A Python handler raised an exception or returned what cannot be an answer.",
@@ -258,6 +262,14 @@ fn explanation(code: Code) -> (&'static str, &'static str) {
         Code::UpstreamTimeout => (
             "The service was silent for longer than `read_timeout`.",
             "Raise `read_timeout` for slow operations, or find out why the service is slow.",
+        ),
+        Code::UpstreamFirstByteTimeout => (
+            "The service had the whole request and did not begin to answer within `first_byte_timeout`.",
+            "Raise it for slow operations, or find out why the service is slow.",
+        ),
+        Code::UpstreamTryTimeout => (
+            "One attempt had no answer within `try_timeout`, and the request could not be tried again.",
+            "`attempts` in the log tells how often it was tried. Only idempotent methods are, unless `retries.methods` names others.",
         ),
         Code::UpstreamWriteTimeout => (
             "The service took no byte of the request for longer than `write_timeout`.",

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tidegate_engine::clock::{Clock, NEVER};
 use tidegate_engine::head::Head;
-use tidegate_engine::plan::{Balance, Plan, Pool, Service, Target, UpstreamProtocol};
+use tidegate_engine::plan::{Balance, Calling, Plan, Pool, Service, Target, UpstreamProtocol};
 use tidegate_engine::respond::{Code, Failure};
 use tidegate_engine::snapshot::{Pinned, Snapshot};
 use tidegate_engine::state::State;
@@ -41,7 +41,7 @@ impl Scene {
             base_path: String::new(),
             protocol: UpstreamProtocol::Http1,
             tls: None,
-            retries: 0,
+            calling: Calling::once(),
             connect_timeout_ms: 5000,
             read_timeout_ms: 5000,
             write_timeout_ms: 5000,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from tidegate.config.calling import override
 from tidegate.config.check import Check
 from tidegate.config.problem import quote
 
@@ -11,8 +13,11 @@ if TYPE_CHECKING:
     from tidegate.config.routes import Route
 
 
-def plan_proxy(route: Route, service: str, check: Check) -> dict[str, Any]:
-    """The action as the engine takes it; that the service exists is checked with all the others."""
+def plan_proxy(route: Route, service: str, check: Check, calling: Mapping[str, Any]) -> dict[str, Any]:
+    """The action as the engine takes it; that the service exists is checked with all the others.
+
+    `calling`: how the service is called, where the route says nothing else.
+    """
     rewrite = None
     if route.rewrite is not None:
         if not route.rewrite.startswith("/"):
@@ -31,5 +36,6 @@ def plan_proxy(route: Route, service: str, check: Check) -> dict[str, Any]:
             "strip_path": route.strip_path,
             "rewrite": rewrite,
             "preserve_host": route.preserve_host,
+            "calling": override(calling, route, check),
         }
     }

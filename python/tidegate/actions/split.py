@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
@@ -54,8 +55,11 @@ class Split(Model):
         description="Whose `header` counts. It is taken out of the requests of all others.",
     )
 
-    def plan(self, route: Route, check: Check) -> dict[str, Any]:
-        """The action as the engine takes it."""
+    def plan(self, route: Route, check: Check, calling: Mapping[str, Any]) -> dict[str, Any]:
+        """The action as the engine takes it.
+
+        `calling`: how its services are called, all in the same way where the route says anything about it.
+        """
         if not 2 <= len(self.services) <= MOST_SERVICES:
             message = f"a split has 2 to {MOST_SERVICES} services, this one has {len(self.services)}"
             check.problem(("split", "services"), "bad_value", message)
@@ -75,7 +79,7 @@ class Split(Model):
                     {
                         "name": side.name or side.service,
                         "weight": side.weight,
-                        "proxy": plan_proxy(route, str(side.service), check)["proxy"],
+                        "proxy": plan_proxy(route, str(side.service), check, calling)["proxy"],
                     }
                     for side in self.services
                 ],

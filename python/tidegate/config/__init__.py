@@ -12,6 +12,7 @@ translate     pydantic's errors in our words        problem    place, problem, c
 from tidegate.actions.redirect import Redirect
 from tidegate.actions.respond import Respond
 from tidegate.actions.split import Split, SplitService
+from tidegate.config.calling import Backoff, Hedging, PassedDeadline, Retries, RetryBudget
 from tidegate.config.consumers import Consumer
 from tidegate.config.credentials import BasicUser, ClientCertificate
 from tidegate.config.gateway import Admin, Gateway
@@ -52,6 +53,7 @@ __all__ = [
     "Admin",
     "ApiKey",
     "Authorize",
+    "Backoff",
     "Balance",
     "Basic",
     "BasicUser",
@@ -69,6 +71,7 @@ __all__ = [
     "Forwarded",
     "Gateway",
     "HandlerReference",
+    "Hedging",
     "Http2Limits",
     "Idempotency",
     "Introspection",
@@ -83,6 +86,7 @@ __all__ = [
     "Oidc",
     "Overload",
     "OverloadMemory",
+    "PassedDeadline",
     "Policies",
     "Pool",
     "PriorityRule",
@@ -94,6 +98,8 @@ __all__ = [
     "RequestId",
     "Respond",
     "ResponseHeaders",
+    "Retries",
+    "RetryBudget",
     "Route",
     "Rule",
     "SecurityHeaders",

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from tidegate.config import kong
 from tidegate.config.base import Model
+from tidegate.config.calling import OVERRIDES
 from tidegate.config.check import Check
 from tidegate.config.consumers import Consumer
 from tidegate.config.files import Files
@@ -39,6 +40,8 @@ class Entry:
     """A part of one of the lists, from its data to its part of the plan."""
 
     __slots__ = (
+        "anew",
+        "calling",
         "calls",
         "children",
         "data",
@@ -100,6 +103,8 @@ class Entry:
         """Of a service: its own, for the scope of its routes."""
         self.networks: dict[str, str] = {}
         """Lists of networks that its part of the plan names."""
+        self.calling: dict[str, Any] | None = None
+        """Of a service: how it is called, for routes that say something about it anew."""
         self.used: tuple[str, ...] = ()
         """Captures that `policies` refer to."""
         known: dict[str, Any] = self.data if isinstance(self.data, dict) else {}
@@ -112,8 +117,11 @@ class Entry:
         self._validate()
         self.calls: tuple[Call, ...] = ()
         """Every service that a route names, and where; the first is the one that it belongs to."""
+        self.anew: tuple[str, ...] = ()
+        """Of a route: the keys by which it says anew how its services are called."""
         if kind == "routes":
             self.calls = _calls(self.model) if self.model is not None else _calls_of(known)
+            self.anew = _anew(self.model)
 
     @classmethod
     def of_model(cls, kind: str, model: Any) -> Entry:
@@ -124,11 +132,13 @@ class Entry:
         entry.reads_files, entry.pruned, entry.slim, entry.model = False, False, False, model
         entry.name = getattr(model, "name", None)
         entry.calls = _calls(model) if kind == "routes" else ()
+        entry.anew = _anew(model) if kind == "routes" else ()
         entry.handler = model.handler if kind == "routes" else None
         entry.enabled = getattr(model, "enabled", True)
         entry.filled, entry.fill_findings, entry.raw, entry.marks = None, [], None, []
         entry.policies, entry.used, entry.children = {}, (), []
         entry.implied, entry.networks = None, {}
+        entry.calling = None
         if kind == "listeners":
             entry.name = model.name or model.address
         if kind == "services":
@@ -223,6 +233,7 @@ class Entry:
             policies = self.model.policies.plan(inner, ("policies",))
             self.policies = {} if inner.findings else policies
             self.used = tuple(inner.used)
+            self.calling = value["calling"]
             check.findings += inner.findings
             check.networks |= inner.networks
             check.implied.add(inner.implied)
@@ -284,6 +295,10 @@ def _planned(kind: str, model: Any, check: Check, scope: object, files: Files) -
 
 Call = tuple[Path, str]
 """Where a route names a service, and which."""
+
+
+def _anew(route: Route | None) -> tuple[str, ...]:
+    return () if route is None else tuple(key for key in OVERRIDES if key in route.model_fields_set)
 
 
 def _calls(route: Route) -> tuple[Call, ...]:

@@ -16,6 +16,7 @@ from tidegate.actions.redirect import Redirect
 from tidegate.actions.respond import Respond
 from tidegate.actions.split import Split, SplitService
 from tidegate.config.base import Model
+from tidegate.config.calling import Backoff, Hedging, PassedDeadline, Retries, RetryBudget
 from tidegate.config.consumers import Consumer
 from tidegate.config.credentials import BasicUser, ClientCertificate
 from tidegate.config.gateway import Admin, Gateway
@@ -29,7 +30,7 @@ from tidegate.config.schema import schema
 from tidegate.config.services import Pool, Service, ServiceTls
 from tidegate.config.store import Store
 from tidegate.config.upstream import Balance, StickyCookie, Target, Upstream
-from tidegate.config.values import show_duration, show_size
+from tidegate.config.values import show_duration, show_share, show_size
 from tidegate.policies import POLICIES, Policies
 from tidegate.policies.authorize import Rule
 from tidegate.policies.budget import Budget
@@ -65,6 +66,11 @@ SECTIONS: tuple[tuple[str, type[Model]], ...] = (
     ("Service: balance: cookie", StickyCookie),
     ("Service: TLS", ServiceTls),
     ("Service: pool", Pool),
+    ("Service: retries", Retries),
+    ("Service: retries: backoff", Backoff),
+    ("Service: retries: budget", RetryBudget),
+    ("Service: hedging", Hedging),
+    ("Service: deadline", PassedDeadline),
     ("Route", Route),
     ("Action: split", Split),
     ("Action: split: service", SplitService),
@@ -277,6 +283,8 @@ def _default(value: object, kind: str) -> str:
         return f"`{show_duration(value)}`"
     if isinstance(value, int) and kind == "percentage":
         return f"`{show_percent(value)}`"
+    if isinstance(value, int) and kind == "share":
+        return f"`{show_share(value)}`"
     if isinstance(value, int) and kind == "size":
         return f"`{show_size(value)}`"
     if isinstance(value, Model) or (isinstance(value, list) and value and isinstance(value[0], Model)):

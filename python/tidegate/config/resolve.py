@@ -278,27 +278,29 @@ class Resolution:
     def _services(self, gateway: PlannedPolicies) -> tuple[list[str], dict[str, Scope], Scope]:
         """The services of the plan, the scope of each by name, and the gateway's own scope."""
         key = encode(gateway)
-        base = self._scope(key, gateway, {}, ())
+        base = self._scope(key, gateway, None)
         scopes: dict[str, Scope] = {}
         for run in self.runs["services"]:
             for entry in run.entries:
                 if entry.scope is not True or entry.reads_files:
                     entry.plan(True, run.files)
                 if entry.name is not None:
-                    scopes[entry.name] = (
-                        self._scope(key, gateway, entry.policies, entry.used) if entry.policies else base
-                    )
+                    scopes[entry.name] = self._scope(key, gateway, entry)
                     if not entry.enabled:
                         self.disabled.add(entry.name)
         self._unique("service", [entry.name for run in self.runs["services"] for entry in run.entries])
         return self._collect("services"), scopes, base
 
-    def _scope(self, key: str, gateway: PlannedPolicies, service: PlannedPolicies, used: Iterable[str]) -> Scope:
-        """The same scope for the same policies, also over several loads, so that what was made for it stays good."""
-        key = f"{key}{encode(service)}{sorted(used)}" if service else key
+    def _scope(self, key: str, gateway: PlannedPolicies, service: Entry | None) -> Scope:
+        """The same scope for the same policies and calls, also over several loads: what was made for it stays good."""
+        policies, used, calling = (
+            (service.policies, sorted(service.used), service.calling) if service is not None else ({}, [], None)
+        )
+        if service is not None:
+            key = f"{key}{encode([policies, used, calling])}"
         scope = self.scopes.get(key)
         if scope is None:
-            scope = self.known_scopes.get(key) or Scope(gateway, service, sorted(used))
+            scope = self.known_scopes.get(key) or Scope(gateway, policies, used, calling)
             self.scopes[key] = scope
         return scope
 
@@ -315,7 +317,7 @@ class Resolution:
                     elif place == 0:
                         scope = known
                     else:
-                        self._check_other(run, index, path, service, known is scope)
+                        self._check_other(run, index, path, service, known, scope)
                 if entry.scope is not scope or entry.reads_files:
                     entry.plan(scope, run.files)
         self._unique("route", names)
@@ -380,7 +382,7 @@ class Resolution:
                 key = "name" if noun != "listener" or entry.model.name else "address"
                 self._entry_problem(run, index, Finding((key,), "config.duplicate_name", message))
 
-    def _check_other(self, run: Run, index: int, path: Path, service: str, same_scope: bool) -> None:
+    def _check_other(self, run: Run, index: int, path: Path, service: str, other: Scope, own: Scope) -> None:
         """Checks a service that a route names beside its own."""
         entry = run.entries[index]
         if not entry.enabled or entry.service in self.disabled:
@@ -388,11 +390,17 @@ class Resolution:
         if service in self.disabled:
             message = f"the service {quote(service)} is switched off"
             self._entry_problem(run, index, Finding(path, "config.bad_value", message, "leave it out here, too"))
-        elif not same_scope:
+        elif other.policies != own.policies or other.used != own.used:
             # Whichever held, the others' requests would lack what their service's policies are there for.
             message = f"the services {quote(str(entry.service))} and {quote(service)} have different policies"
             hint = "give both the same, or write them at the route"
             self._entry_problem(run, index, Finding(path, "config.bad_value", message, hint))
+        elif entry.anew and other.calling != own.calling:
+            # What the route leaves unsaid would be one service's for all.
+            message = f"{quote(entry.anew[0])} cannot be said anew for services that are called in different ways"
+            self._entry_problem(
+                run, index, Finding((entry.anew[0],), "config.bad_value", message, "write it at each service")
+            )
 
     def _unknown_service(self, run: Run, index: int, path: Path, service: str, known: dict[str, Scope]) -> None:
         if run.path != ("routes",) and path == ("service",):

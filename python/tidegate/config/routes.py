@@ -12,11 +12,13 @@ from tidegate.actions.redirect import Redirect
 from tidegate.actions.respond import Respond
 from tidegate.actions.split import Split
 from tidegate.config.base import Model, problem
+from tidegate.config.calling import Hedging, PassedDeadline, RetriesOrNumber
 from tidegate.config.overload import Priority
 from tidegate.config.problem import quote
 from tidegate.config.service_reference import ServiceReference
 from tidegate.config.values import Condition, Duration, Size, Text, Texts, Truth
 from tidegate.policies import Policies
+from tidegate.policies.policy import SWITCHED
 
 
 def _handler(value: object) -> object:
@@ -98,9 +100,14 @@ class Route(Model):
     )
     timeout: Duration | None = Field(
         None,
-        description="Time for the whole exchange, retries included. Without one, only the timeouts of the "
-        "service hold.",
+        description="Time for the whole exchange, retries included. Without one, the service's `timeout`; without "
+        "that, only the other timeouts of the service hold.",
     )
+    retries: RetriesOrNumber | None = Field(None, description="Instead of the service's `retries`.")
+    hedging: Annotated[Hedging | None, *SWITCHED] = Field(None, description="Instead of the service's `hedging`.")
+    try_timeout: Duration | None = Field(None, description="Instead of the service's `try_timeout`.")
+    first_byte_timeout: Duration | None = Field(None, description="Instead of the service's `first_byte_timeout`.")
+    deadline: PassedDeadline | None = Field(None, description="Instead of the service's `deadline`.")
     max_body: Size = Field(
         10 << 20, description="Largest request body that is let through, counted as it streams (413)."
     )

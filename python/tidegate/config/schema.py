@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tidegate.config import kong
+from tidegate.config.calling import SWITCHES
 from tidegate.config.gateway import Gateway
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -22,7 +23,8 @@ def schema() -> dict[str, Any]:
     for kind, keys in kong.NAMES.items():
         part = made if kind == "gateway" else made["$defs"][kind.removesuffix("s").title()]
         part["properties"] |= {key: _KONG for key in keys if key not in part["properties"]}
-    for switched in made["$defs"]["Policies"]["properties"].values():
+    switches = [made["$defs"][model]["properties"][key] for model, keys in SWITCHES.items() for key in keys]
+    for switched in [*made["$defs"]["Policies"]["properties"].values(), *switches]:
         switched["anyOf"] = [
             *(option for option in switched.get("anyOf", ()) if option.get("type") != "null"),
             {"enum": ["off", "on", True, False, None]},

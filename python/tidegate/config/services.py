@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from tidegate.config.base import Model
+from tidegate.config.calling import Hedging, PassedDeadline, RetriesOrNumber
 from tidegate.config.upstream import Upstream
 from tidegate.config.values import Duration, Integer, Text, Truth
 from tidegate.policies import Policies
+from tidegate.policies.policy import SWITCHED
 
 
 class ServiceTls(Model):
@@ -65,12 +67,25 @@ class Service(Model):
         None,
         description="TLS to the service. An `https` url has it with defaults; with `upstream`, `tls: {}` turns it on.",
     )
-    retries: Integer = Field(
+    retries: RetriesOrNumber = Field(
         1,
-        ge=0,
-        le=32,
-        description="Attempts after the first, where a request can be sent again. Kong's default is 5, which "
-        "multiplies load on a service that already struggles.",
+        description="Attempts after the first, where a request can be sent again, and what else is to be said about "
+        "them. Kong's default is 5, which multiplies load on a service that already struggles.",
+    )
+    hedging: Annotated[Hedging | None, *SWITCHED] = Field(
+        None, description="A second call when the first is late, for requests that are safe to send twice."
+    )
+    timeout: Duration | None = Field(
+        None, description="Time for the whole exchange, of routes that have no `timeout` of their own."
+    )
+    try_timeout: Duration | None = Field(
+        None, description="Longest time from the beginning of one attempt to the head of its answer."
+    )
+    first_byte_timeout: Duration | None = Field(
+        None, description="Longest time from the end of the request to the head of its answer."
+    )
+    deadline: PassedDeadline = Field(
+        default_factory=PassedDeadline, description="How the service is told what time is left."
     )
     connect_timeout: Duration = Field(
         5000, description="Longest time to connect, TLS included. Kong's default of 60s outlasts most clients."

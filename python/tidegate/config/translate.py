@@ -153,7 +153,7 @@ def _without_marks(path: Path) -> Path:
     return tuple(part for part in path if part not in _MARKS)
 
 
-_MARKS = ("[key]", "[rate]", "[budget]", "[word]", "[count]")
+_MARKS = ("[key]", "[rate]", "[budget]", "[word]", "[count]", "[number]", "[retries]")
 
 
 def _model_at(model: type[BaseModel], path: Path) -> type[BaseModel] | None:

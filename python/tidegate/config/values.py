@@ -14,6 +14,7 @@ _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SIZES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "KB": 1000, "MB": 1000**2, "GB": 1000**3}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMG]i?B|B)")
+_SHARE = re.compile(r"(\d+(?:\.\d+)?)(%?)")
 LONGEST_DURATION_MS = 30 * 86_400_000
 LARGEST_SIZE = 1 << 50
 
@@ -70,6 +71,25 @@ def _near_size(value: str) -> str | None:
         return None
     match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kmg])(i?b)?", value.strip().lower())
     return f"write `{match[1]}{match[2].upper()}iB`" if match else None
+
+
+def share(value: object) -> int:
+    """Millionths of a share such as `0.2` or `20%`."""
+    number: float | None = None
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        number = float(value)
+    elif isinstance(value, str) and (match := _SHARE.fullmatch(value)):
+        number = float(match[1]) / (100 if match[2] else 1)
+    if number is None:
+        raise problem("bad_value", f"expected a share such as `0.2` or `20%`, got {quote(value)}")
+    if not 0 <= number <= 1:
+        raise problem("bad_value", f"a share is from 0 to 1, or from 0% to 100%, got {quote(value)}")
+    return round(number * 1_000_000)
+
+
+def show_share(value: int) -> float:
+    """A share as it is written, from millionths."""
+    return value / 1_000_000
 
 
 def show_duration(value: int) -> str:
@@ -161,6 +181,7 @@ if TYPE_CHECKING:
     # What may be given in Python; after validation it is what the functions above return.
     Duration: TypeAlias = int | str
     Size: TypeAlias = int | str
+    Share: TypeAlias = float | str
     Text: TypeAlias = str
     ListenerAddress: TypeAlias = str
     Texts: TypeAlias = list[str] | str
@@ -188,6 +209,17 @@ else:
             {
                 "anyOf": [{"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)? ?([KMG]i?B|B)$"}, {"type": "integer"}],
                 "title": "size",
+            }
+        ),
+    ]
+    Share = Annotated[
+        int,
+        BeforeValidator(share),
+        PlainSerializer(show_share, when_used="json"),
+        WithJsonSchema(
+            {
+                "anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "string"}],
+                "title": "share",
             }
         ),
     ]

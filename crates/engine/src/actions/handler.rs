@@ -18,6 +18,7 @@ use crate::serve::deliver;
 use crate::sides::{Answered, BodySize, Client, Filled, Sink, Source, Upstream};
 use crate::transfer::{Begin, Patience, Transfer};
 use crate::upstream::call;
+use crate::upstream::deadline::Deadline;
 use crate::wheel::Alarm;
 use crate::worker::Worker;
 
@@ -48,7 +49,10 @@ impl Handler {
             read: NEVER,
             write: NEVER,
             client: client.patience(),
-            deadline: call::deadline(exchange.started_micros / 1000, timeout),
+            deadline: Deadline::at(call::deadline(exchange.started_micros / 1000, timeout)),
+            first_byte: NEVER,
+            attempt: NEVER,
+            began: 0,
         };
         let begin = match exchange.request.body {
             BodySize::Empty => Begin::Nothing,

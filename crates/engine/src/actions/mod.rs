@@ -33,7 +33,7 @@ impl Action {
     /// Problems have a path relative to the route.
     pub fn compile(route: &plan::Route, context: &Context<'_>) -> Result<Self, Problem> {
         Ok(match &route.action {
-            plan::Action::Proxy(plan) => Self::Proxy(proxy::Proxy::compile(plan, context.services)?),
+            plan::Action::Proxy(plan) => Self::Proxy(proxy::Proxy::compile(plan, context)?),
             plan::Action::Split(plan) => Self::Split(Arc::new(split::Split::compile(plan, &route.name, context)?)),
             plan::Action::Respond(plan) => Self::Respond(respond::Respond::compile(plan)?),
             plan::Action::Redirect(plan) => Self::Redirect(redirect::Redirect::compile(plan)?),

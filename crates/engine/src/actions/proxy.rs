@@ -4,14 +4,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::exchange::Exchange;
+use crate::pipeline::Context;
 use crate::plan;
 use crate::problem::Problem;
 use crate::respond::{Code, Failure};
 use crate::routing::UpstreamTarget;
 use crate::serve::deliver;
 use crate::sides::Client;
-use crate::snapshot::ServiceIndex;
 use crate::upstream::call::{self, Asked, Begun, Order};
+use crate::upstream::calling::Calling;
+use crate::upstream::deadline::Deadline;
 use crate::wheel::Alarm;
 use crate::worker::Worker;
 
@@ -23,11 +25,12 @@ pub struct Proxy {
     /// What `Host` says when the client's is not preserved.
     host: Arc<[u8]>,
     preserve_host: bool,
+    calling: Arc<Calling>,
 }
 
 impl Proxy {
-    pub fn compile(plan: &plan::Proxy, services: &ServiceIndex<'_>) -> Result<Self, Problem> {
-        let Some((index, service)) = services.get(plan.service.as_str()) else {
+    pub fn compile(plan: &plan::Proxy, context: &Context<'_>) -> Result<Self, Problem> {
+        let Some((index, service)) = context.services.get(plan.service.as_str()) else {
             let message = format!("no service is named `{}`", plan.service);
             return Err(Problem::new("service", "config.unknown_name", message));
         };
@@ -37,6 +40,7 @@ impl Proxy {
             target: UpstreamTarget::compile(plan, &service.plan)?,
             host: service.host.clone(),
             preserve_host: plan.preserve_host,
+            calling: context.calling(&service.name, plan.calling.as_deref().unwrap_or(&service.plan.calling)),
         })
     }
 
@@ -86,16 +90,19 @@ impl Proxy {
         let timeout = exchange.route().and_then(|route| route.timeout_ms);
         let order = Order {
             service: self.service,
+            calling: &self.calling,
             target,
             host: preserved.as_deref().unwrap_or(&self.host),
             hash,
-            deadline: call::deadline(exchange.started_micros / 1000, timeout),
+            deadline: Deadline::of(exchange, timeout, &self.calling),
         };
-        let Begun { mut upstream, mut transfer, answered } =
-            call::call(worker, client, &mut Asked::by(exchange), alarm, &order).await?;
+        let mut begun = call::call(worker, client, &mut Asked::by(exchange), alarm, &order).await?;
         let snapshot = exchange.snapshot.clone();
         let service = &snapshot.services[self.service];
         service.affinity.keep(service, hash, exchange);
-        deliver(worker, client, exchange, &mut upstream, &mut transfer, answered).await
+        let Begun { upstream, transfer, answered, .. } = &mut begun;
+        let ended = deliver(worker, client, exchange, upstream, transfer, *answered).await;
+        begun.over(worker, &ended);
+        ended
     }
 }

@@ -47,7 +47,7 @@ impl Split {
     /// Problems have a path relative to the route.
     pub fn compile(plan: &plan::Split, route: &str, context: &Context<'_>) -> Result<Self, Problem> {
         let side = |(index, side): (usize, &plan::Side)| {
-            let proxy = Proxy::compile(&side.proxy, context.services)
+            let proxy = Proxy::compile(&side.proxy, context)
                 .map_err(|problem| Problem { path: format!("split.services[{index}].{}", problem.path), ..problem })?;
             let series = context.registry.route(route, &side.proxy.service);
             Ok(Side { name: side.name.as_str().into(), proxy, series })

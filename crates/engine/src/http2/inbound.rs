@@ -11,8 +11,8 @@ use crate::http2::fields;
 use crate::owned::Owned;
 use crate::sides::Filled;
 
-/// A body of which no more than this was taken can start again.
-const REPLAY_BYTES: usize = 16 * 1024;
+/// A body of which no more than this was taken can start again, unless more is asked for.
+const REPLAY_BYTES: u64 = 16 * 1024;
 
 /// Why a body cannot be read to its end.
 #[derive(Debug)]
@@ -34,6 +34,7 @@ pub struct Inbound {
     over: bool,
     /// What came so far, for [`Inbound::rewind`]; `None` when it was too much, or is not wanted.
     replay: Option<Vec<Bytes>>,
+    replay_bytes: u64,
     /// How many of `replay` were handed out again after a rewind.
     replayed: usize,
     /// Bytes from the stream, how many of them were given back as credit, and how many were consumed (since the last rewind).
@@ -52,6 +53,7 @@ impl Inbound {
             trailers: Head::default(),
             owned: None,
             replay: replay.then(Vec::new),
+            replay_bytes: REPLAY_BYTES,
             replayed: 0,
             received: 0,
             credited: 0,
@@ -69,6 +71,7 @@ impl Inbound {
             owned: None,
             over: true,
             replay: None,
+            replay_bytes: 0,
             replayed: 0,
             received: 0,
             credited: 0,
@@ -130,13 +133,20 @@ impl Inbound {
         (self.over && !self.trailers.is_empty()).then_some(&self.trailers)
     }
 
+    /// Keeps up to so many bytes of the body, so that it can start again.
+    pub fn keep(&mut self, bytes: u64) {
+        self.replay_bytes = self.replay_bytes.max(bytes);
+    }
+
+    /// All that was handed out is still there.
+    pub fn can_rewind(&self) -> bool {
+        self.consumed == 0 || self.replay.is_some()
+    }
+
     /// Starts the body again from its first byte, where all of it is still there.
     pub fn rewind(&mut self) -> bool {
-        if self.consumed == 0 {
-            return true;
-        }
-        if self.replay.is_none() {
-            return false;
+        if self.consumed == 0 || self.replay.is_none() {
+            return self.consumed == 0;
         }
         self.chunk = Bytes::new();
         self.replayed = 0;
@@ -196,7 +206,7 @@ impl Inbound {
             return Err(ReadError::TooLarge);
         }
         match &mut self.replay {
-            Some(replay) if self.received <= REPLAY_BYTES as u64 => {
+            Some(replay) if self.received <= self.replay_bytes => {
                 replay.push(data.clone());
                 self.replayed = replay.len();
             }

@@ -208,6 +208,14 @@ impl Client for Http2 {
     /// A stream ends alone; its connection stays. The end of the answer tells the client to send no more (RFC 9113 section 8.1).
     fn close_after(&mut self) {}
 
+    fn keep_body(&mut self, bytes: u64) {
+        self.inbound.keep(bytes);
+    }
+
+    fn can_rewind(&self) -> bool {
+        self.inbound.can_rewind()
+    }
+
     fn rewind(&mut self) -> bool {
         self.inbound.rewind()
     }

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{HeaderValue, SigningKeys, Split, Template};
+use super::{Calling, HeaderValue, SigningKeys, Split, Template};
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -24,6 +24,8 @@ pub struct Proxy {
     /// The upstream path (and query, when it has a `?`), instead of the client's.
     pub rewrite: Option<Template>,
     pub preserve_host: bool,
+    /// `None`: as the service says.
+    pub calling: Option<Box<Calling>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use super::{Balance, CertifiedKey};
+use super::{Balance, Calling, CertifiedKey};
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -22,8 +22,8 @@ pub struct Service {
     pub base_path: String,
     pub protocol: UpstreamProtocol,
     pub tls: Option<UpstreamTls>,
-    /// Attempts after the first, where the request can be sent again.
-    pub retries: u32,
+    /// Of calls by routes that say nothing else, and of those that the gateway makes itself.
+    pub calling: Calling,
     pub connect_timeout_ms: u64,
     /// Longest silence between two bytes of the answer.
     pub read_timeout_ms: u64,

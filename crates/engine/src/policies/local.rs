@@ -89,7 +89,7 @@ impl Local {
     }
 
     /// A number below `bound`, evenly spread as long as that is small.
-    pub(super) fn random_below(&self, bound: u64) -> u64 {
+    pub fn random_below(&self, bound: u64) -> u64 {
         self.random.borrow_mut().next() % bound.max(1)
     }
 }

@@ -44,7 +44,6 @@ impl Telemetry {
             upstream_micros: notes.answered_micros.checked_sub(exchange.started_micros),
             request_bytes: notes.request_bytes,
             answer_bytes: notes.answer_bytes,
-            retries: u64::from(notes.attempts.saturating_sub(1)),
         };
         self.registry.worker(worker, |shard| {
             shard.ended.add(1);

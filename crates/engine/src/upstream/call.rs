@@ -3,27 +3,30 @@
 //! ```text
 //! choose a target -> take a connection from the pool, or open one -> send -> wait for the head of the answer
 //!        ^                                                                             |
-//!        +--------------- another attempt, where that is safe ------------------------+
+//!        +------------- another attempt, where that is safe and there is time --------+
 //! ```
+//!
+//! [`attempt`](crate::upstream::attempt) is one turn of it; [`retry`](crate::upstream::retry) decides about the next.
 
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-
-use bytes::Bytes;
+use std::task::Poll;
 
 use crate::clock::{Millis, NEVER};
-use crate::exchange::{Answer, Exchange, Notes, Protocol, Request, Upgrade};
+use crate::exchange::{Answer, Exchange, Notes, Request};
 use crate::head::Head;
-use crate::plan::UpstreamProtocol;
 use crate::respond::{Code, Failure, Side};
-use crate::sides::{Answered, BodySize, Client, Filled, Sink, Source, Upstream};
+use crate::sides::{BodySize, Client};
 use crate::snapshot::Pinned;
-use crate::transfer::{Begin, Patience, Transfer};
-use crate::upstream::connect::connect;
-use crate::upstream::http1::{Http1Upstream, Wire};
-use crate::upstream::http2::{self, Http2Upstream};
+use crate::upstream::attempt::{Aim, Failed, attempt};
+pub use crate::upstream::attempt::{Attempt, Begun};
+use crate::upstream::calling::Calling;
+use crate::upstream::deadline::{Deadline, Line};
+use crate::upstream::discard::discard;
+use crate::upstream::hedge::hedged;
+use crate::upstream::retry::Reason;
+use crate::upstream::retry_after::retry_after;
 use crate::upstream::service::Service;
 use crate::upstream::target::Target;
 use crate::upstream::targets::{Pick, Tried};
@@ -34,13 +37,14 @@ use crate::worker::Worker;
 pub struct Order<'a> {
     /// Index of the service in the exchange's snapshot.
     pub service: usize,
+    pub calling: &'a Calling,
     /// Path and query as they go upstream.
     pub target: &'a [u8],
     pub host: &'a [u8],
     /// Where requests of the same kind go, for algorithms that care.
     pub hash: Option<u64>,
-    /// When the exchange must be over; [`NEVER`] without a limit.
-    pub deadline: Millis,
+    /// When the exchange must be over; shared by all attempts.
+    pub deadline: Deadline,
 }
 
 /// The parts of an exchange that a call reads and fills; a call that the gateway makes itself brings its own.
@@ -65,20 +69,16 @@ pub struct Outgoing<'a> {
     pub target: &'a [u8],
     pub host: &'a [u8],
     pub head: &'a Head,
+    /// Fields that stand in the place of those of the same name in `head`.
+    pub instead: &'a [Line<'a>],
     pub body: BodySize,
 }
 
-/// One attempt at a service, over either protocol.
-pub enum Attempt {
-    Http1(Http1Upstream),
-    Http2(Box<Http2Upstream>),
-}
-
-/// An answer has begun: its head is in the exchange, its body is to be transferred.
-pub struct Begun<'a> {
-    pub upstream: Attempt,
-    pub transfer: Transfer<'a>,
-    pub answered: Answered,
+impl Outgoing<'_> {
+    /// Another value, or none, stands in the place of a field of this name.
+    pub fn replaces(&self, name: &[u8]) -> bool {
+        self.instead.iter().any(|line| line.name.eq_ignore_ascii_case(name))
+    }
 }
 
 /// Calls a service with the request that was asked, and tries again where that is safe.
@@ -90,131 +90,157 @@ pub async fn call<'a, C: Client>(
     order: &Order<'_>,
 ) -> Result<Begun<'a>, Failure> {
     let service = &asked.snapshot.services[order.service];
-    let mut retries = service.plan.retries;
-    let mut tried = Tried::default();
-    let mut target = pick(worker, service, order, &tried)?;
-    // A connection that had gone stale is no fault of the target: one more attempt, on a new connection, counts for nothing.
-    let mut fresh = false;
+    let started_micros = worker.clock.now_micros();
+    if let Some(budget) = &order.calling.budget {
+        budget.deposit(worker.index, started_micros / 1000);
+    }
+    let hedge = order.calling.hedge.as_deref().filter(|hedge| hedge.takes(asked.request));
+    if let Some(hedge) = hedge {
+        hedge.deposit(worker.index, started_micros / 1000);
+    }
+    if asked.request.body != BodySize::Empty {
+        client.keep_body(order.calling.kept_body());
+    }
+    let mut again = Again { worker, service, order, request: asked.request, retries: 0 };
+    let tried = Tried::default();
+    let target = pick(worker, service, order, &tried, started_micros / 1000)?;
+    let mut aim = Aim { target, tried, fresh: false, started_micros };
     loop {
         asked.notes.attempts += 1;
-        let failure = match attempt(worker, client, asked, alarm, order, &target, fresh).await {
-            Ok(begun) => return Ok(begun),
-            Err(failure) => failure,
+        let ended = match hedge {
+            None => attempt(worker, client, asked, alarm, order, &aim).await,
+            // Apart, so that calls without it do not carry its state.
+            Some(hedge) => Box::pin(hedged(worker, client, asked, alarm, order, &aim, hedge)).await,
         };
-        let Failed { failure, stale, sent } = failure;
+        let wait = match ended {
+            Ok(begun) => match again.after_answer(client, begun.answered.status(), &asked.answer.head) {
+                Some(wait) => {
+                    discard(worker, begun);
+                    wait
+                }
+                None => return Ok(begun),
+            },
+            Err(failed) => {
+                again.tell(&failed, asked.notes);
+                match again.after_failure(client, &failed, aim.fresh) {
+                    Some(wait) => wait,
+                    None => return Err(failed.failure),
+                }
+            }
+        };
+        if !client.rewind() {
+            return Err(Failure::with(Code::InternalError, "the request body was not kept"));
+        }
+        asked.answer.head.clear();
+        asked.answer.protocol = None;
+        asked.notes.answered_micros = 0;
+        aim.fresh = matches!(wait, Wait::Renew);
+        if let Wait::For(wait) = wait {
+            pause(worker, client, wait).await?;
+            aim.tried.add(&aim.target);
+            if let Some(target) = &asked.notes.target {
+                aim.tried.add(target);
+            }
+            aim.target = pick(worker, service, order, &aim.tried, worker.now())?;
+        }
+        aim.started_micros = worker.clock.now_micros();
+    }
+}
+
+/// What comes before another attempt.
+enum Wait {
+    /// Nothing: the connection is replaced, and the target is the same.
+    Renew,
+    For(Millis),
+}
+
+/// Decides about attempts after the first.
+struct Again<'a> {
+    worker: &'a Worker,
+    service: &'a Service,
+    order: &'a Order<'a>,
+    request: &'a Request,
+    retries: u32,
+}
+
+impl Again<'_> {
+    fn after_answer<C: Client>(&mut self, client: &C, status: u16, head: &Head) -> Option<Wait> {
+        let retry = &self.order.calling.retry;
+        if retry.attempts == 0 {
+            return None;
+        }
+        let reason = retry.of_answer(status, head)?;
+        let wall = || self.worker.clock.wall();
+        let wanted = if retry.obeys() { retry_after(head, wall) } else { None };
+        self.after(client, reason, true, wanted)
+    }
+
+    fn after_failure<C: Client>(&mut self, client: &C, failed: &Failed, fresh: bool) -> Option<Wait> {
+        let Failed { failure, stale, sent } = failed;
+        let retry = &self.order.calling.retry;
+        if *stale && !fresh {
+            let repeats = retry.may_repeat(self.request, *sent) && client.can_rewind() && !self.is_late(0);
+            return repeats.then(|| {
+                self.service.series.retried(self.worker.index, Reason::Stale);
+                Wait::Renew
+            });
+        }
+        let reason = retry.of_failure(failure, *sent)?;
+        self.after(client, reason, *sent, None)
+    }
+
+    fn after<C: Client>(&mut self, client: &C, reason: Reason, sent: bool, wanted: Option<Millis>) -> Option<Wait> {
+        let Calling { retry, budget, .. } = self.order.calling;
+        if self.retries >= retry.attempts || !retry.may_repeat(self.request, sent) || !client.can_rewind() {
+            return None;
+        }
+        let wait = retry.wait(self.retries + 1, wanted, |below| self.worker.local.random_below(below))?;
+        if self.is_late(wait) {
+            return None;
+        }
+        // Last, so that nothing is taken from it for an attempt that is not made.
+        if let Some(budget) = budget
+            && !budget.withdraw(self.worker.now())
+        {
+            self.service.series.out_of_budget(self.worker.index);
+            return None;
+        }
+        self.retries += 1;
+        self.service.series.retried(self.worker.index, reason);
+        Some(Wait::For(wait))
+    }
+
+    /// The time of the exchange would be over before another attempt could begin.
+    fn is_late(&self, wait: Millis) -> bool {
+        let due = self.order.deadline.at;
+        due != NEVER && self.worker.now().saturating_add(wait) >= due
+    }
+
+    fn tell(&self, failed: &Failed, notes: &Notes) {
+        let Failed { failure, .. } = failed;
         if failure.code.side() == Side::Upstream {
             tracing::warn!(
-                service = &*service.name,
-                target = &*target.name,
-                attempt = asked.notes.attempts,
+                service = &*self.service.name,
+                target = notes.target.as_ref().map(|target| &*target.name),
+                attempt = notes.attempts,
                 reason = failure.code.word(),
                 detail = failure.detail.as_deref(),
                 "upstream call failed"
             );
         }
-        if !may_repeat(&failure, sent, asked.request) || !client.rewind() || worker.now() >= order.deadline {
-            return Err(failure);
-        }
-        if stale && !fresh {
-            fresh = true;
-        } else if retries > 0 {
-            retries -= 1;
-            fresh = false;
-            tried.add(&target);
-            target = pick(worker, service, order, &tried)?;
-        } else {
-            return Err(failure);
-        }
-        asked.answer.head.clear();
     }
 }
 
-struct Failed {
-    failure: Failure,
-    stale: bool,
-    /// The service may have seen the request.
-    sent: bool,
-}
-
-/// RFC 9110 section 9.2.2: what the service may have seen is repeated only when repeating it does no more.
-fn may_repeat(failure: &Failure, sent: bool, request: &Request) -> bool {
-    let transient = matches!(
-        failure.code,
-        Code::UpstreamConnectFailed
-            | Code::UpstreamConnectTimeout
-            | Code::UpstreamUnresolved
-            | Code::UpstreamReset
-            | Code::UpstreamClosed
-    );
-    transient && request.upgrade == Upgrade::None && (!sent || request.method.is_idempotent())
-}
-
-async fn attempt<'a, C: Client>(
-    worker: &'a Rc<Worker>,
-    client: &mut C,
-    asked: &mut Asked<'_>,
-    alarm: &'a Alarm,
-    order: &Order<'_>,
-    target: &Arc<Target>,
-    fresh: bool,
-) -> Result<Begun<'a>, Failed> {
-    let (snapshot, request) = (asked.snapshot, asked.request);
-    let service = &snapshot.services[order.service];
-    asked.notes.target = Some(target.clone());
-    let now = worker.now();
-    let once = !request.method.is_idempotent() || request.upgrade != Upgrade::None;
-    let not_sent = |failure| Failed { failure, stale: false, sent: false };
-    let (mut upstream, began) = match pooled(worker, snapshot, order.service, target, fresh, once) {
-        Some(upstream) => (upstream, now),
-        None => {
-            let due = now.saturating_add(service.plan.connect_timeout_ms).min(order.deadline);
-            let opening = open(worker, snapshot, order.service, target, due);
-            let opened = unless_gone(client, opening).await.map_err(|failure| {
-                // The exchange's own time was shorter than the service's.
-                let late = failure.code == Code::UpstreamConnectTimeout && worker.now() >= order.deadline;
-                not_sent(if late { Code::Timeout.into() } else { failure })
-            })?;
-            // What connecting took is not the service's silence.
-            (opened, worker.now())
-        }
-    };
-    upstream
-        .send_head(
-            request,
-            &Outgoing {
-                method: request.method_name(),
-                target: order.target,
-                host: order.host,
-                head: &request.head,
-                body: request.body,
-            },
-        )
-        .map_err(not_sent)?;
-    let patience = Patience {
-        read: service.plan.read_timeout_ms,
-        write: service.plan.write_timeout_ms,
-        client: client.patience(),
-        deadline: order.deadline,
-    };
-    let mut transfer = Transfer::new(&worker.clock, alarm, patience, began, begin(request));
-    let head = &mut asked.answer.head;
-    let answered = poll_fn(|cx| transfer.poll_until_answer(cx, client, &mut upstream, head)).await;
-    match answered {
-        Ok(answered) => {
-            asked.answer.protocol = Some(upstream.protocol());
-            Ok(Begun { upstream, transfer, answered })
-        }
-        Err(failure) => Err(Failed { failure, stale: upstream.is_stale(), sent: !upstream.is_unseen() }),
+async fn pause<C: Client>(worker: &Rc<Worker>, client: &mut C, wait: Millis) -> Result<(), Failure> {
+    if wait == 0 {
+        return Ok(());
     }
-}
-
-fn begin(request: &Request) -> Begin {
-    match (request.upgrade, request.body) {
-        (Upgrade::Http1 | Upgrade::Connect(_), BodySize::Empty) => Begin::AwaitSwitch,
-        (_, BodySize::Empty) => Begin::Nothing,
-        _ if request.expect_continue => Begin::AwaitContinue,
-        _ => Begin::Send,
-    }
+    let due = worker.now().saturating_add(wait);
+    unless_gone(client, async {
+        worker.wheel.sleep_until(due).await;
+        Ok(())
+    })
+    .await
 }
 
 /// Waits for something, and stops when the client leaves meanwhile. Of what it sends, a bounded part is read ahead.
@@ -230,131 +256,16 @@ pub async fn unless_gone<C: Client, T>(
     .await
 }
 
-fn pooled(
-    worker: &Rc<Worker>,
-    snapshot: &Pinned,
-    service: usize,
-    target: &Arc<Target>,
-    fresh: bool,
-    once: bool,
-) -> Option<Attempt> {
-    let plan = &snapshot.services[service];
-    if fresh || plan.plan.protocol != UpstreamProtocol::Http1 {
-        return None;
-    }
-    let wire = worker.pools.take(worker, plan, target, once)?;
-    Some(Attempt::Http1(Http1Upstream::new(worker, snapshot, service, target, wire)))
-}
-
-async fn open(
-    worker: &Rc<Worker>,
-    snapshot: &Pinned,
-    service: usize,
-    target: &Arc<Target>,
-    due: Millis,
-) -> Result<Attempt, Failure> {
-    let plan = &snapshot.services[service];
-    match plan.plan.protocol {
-        UpstreamProtocol::Http1 => {
-            let socket = connect(worker, plan, target, due).await?;
-            plan.series.opened(worker.index);
-            Ok(Attempt::Http1(Http1Upstream::new(worker, snapshot, service, target, Wire::new(socket))))
-        }
-        UpstreamProtocol::H2 => http2::open(worker, snapshot, service, target, due).await.map(Attempt::Http2),
-    }
-}
-
 /// The target for one attempt: not one that was tried, while there are others.
-fn pick(worker: &Worker, service: &Service, order: &Order<'_>, tried: &Tried) -> Result<Arc<Target>, Failure> {
-    let pick = Pick { hash: order.hash, tried, now: worker.now() };
-    let picked = service.pick(worker, &pick);
+pub fn pick(
+    worker: &Worker,
+    service: &Service,
+    order: &Order<'_>,
+    tried: &Tried,
+    now: Millis,
+) -> Result<Arc<Target>, Failure> {
+    let picked = service.pick(worker, &Pick { hash: order.hash, tried, now });
     picked.ok_or_else(|| Failure::with(Code::NoTarget, format_args!("service {}: no target may be used", service.name)))
-}
-
-impl Attempt {
-    fn send_head(&mut self, request: &Request, outgoing: &Outgoing<'_>) -> Result<(), Failure> {
-        match self {
-            Self::Http1(upstream) => {
-                upstream.send_head(request, outgoing);
-                Ok(())
-            }
-            Self::Http2(upstream) => upstream.send_head(request, outgoing),
-        }
-    }
-
-    fn protocol(&self) -> Protocol {
-        match self {
-            Self::Http1(_) => Protocol::Http11,
-            Self::Http2(_) => Protocol::Http2,
-        }
-    }
-
-    /// The service is known not to have seen the request.
-    fn is_unseen(&self) -> bool {
-        match self {
-            Self::Http1(_) => false,
-            Self::Http2(upstream) => upstream.is_unseen(),
-        }
-    }
-}
-
-macro_rules! on_either {
-    ($self:expr, $upstream:ident => $call:expr) => {
-        match $self {
-            Attempt::Http1($upstream) => $call,
-            Attempt::Http2($upstream) => $call,
-        }
-    };
-}
-
-impl Source for Attempt {
-    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<Filled, Failure>> {
-        on_either!(self, upstream => upstream.poll_fill(cx))
-    }
-
-    fn chunk(&self) -> &[u8] {
-        on_either!(self, upstream => upstream.chunk())
-    }
-
-    fn consume(&mut self, count: usize) {
-        on_either!(self, upstream => upstream.consume(count));
-    }
-
-    fn take(&mut self, most: usize) -> Bytes {
-        on_either!(self, upstream => upstream.take(most))
-    }
-
-    fn is_last(&self) -> bool {
-        on_either!(self, upstream => upstream.is_last())
-    }
-
-    fn trailers(&self) -> Option<&Head> {
-        on_either!(self, upstream => upstream.trailers())
-    }
-}
-
-impl Sink for Attempt {
-    fn poll_send<S: Source>(&mut self, cx: &mut Context<'_>, source: &mut S) -> Poll<Result<(), Failure>> {
-        on_either!(self, upstream => upstream.poll_send(cx, source))
-    }
-
-    fn end(&mut self, trailers: Option<&Head>) {
-        on_either!(self, upstream => upstream.end(trailers));
-    }
-
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        on_either!(self, upstream => upstream.poll_flush(cx))
-    }
-}
-
-impl Upstream for Attempt {
-    fn poll_answer(&mut self, cx: &mut Context<'_>, head: &mut Head) -> Poll<Result<Answered, Failure>> {
-        on_either!(self, upstream => upstream.poll_answer(cx, head))
-    }
-
-    fn is_stale(&self) -> bool {
-        on_either!(self, upstream => upstream.is_stale())
-    }
 }
 
 /// The deadline of an exchange that began at `started`, for a route's timeout.

@@ -6,17 +6,18 @@
 
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
-use crate::clock::{Millis, NEVER};
+use crate::clock::Millis;
 use crate::exchange::{Answer, Method, Notes, Request};
 use crate::head::Head;
 use crate::respond::{Code, Failure};
-use crate::sides::{Answered, BodySize, Client, Filled, Sink, Source};
+use crate::sides::{Answered, BodySize};
 use crate::snapshot::Pinned;
 use crate::upstream::call::{self, Asked, Begun, Order};
+use crate::upstream::collector::Collector;
+use crate::upstream::deadline::Deadline;
 use crate::worker::Worker;
 
 /// What is asked of which service.
@@ -30,7 +31,7 @@ pub struct Errand<'a> {
     /// End-to-end fields only; `Host` and framing are made from the rest.
     pub head: Head,
     pub body: Bytes,
-    /// When the answer must be whole, on the worker's clock; [`NEVER`] without a limit.
+    /// When the answer must be whole, on the worker's clock; [`crate::clock::NEVER`] without a limit.
     pub deadline: Millis,
     /// The longest body that is taken; a longer one is [`Code::UpstreamBodyTooLarge`].
     pub most_bytes: usize,
@@ -59,135 +60,25 @@ pub async fn fetch(worker: &Rc<Worker>, snapshot: &Pinned, errand: Errand<'_>) -
     let mut notes = Notes::default();
     let mut collector = Collector::new(body, most_bytes);
     let alarm = worker.wheel.alarm();
-    let order = Order { service, target, host, hash: None, deadline };
+    let calling = &*snapshot.callings[service];
+    let order = Order { service, calling, target, host, hash: None, deadline: Deadline::at(deadline) };
     let mut asked = Asked { snapshot, request: &request, answer: &mut answer, notes: &mut notes };
     let begun = call::call(worker, &mut collector, &mut asked, &alarm, &order).await?;
-    let Begun { mut upstream, mut transfer, answered } = begun;
-    let Answered::Final { status, size, .. } = answered else {
-        return Err(Failure::with(Code::UpstreamMalformed, "a switch of protocols that nobody asked for"));
-    };
-    match size {
-        BodySize::Empty => transfer.skip_answer(),
-        BodySize::Length(length) => collector.expect(length)?,
-        BodySize::Unknown => {}
-    }
-    poll_fn(|cx| transfer.poll_bodies(cx, &mut collector, &mut upstream)).await?;
+    let status = begun.answered.status();
+    collect(worker, begun, &mut collector).await?;
     Ok(Fetched { status, head: answer.head, body: collector.collected })
 }
 
-/// Stands in for a client: its request is all there, it takes an answer as fast as it comes, and it never leaves by itself.
-struct Collector {
-    body: Bytes,
-    /// What is left of it to be sent.
-    left: Bytes,
-    collected: Vec<u8>,
-    most_bytes: usize,
-}
-
-impl Collector {
-    fn new(body: Bytes, most_bytes: usize) -> Self {
-        Self { left: body.clone(), body, collected: Vec::new(), most_bytes }
+async fn collect(worker: &Worker, mut begun: Begun<'_>, collector: &mut Collector) -> Result<(), Failure> {
+    let Answered::Final { size, .. } = begun.answered else {
+        return Err(Failure::with(Code::UpstreamMalformed, "a switch of protocols that nobody asked for"));
+    };
+    match size {
+        BodySize::Empty => begun.transfer.skip_answer(),
+        BodySize::Length(length) => collector.expect(length)?,
+        BodySize::Unknown => {}
     }
-
-    /// Makes room for a body whose length is known.
-    fn expect(&mut self, length: u64) -> Result<(), Failure> {
-        match usize::try_from(length) {
-            Ok(length) if length <= self.most_bytes => {
-                self.collected.reserve_exact(length);
-                Ok(())
-            }
-            _ => Err(self.too_large()),
-        }
-    }
-
-    fn too_large(&self) -> Failure {
-        Failure::with(
-            Code::UpstreamBodyTooLarge,
-            format_args!("more than the {} bytes that are taken", self.most_bytes),
-        )
-    }
-}
-
-impl Source for Collector {
-    fn poll_fill(&mut self, _cx: &mut Context<'_>) -> Poll<Result<Filled, Failure>> {
-        Poll::Ready(Ok(if self.left.is_empty() { Filled::End } else { Filled::Data }))
-    }
-
-    fn chunk(&self) -> &[u8] {
-        &self.left
-    }
-
-    fn consume(&mut self, count: usize) {
-        let _ = self.left.split_to(count.min(self.left.len()));
-    }
-
-    fn take(&mut self, most: usize) -> Bytes {
-        self.left.split_to(most.min(self.left.len()))
-    }
-
-    fn is_last(&self) -> bool {
-        true
-    }
-
-    fn trailers(&self) -> Option<&Head> {
-        None
-    }
-}
-
-impl Sink for Collector {
-    fn poll_send<S: Source>(&mut self, _cx: &mut Context<'_>, source: &mut S) -> Poll<Result<(), Failure>> {
-        let chunk = source.chunk();
-        if chunk.len() > self.most_bytes - self.collected.len() {
-            return Poll::Ready(Err(self.too_large()));
-        }
-        self.collected.extend_from_slice(chunk);
-        let count = chunk.len();
-        source.consume(count);
-        Poll::Ready(Ok(()))
-    }
-
-    fn end(&mut self, _trailers: Option<&Head>) {}
-
-    fn poll_flush(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl Client for Collector {
-    fn send_interim(&mut self, _status: u16, _head: &Head) {}
-
-    fn send_head(&mut self, _status: u16, _head: &Head, _size: BodySize, _length: Option<u64>) {}
-
-    fn start_tunnel(&mut self) {}
-
-    fn poll_gone(&mut self, _cx: &mut Context<'_>) -> Poll<()> {
-        Poll::Pending
-    }
-
-    fn limit_body(&mut self, _bytes: u64) {}
-
-    fn patience(&self) -> u64 {
-        NEVER
-    }
-
-    fn close_after(&mut self) {}
-
-    fn rewind(&mut self) -> bool {
-        self.left = self.body.clone();
-        true
-    }
-
-    fn head_sent(&self) -> bool {
-        false
-    }
-
-    fn bytes_sent(&self) -> u64 {
-        self.collected.len() as u64
-    }
-
-    fn bytes_received(&self) -> u64 {
-        (self.body.len() - self.left.len()) as u64
-    }
-
-    fn abort(&mut self) {}
+    let ended = poll_fn(|cx| begun.transfer.poll_bodies(cx, collector, &mut begun.upstream)).await;
+    begun.over(worker, &ended);
+    ended
 }

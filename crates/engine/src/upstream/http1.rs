@@ -122,7 +122,14 @@ impl Http1Upstream {
         codec::write_request_line(out, outgoing.method, outgoing.target, Version::Http11);
         codec::write_field(out, b"host", outgoing.host);
         for (_, name, value) in outgoing.head.iter() {
-            codec::write_field(out, name, value);
+            if !outgoing.replaces(name) {
+                codec::write_field(out, name, value);
+            }
+        }
+        for line in outgoing.instead {
+            if let Some(value) = &line.value {
+                codec::write_field(out, line.name, value);
+            }
         }
         if request.trailers {
             out.extend_from_slice(b"te: trailers\r\n");

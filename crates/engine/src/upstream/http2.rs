@@ -93,6 +93,13 @@ impl Http2Upstream {
     pub fn send_head(&mut self, request: &Request, outgoing: &Outgoing<'_>) -> Result<(), Failure> {
         let bad = || Failure::with(Code::InternalError, "a request that cannot be sent over HTTP/2");
         let mut headers = fields::to_map(outgoing.head, 2).map_err(|_| bad())?;
+        for line in outgoing.instead {
+            let name = line.header_name().ok_or_else(bad)?;
+            match &line.value {
+                Some(value) => drop(headers.insert(name, HeaderValue::from_bytes(value).map_err(|_| bad())?)),
+                None => drop(headers.remove(name)),
+            }
+        }
         if let BodySize::Length(length @ 1..) = outgoing.body {
             fields::set_length(&mut headers, length);
         }

@@ -1,13 +1,23 @@
-//! How one attempt at a service ended.
+//! How an attempt or a call ended, as far as the service is to blame for it.
 
-use crate::respond::Code;
+use crate::respond::{Code, Failure, Side};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// The head of an answer came, whatever it says.
     Answered { status: u16 },
-    /// Nothing came that could be passed on.
+    /// The service's fault: it could not be reached, was silent for too long, or broke off.
     Failed(Code),
-    /// It was given up for a reason that is not the service's: the client left, another attempt was faster.
+    /// Nobody can say: the client left, its own time was over, or another attempt was quicker.
     Abandoned,
+}
+
+impl Outcome {
+    /// Only failures of the service count against it.
+    pub fn of(failure: &Failure) -> Self {
+        match failure.code.side() {
+            Side::Upstream => Self::Failed(failure.code),
+            Side::Client | Side::Gateway => Self::Abandoned,
+        }
+    }
 }

@@ -20,6 +20,21 @@ const LARGE_BUFFER: usize = 128 * 1024;
 /// A body of known length up to this is kept until the exchange is over, however it arrives, so that it can be sent again.
 const KEPT_BYTES: u64 = BUFFER_BYTES as u64;
 
+/// A chunked body as it was handed out: its bytes lie apart in the buffer, so they are copied.
+#[derive(Debug, Default)]
+struct Copies {
+    bytes: Vec<u8>,
+    /// Handed out since the body began, or began again.
+    at: usize,
+    most: usize,
+}
+
+impl Copies {
+    fn rest(&self) -> &[u8] {
+        &self.bytes[self.at..]
+    }
+}
+
 /// Why a body cannot be read to its end.
 #[derive(Debug)]
 pub enum ReadError {
@@ -43,6 +58,8 @@ pub struct Inbound {
     kept: usize,
     /// The body is short: nothing of it is thrown away before [`Inbound::finish`].
     keeps: bool,
+    /// What was handed out of a chunked body that is to be kept and was short enough so far.
+    copies: Option<Copies>,
     done: bool,
     decoder: Option<Box<ChunkDecoder>>,
     trailers: Head,
@@ -63,6 +80,7 @@ impl Inbound {
         self.kept = 0;
         self.left = 0;
         self.keeps = false;
+        self.copies = None;
         self.done = false;
         self.trailers.clear();
         self.owned = None;
@@ -92,16 +110,45 @@ impl Inbound {
         self.begin(BodyLength::Close, u64::MAX);
     }
 
+    /// Keeps a body of up to so many bytes, so that it can start again; before any of it is consumed.
+    pub fn keep(&mut self, bytes: u64) {
+        match self.length {
+            BodyLength::Length(length) if self.kept == 0 => self.keeps |= length <= bytes,
+            BodyLength::Chunked if bytes > 0 && self.bytes == self.ready as u64 => {
+                self.copies = Some(Copies { most: bytes as usize, ..Copies::default() });
+            }
+            _ => {}
+        }
+    }
+
     pub fn is_done(&self) -> bool {
-        self.done && self.ready == 0
+        self.done && self.ready == 0 && !self.has_copies()
+    }
+
+    fn has_copies(&self) -> bool {
+        self.copies.as_ref().is_some_and(|copies| !copies.rest().is_empty())
     }
 
     pub fn chunk(&self) -> &[u8] {
+        match &self.copies {
+            Some(copies) if !copies.rest().is_empty() => copies.rest(),
+            _ => self.buffered_chunk(),
+        }
+    }
+
+    fn buffered_chunk(&self) -> &[u8] {
         &self.buffer.data()[self.kept..self.kept + self.ready]
     }
 
     pub fn consume(&mut self, count: usize) {
+        if let Some(copies) = &mut self.copies
+            && !copies.rest().is_empty()
+        {
+            copies.at += count.min(copies.rest().len());
+            return;
+        }
         let count = count.min(self.ready);
+        self.copy(count);
         self.ready -= count;
         if self.keeps {
             self.kept += count;
@@ -110,14 +157,31 @@ impl Inbound {
         }
     }
 
-    /// Starts the body again from its first byte, when all that came is still in the buffer or none was taken.
+    /// Copies what is about to be consumed, where it may be wanted again.
+    fn copy(&mut self, count: usize) {
+        let Some(mut copies) = self.copies.take() else { return };
+        if copies.bytes.len() + count <= copies.most {
+            copies.bytes.extend_from_slice(&self.buffered_chunk()[..count]);
+            copies.at = copies.bytes.len();
+            self.copies = Some(copies);
+        }
+    }
+
+    /// All that was handed out is still here.
+    pub fn can_rewind(&self) -> bool {
+        self.keeps || self.copies.is_some() || self.bytes == self.ready as u64
+    }
+
+    /// Starts the body again from its first byte, when all that came is still here or none was taken.
     pub fn rewind(&mut self) -> bool {
         if self.keeps {
             self.ready += self.kept;
             self.kept = 0;
-            return true;
         }
-        self.bytes == self.ready as u64
+        if let Some(copies) = &mut self.copies {
+            copies.at = 0;
+        }
+        self.can_rewind()
     }
 
     /// Leaves the body; what follows it in the buffer is the next message.
@@ -125,6 +189,7 @@ impl Inbound {
         self.buffer.consume(self.kept + self.ready);
         self.kept = 0;
         self.ready = 0;
+        self.copies = None;
     }
 
     /// The chunk is all that is left, and no trailers can follow.
@@ -142,7 +207,7 @@ impl Inbound {
         reader: &mut R,
     ) -> Poll<Result<Filled, ReadError>> {
         loop {
-            if self.ready > 0 {
+            if self.ready > 0 || self.has_copies() {
                 return Poll::Ready(Ok(Filled::Data));
             }
             if self.done {

@@ -3,7 +3,7 @@
 use crate::support::{Random, Request, compile, request, routes};
 use std::net::IpAddr;
 use tidegate_engine::path::normalise;
-use tidegate_engine::plan::{Balance, Part, Pool, Proxy, Reference, Service, UpstreamProtocol};
+use tidegate_engine::plan::{Balance, Calling, Part, Pool, Proxy, Reference, Service, UpstreamProtocol};
 use tidegate_engine::routing::{Captures, Found, Lookup, Router, UpstreamTarget};
 use tidegate_engine::template::{Destination, RenderError, Template, Values};
 
@@ -222,7 +222,7 @@ fn service(base_path: &str) -> Service {
         base_path: base_path.to_owned(),
         protocol: UpstreamProtocol::Http1,
         tls: None,
-        retries: 0,
+        calling: Calling::once(),
         connect_timeout_ms: 1,
         read_timeout_ms: 1,
         write_timeout_ms: 1,
@@ -231,7 +231,8 @@ fn service(base_path: &str) -> Service {
 }
 
 fn target(base: &str, strip_path: bool, rewrite: Option<&str>, values: &Routed) -> Result<String, RenderError> {
-    let proxy = Proxy { service: "s".to_owned(), strip_path, rewrite: rewrite.map(parts), preserve_host: false };
+    let proxy =
+        Proxy { service: "s".to_owned(), strip_path, rewrite: rewrite.map(parts), preserve_host: false, calling: None };
     let target = UpstreamTarget::compile(&proxy, &service(base)).expect("compiles");
     let mut out = Vec::new();
     target.write(values, &values.captures, &mut out).map(|()| String::from_utf8(out).expect("ASCII"))

@@ -12,6 +12,7 @@ use tidegate_engine::head::Head;
 use tidegate_engine::respond::{Code, Failure};
 use tidegate_engine::sides::{Answered, BodySize, Client};
 use tidegate_engine::transfer::{Begin, Patience, Transfer};
+use tidegate_engine::upstream::deadline::Deadline;
 use tidegate_engine::wheel::Wheel;
 
 use super::sides::{Fake, In, Item, Out};
@@ -57,7 +58,15 @@ pub fn ok(size: BodySize) -> Answered {
 }
 
 pub fn patience() -> Patience {
-    Patience { read: READ_MS, write: WRITE_MS, client: CLIENT_MS, deadline: NEVER }
+    Patience {
+        read: READ_MS,
+        write: WRITE_MS,
+        client: CLIENT_MS,
+        deadline: Deadline::default(),
+        first_byte: NEVER,
+        attempt: NEVER,
+        began: 0,
+    }
 }
 
 /// As `serve::deliver` does it, without policies and log.

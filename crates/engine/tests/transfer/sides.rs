@@ -292,6 +292,10 @@ impl Client for Fake {
         self.output.borrow_mut().closes = true;
     }
 
+    fn can_rewind(&self) -> bool {
+        self.input.borrow().consumed == 0
+    }
+
     fn rewind(&mut self) -> bool {
         self.input.borrow().consumed == 0
     }

@@ -1,8 +1,9 @@
 //! Who may be silent for how long, and whose fault it is.
 
 use tidegate_engine::respond::Code;
-use tidegate_engine::sides::BodySize;
+use tidegate_engine::sides::{Answered, BodySize};
 use tidegate_engine::transfer::{Begin, Patience};
+use tidegate_engine::upstream::deadline::Deadline;
 
 use super::scene::{Act, CLIENT_MS, MARGIN_MS, READ_MS, Scene, WRITE_MS, ok, patience};
 
@@ -87,7 +88,7 @@ fn a_stream_both_ways_may_rest_as_long_as_the_more_patient_side_says() {
 
 #[test]
 fn the_deadline_ends_whatever_goes_on() {
-    let deadline = READ_MS * 3;
+    let deadline = Deadline::at(READ_MS * 3);
     let cases: [(&str, Begin, Act); 3] = [
         ("before an answer", Begin::Send, |scene| scene.client.borrow_mut().push(b"x")),
         ("held back", Begin::AwaitHandler, |_| {}),
@@ -120,4 +121,60 @@ fn a_wake_without_a_cause_gives_nobody_more_time() {
     }
     scene.assert_waits();
     scene.pass(READ_MS / 10 + 1000).assert_fails(Code::UpstreamTimeout);
+}
+
+#[test]
+fn the_first_byte_has_its_time_from_the_end_of_the_request() {
+    let mut scene = Scene::tight(Begin::Send, Patience { first_byte: READ_MS / 2, ..patience() });
+    scene.to_client.borrow_mut().grant(usize::MAX);
+    scene.to_service.borrow_mut().grant(usize::MAX);
+    scene.client.borrow_mut().push(b"half");
+    scene.run();
+    scene.pass(READ_MS).assert_waits();
+    scene.client.borrow_mut().end();
+    scene.run();
+    scene.service.borrow_mut().answer(Answered::Interim(103));
+    scene.run();
+    scene.pass(READ_MS / 2 - MARGIN_MS / 2).assert_waits();
+    scene.pass(MARGIN_MS).assert_fails(Code::UpstreamFirstByteTimeout);
+}
+
+#[test]
+fn an_attempt_has_its_time_until_the_head_and_no_longer() {
+    for answers in [false, true] {
+        let mut scene =
+            Scene::tight(Begin::Nothing, Patience { attempt: READ_MS * 2, read: READ_MS * 8, ..patience() });
+        scene.to_client.borrow_mut().grant(usize::MAX);
+        scene.to_service.borrow_mut().grant(usize::MAX);
+        scene.run();
+        scene.pass(READ_MS).assert_waits();
+        if answers {
+            scene.service.borrow_mut().answer(ok(BodySize::Unknown));
+            scene.run();
+            scene.pass(READ_MS * 3).assert_waits();
+        } else {
+            scene.pass(READ_MS + MARGIN_MS).assert_fails(Code::UpstreamTryTimeout);
+        }
+    }
+}
+
+#[test]
+fn an_attempt_does_not_end_while_the_client_is_waited_for() {
+    let mut scene = Scene::tight(Begin::Send, Patience { attempt: READ_MS * 2, ..patience() });
+    scene.to_client.borrow_mut().grant(usize::MAX);
+    scene.to_service.borrow_mut().grant(usize::MAX);
+    scene.client.borrow_mut().push(b"half");
+    scene.run();
+    scene.pass(READ_MS * 3).assert_waits();
+    scene.pass(READ_MS).assert_fails(Code::BodyTimeout);
+}
+
+#[test]
+fn a_callers_own_time_has_its_own_code() {
+    let mut deadline = Deadline::at(READ_MS / 2);
+    deadline.late = Code::DeadlineExceeded;
+    let mut scene = Scene::tight(Begin::Nothing, Patience { deadline, ..patience() });
+    scene.to_service.borrow_mut().grant(usize::MAX);
+    scene.run();
+    scene.pass(READ_MS / 2 + MARGIN_MS / 2).assert_fails(Code::DeadlineExceeded);
 }

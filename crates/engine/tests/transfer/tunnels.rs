@@ -3,6 +3,7 @@
 use tidegate_engine::respond::Code;
 use tidegate_engine::sides::{Answered, BodySize};
 use tidegate_engine::transfer::{Begin, Patience};
+use tidegate_engine::upstream::deadline::Deadline;
 
 use super::scene::{CLIENT_MS, MARGIN_MS, READ_MS, Scene, ok, patience};
 
@@ -101,7 +102,7 @@ fn a_service_that_takes_no_more_ends_the_tunnel_when_it_has_said_all() {
 
 #[test]
 fn a_tunnel_outlives_the_deadline_of_the_exchange() {
-    let mut scene = Scene::tight(Begin::AwaitSwitch, Patience { deadline: READ_MS, ..patience() });
+    let mut scene = Scene::tight(Begin::AwaitSwitch, Patience { deadline: Deadline::at(READ_MS), ..patience() });
     scene.to_client.borrow_mut().grant(usize::MAX);
     scene.to_service.borrow_mut().grant(usize::MAX);
     scene.service.borrow_mut().answer(Answered::Tunnel { status: 101 });

@@ -192,6 +192,14 @@ impl Client for Http1 {
         Poll::Pending
     }
 
+    fn keep_body(&mut self, bytes: u64) {
+        self.inbound.keep(bytes);
+    }
+
+    fn can_rewind(&self) -> bool {
+        self.inbound.can_rewind()
+    }
+
     fn rewind(&mut self) -> bool {
         self.inbound.rewind()
     }

@@ -26,6 +26,7 @@ pub use overload::OverloadSeries;
 pub use registry::Registry;
 pub use route::{RouteSeries, Sample};
 pub use service::ServiceSeries;
+pub(crate) use shards::Shards;
 pub use store::StoreSeries;
 pub use tally::{Family, Tally};
 pub use target::TargetSeries;

@@ -79,6 +79,11 @@ impl Registry {
         }
     }
 
+    /// Workers that count, at least one.
+    pub fn workers(&self) -> usize {
+        self.workers
+    }
+
     /// The series of a route: the same as long as anybody holds it, so counts go on over a reload.
     pub fn route(&self, route: &str, service: &str) -> Arc<RouteSeries> {
         let key = (route.into(), service.into());
@@ -250,14 +255,8 @@ mod tests {
     use crate::clock::Clock;
     use crate::telemetry::metrics::Sample;
 
-    const SAMPLE: Sample = Sample {
-        status: 200,
-        duration_micros: 0,
-        upstream_micros: None,
-        request_bytes: 0,
-        answer_bytes: 0,
-        retries: 0,
-    };
+    const SAMPLE: Sample =
+        Sample { status: 200, duration_micros: 0, upstream_micros: None, request_bytes: 0, answer_bytes: 0 };
 
     fn registry(clock: &Clock) -> Registry {
         Registry::new(2, Arc::new(Wall::new(clock.clone())))

@@ -9,16 +9,11 @@ use crate::telemetry::metrics::histogram::Reading;
 use crate::telemetry::metrics::limit::Outcome;
 use crate::telemetry::metrics::registry::Registry;
 use crate::telemetry::metrics::route::{CLASSES, RouteReading, RouteSeries, class};
+use crate::telemetry::metrics::service::ServiceReading;
 use crate::telemetry::metrics::text::{Format, Kind, Text};
+use crate::upstream::retry::Reason;
 
 type Routes = Vec<(Arc<RouteSeries>, RouteReading)>;
-
-/// What routes counted, by the service they go to.
-#[derive(Default)]
-struct Upstream {
-    latency: Reading,
-    retries: u64,
-}
 
 impl Registry {
     /// Renders all metrics. Slow work for the thread that serves the scraper: no worker waits for it.
@@ -35,7 +30,7 @@ impl Registry {
         render_requests(&mut text, &routes);
         render_upstream(&mut text, &routes);
         self.render_targets(&mut text);
-        self.render_pools(&mut text);
+        self.render_services(&mut text);
         self.render_limits(&mut text);
         self.render_tallies(&mut text);
         self.render_connections(&mut text);
@@ -47,22 +42,12 @@ impl Registry {
         text.finish()
     }
 
-    fn render_pools(&self, text: &mut Text) {
+    fn render_services(&self, text: &mut Text) {
         let services: Vec<_> = self.services().into_iter().filter(|series| !series.is_unused()).collect();
         let readings: Vec<_> = services.iter().map(|series| (&*series.service, series.read())).collect();
-        text.family("tidegate_pool_connections", Kind::Gauge, "Open connections to services.");
-        for (service, reading) in &readings {
-            text.sample(&[("service", service), ("state", "idle")], reading.idle);
-            text.sample(&[("service", service), ("state", "busy")], reading.busy);
-        }
-        text.family("tidegate_pool_opened", Kind::Counter, "Connections opened to services.");
-        for (service, reading) in &readings {
-            text.sample(&[("service", service)], reading.opened);
-        }
-        text.family("tidegate_pool_reused", Kind::Counter, "Calls that went over a connection that was open already.");
-        for (service, reading) in &readings {
-            text.sample(&[("service", service)], reading.reused);
-        }
+        render_pools(text, &readings);
+        render_retries(text, &readings);
+        render_hedges(text, &readings);
     }
 
     fn render_targets(&self, text: &mut Text) {
@@ -211,19 +196,64 @@ fn render_requests(text: &mut Text, routes: &Routes) {
 }
 
 fn render_upstream(text: &mut Text, routes: &Routes) {
-    let mut services: BTreeMap<&str, Upstream> = BTreeMap::new();
+    // By the service they go to.
+    let mut services: BTreeMap<&str, Reading> = BTreeMap::new();
     for (series, reading) in routes.iter().filter(|(series, _)| !series.service.is_empty()) {
-        let upstream = services.entry(&series.service).or_default();
-        upstream.retries += reading.retries;
-        upstream.latency.add(&reading.upstream);
+        services.entry(&series.service).or_default().add(&reading.upstream);
     }
     let help = "From the arrival of a request's head to the head of the service's answer.";
     text.family("tidegate_upstream_duration_seconds", Kind::Histogram, help);
-    for (service, upstream) in &services {
-        text.histogram(&[("service", service)], &upstream.latency);
+    for (service, latency) in &services {
+        text.histogram(&[("service", service)], latency);
     }
-    text.family("tidegate_upstream_retries", Kind::Counter, "Attempts after the first.");
-    for (service, upstream) in &services {
-        text.sample(&[("service", service)], upstream.retries);
+}
+
+type Services<'a> = [(&'a str, ServiceReading)];
+
+fn render_pools(text: &mut Text, readings: &Services<'_>) {
+    text.family("tidegate_pool_connections", Kind::Gauge, "Open connections to services.");
+    for (service, reading) in readings {
+        text.sample(&[("service", service), ("state", "idle")], reading.idle);
+        text.sample(&[("service", service), ("state", "busy")], reading.busy);
+    }
+    text.family("tidegate_pool_opened", Kind::Counter, "Connections opened to services.");
+    for (service, reading) in readings {
+        text.sample(&[("service", service)], reading.opened);
+    }
+    text.family("tidegate_pool_reused", Kind::Counter, "Calls that went over a connection that was open already.");
+    for (service, reading) in readings {
+        text.sample(&[("service", service)], reading.reused);
+    }
+}
+
+fn render_retries(text: &mut Text, readings: &Services<'_>) {
+    text.family("tidegate_upstream_retries", Kind::Counter, "Attempts that were made again, by what had happened.");
+    for (service, reading) in readings {
+        for (reason, count) in Reason::ALL.into_iter().zip(reading.retries).filter(|(_, count)| *count > 0) {
+            text.sample(&[("service", service), ("reason", reason.word())], count);
+        }
+    }
+    let help = "Attempts that were not made again, as the budget of retries was spent.";
+    text.family("tidegate_upstream_retry_budget_exhausted", Kind::Counter, help);
+    for (service, reading) in readings {
+        text.sample(&[("service", service)], reading.out_of_budget);
+    }
+}
+
+fn render_hedges(text: &mut Text, readings: &Services<'_>) {
+    let hedged: Vec<_> =
+        readings.iter().filter(|(_, reading)| reading.hedges + reading.hedges_out_of_budget > 0).collect();
+    text.family("tidegate_upstream_hedges", Kind::Counter, "Second attempts that began as the first was late.");
+    for (service, reading) in &hedged {
+        text.sample(&[("service", service)], reading.hedges);
+    }
+    text.family("tidegate_upstream_hedges_won", Kind::Counter, "Second attempts that were the quicker ones.");
+    for (service, reading) in &hedged {
+        text.sample(&[("service", service)], reading.hedges_won);
+    }
+    let help = "Second attempts that were not made, as their budget was spent.";
+    text.family("tidegate_upstream_hedge_budget_exhausted", Kind::Counter, help);
+    for (service, reading) in &hedged {
+        text.sample(&[("service", service)], reading.hedges_out_of_budget);
     }
 }

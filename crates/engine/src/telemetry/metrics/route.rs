@@ -21,7 +21,6 @@ pub struct Sample {
     pub upstream_micros: Option<u64>,
     pub request_bytes: u64,
     pub answer_bytes: u64,
-    pub retries: u64,
 }
 
 /// Different statuses that a route may have before the rest is counted together: services may make up any number.
@@ -41,7 +40,6 @@ struct Part {
     statuses: [StatusCount; STATUSES - 1],
     /// By class, for what found no slot.
     others: [Counter; 5],
-    retries: Counter,
 }
 
 /// A slot: free while the status is 0.
@@ -61,7 +59,6 @@ pub(super) struct RouteReading {
     pub upstream: Reading,
     pub request_bytes: u64,
     pub answer_bytes: u64,
-    pub retries: u64,
 }
 
 impl RouteSeries {
@@ -75,9 +72,6 @@ impl RouteSeries {
         part.times.observe(sample.duration_micros, sample.upstream_micros);
         part.request_bytes.add(sample.request_bytes);
         part.answer_bytes.add(sample.answer_bytes);
-        if sample.retries > 0 {
-            part.retries.add(sample.retries);
-        }
     }
 
     /// Empty when the route goes to no service.
@@ -141,7 +135,6 @@ impl Part {
         self.times.add_to([&mut reading.duration, &mut reading.upstream]);
         reading.request_bytes += self.request_bytes.get();
         reading.answer_bytes += self.answer_bytes.get();
-        reading.retries += self.retries.get();
     }
 }
 
@@ -157,14 +150,7 @@ mod tests {
     use super::*;
 
     fn sample(status: u16) -> Sample {
-        Sample {
-            status,
-            duration_micros: 700,
-            upstream_micros: Some(600),
-            request_bytes: 10,
-            answer_bytes: 20,
-            retries: 1,
-        }
+        Sample { status, duration_micros: 700, upstream_micros: Some(600), request_bytes: 10, answer_bytes: 20 }
     }
 
     #[test]
@@ -175,7 +161,7 @@ mod tests {
         }
         let reading = series.read();
         assert_eq!(reading.statuses, [(200, 2), (404, 1)]);
-        assert_eq!((reading.request_bytes, reading.answer_bytes, reading.retries), (30, 60, 3));
+        assert_eq!((reading.request_bytes, reading.answer_bytes), (30, 60));
         assert_eq!((reading.duration.count(), reading.upstream.sum_micros), (3, 1800));
     }
 

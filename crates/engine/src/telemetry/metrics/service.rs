@@ -1,7 +1,8 @@
-//! What is counted for the connections to one service.
+//! What is counted for the connections and the calls to one service.
 
 use crate::telemetry::metrics::cell::Counter;
 use crate::telemetry::metrics::shards::Shards;
+use crate::upstream::retry::Reason;
 
 /// A worker's pools of the service hold this and tell it what becomes of their connections.
 pub struct ServiceSeries {
@@ -15,6 +16,11 @@ struct Part {
     reused: Counter,
     idle: Counter,
     busy: Counter,
+    retries: [Counter; Reason::ALL.len()],
+    out_of_budget: Counter,
+    hedges: Counter,
+    hedges_won: Counter,
+    hedges_out_of_budget: Counter,
 }
 
 #[derive(Default)]
@@ -23,6 +29,12 @@ pub(super) struct ServiceReading {
     pub reused: u64,
     pub idle: u64,
     pub busy: u64,
+    /// In the order of [`Reason::ALL`].
+    pub retries: [u64; Reason::ALL.len()],
+    pub out_of_budget: u64,
+    pub hedges: u64,
+    pub hedges_won: u64,
+    pub hedges_out_of_budget: u64,
 }
 
 impl ServiceSeries {
@@ -62,6 +74,31 @@ impl ServiceSeries {
         self.parts.of(worker).idle.subtract(1);
     }
 
+    /// An attempt is made again.
+    pub fn retried(&self, worker: usize, reason: Reason) {
+        self.parts.of(worker).retries[reason as usize].add(1);
+    }
+
+    /// An attempt is not made again, as the budget is spent.
+    pub fn out_of_budget(&self, worker: usize) {
+        self.parts.of(worker).out_of_budget.add(1);
+    }
+
+    /// A second attempt began beside the first.
+    pub fn hedged(&self, worker: usize) {
+        self.parts.of(worker).hedges.add(1);
+    }
+
+    /// The second attempt was the quicker one.
+    pub fn hedge_won(&self, worker: usize) {
+        self.parts.of(worker).hedges_won.add(1);
+    }
+
+    /// The first was late, and the budget of second attempts was spent.
+    pub fn hedge_out_of_budget(&self, worker: usize) {
+        self.parts.of(worker).hedges_out_of_budget.add(1);
+    }
+
     pub(super) fn is_unused(&self) -> bool {
         self.parts.is_unused()
     }
@@ -72,6 +109,11 @@ impl ServiceSeries {
             reused: self.parts.sum(|part| part.reused.get()),
             idle: self.parts.sum(|part| part.idle.get()),
             busy: self.parts.sum(|part| part.busy.get()),
+            retries: Reason::ALL.map(|reason| self.parts.sum(|part| part.retries[reason as usize].get())),
+            out_of_budget: self.parts.sum(|part| part.out_of_budget.get()),
+            hedges: self.parts.sum(|part| part.hedges.get()),
+            hedges_won: self.parts.sum(|part| part.hedges_won.get()),
+            hedges_out_of_budget: self.parts.sum(|part| part.hedges_out_of_budget.get()),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 /// The parts of a series. A part is made when its worker first writes, and lies apart from the others.
-pub(super) struct Shards<T>(Box<[OnceLock<Box<Apart<T>>>]>);
+pub(crate) struct Shards<T>(Box<[OnceLock<Box<Apart<T>>>]>);
 
 /// On cache lines of its own, so that two workers never write to the same one.
 #[repr(align(64))]

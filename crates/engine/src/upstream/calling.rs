@@ -1,0 +1,62 @@
+//! How a service is called, compiled: what a route says over what the service says.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use crate::clock::Millis;
+use crate::plan;
+use crate::state::State;
+use crate::telemetry::metrics::Registry;
+use crate::upstream::budget::Budget;
+use crate::upstream::hedge::Hedge;
+use crate::upstream::retry::Retry;
+
+/// Shared by all routes to one service whose settings are equal. What must outlive a reload is found again in [`State`].
+pub struct Calling {
+    pub plan: plan::Calling,
+    pub retry: Retry,
+    /// Of all calls of the service with an equal budget; `None`: retries are bounded by their number alone.
+    pub budget: Option<Arc<Budget>>,
+    pub hedge: Option<Arc<Hedge>>,
+}
+
+impl Calling {
+    fn compile(service: &str, plan: &plan::Calling, registry: &Registry, state: &State) -> Self {
+        let budget = plan.retry.budget.filter(|_| plan.retry.attempts > 0).map(|budget| {
+            let key = (Box::from(service), budget);
+            state.budgets.of(&key, || Budget::new(&budget, registry.workers()))
+        });
+        let hedge = plan.hedging.as_ref().map(|hedging| {
+            let key = (Box::from(service), hedging.clone());
+            state.hedges.of(&key, || Hedge::new(hedging, registry.workers()))
+        });
+        Self { retry: Retry::new(&plan.retry), budget, hedge, plan: plan.clone() }
+    }
+
+    /// Of a request body so much is kept.
+    pub fn kept_body(&self) -> u64 {
+        if self.retry.attempts > 0 || self.hedge.is_some() { self.retry.body_bytes } else { 0 }
+    }
+
+    /// By when the head of an answer must be there, for an attempt that begins now.
+    pub fn head_due(&self, now: Millis) -> Millis {
+        self.plan.try_timeout_ms.map_or(crate::clock::NEVER, |timeout| now.saturating_add(timeout))
+    }
+}
+
+/// What one snapshot has compiled, so that equal settings are one.
+#[derive(Default)]
+pub struct Callings(RefCell<Known>);
+
+/// By the name of the service and the settings.
+type Known = FxHashMap<(Box<str>, plan::Calling), Arc<Calling>>;
+
+impl Callings {
+    pub fn of(&self, service: &str, plan: &plan::Calling, registry: &Registry, state: &State) -> Arc<Calling> {
+        let key = (Box::from(service), plan.clone());
+        let mut known = self.0.borrow_mut();
+        known.entry(key).or_insert_with(|| Arc::new(Calling::compile(service, plan, registry, state))).clone()
+    }
+}
