@@ -203,6 +203,10 @@ impl<C: Client> Client for Recording<'_, C> {
     /// All of the request was read.
     fn close_after(&mut self) {}
 
+    fn can_rewind(&self) -> bool {
+        true
+    }
+
     fn rewind(&mut self) -> bool {
         self.left = self.body.clone();
         true
