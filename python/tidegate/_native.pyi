@@ -117,6 +117,14 @@ class Engine:
         """Totals as the store has them."""
     def inject_delay(self, milliseconds: int) -> None:
         """Lets every worker seem so late, beside what it is; for tests."""
+    def quota_totals_came(self, known: bool) -> None:
+        """The store was read, or could not be: requests that wait for it are decided."""
+    def expect_quota_totals(self) -> None:
+        """Another store is to be read: requests wait for it a little."""
+    def awaits_quota_totals(self) -> bool:
+        """Whether some quota is counted here, and the store was neither read nor could not be."""
+    def sweep_quotas(self) -> None:
+        """Lets go of quotas in memory whose period is over."""
     def advance(self, milliseconds: int) -> None:
         """Moves the clock forward and rings what is due; for tests."""
 

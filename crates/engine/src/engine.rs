@@ -33,6 +33,9 @@ use crate::telemetry::access_log::{self, AccessLog};
 use crate::telemetry::events;
 use crate::telemetry::metrics::Format;
 
+/// Seconds for which quotas stay after their period, since workers' clocks differ a little.
+const SWEPT_AFTER: i64 = 60;
+
 pub struct Options {
     pub workers: usize,
     pub bridge: Option<Arc<dyn Bridge>>,
@@ -345,6 +348,15 @@ impl Engine {
         let sources = self.state.key_sets.sources().into_iter();
         let missing = sources.filter(|set| !set.source.lazy && !set.have_come());
         missing.map(|set| set.source.url.clone()).collect()
+    }
+
+    /// Lets go of quotas whose period is over, whatever becomes of the store.
+    pub fn sweep_quotas(&self) {
+        let now = (self.clock.wall() / 1000) as i64 - SWEPT_AFTER;
+        // What was granted while Redis did not answer is written nowhere.
+        self.state.quota_shares.take_changes();
+        self.state.quota_shares.sweep(now);
+        self.state.quotas.sweep(now);
     }
 
     /// Moves the clock forward and rings what is due; for tests.

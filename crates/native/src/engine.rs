@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use tidegate_engine::bridge as engine_bridge;
 use tidegate_engine::engine::{self, Options, StartError};
 use tidegate_engine::explain::{ExplainError, Question, explain as explain_request};
+use tidegate_engine::limits::quota::Totals;
 use tidegate_engine::listener::bind::Sharing;
 use tidegate_engine::network::UNIX;
 use tidegate_engine::plan::{Action, Plan};
@@ -183,6 +184,25 @@ impl Engine {
 
     fn inject_delay(&self, milliseconds: u64) {
         self.0.inject_delay(milliseconds);
+    }
+
+    /// `known`: the store was read; else it could not be.
+    fn quota_totals_came(&self, known: bool) {
+        self.0.state().quotas.set_totals(if known { Totals::Known } else { Totals::Missing });
+    }
+
+    /// Another store is to be read.
+    fn expect_quota_totals(&self) {
+        self.0.state().quotas.set_totals(Totals::Expected);
+    }
+
+    fn awaits_quota_totals(&self) -> bool {
+        let quotas = &self.0.state().quotas;
+        quotas.is_used() && quotas.totals() == Totals::Expected
+    }
+
+    fn sweep_quotas(&self, py: Python<'_>) {
+        py.detach(|| self.0.sweep_quotas());
     }
 
     fn advance(&self, py: Python<'_>, milliseconds: u64) {

@@ -1,7 +1,5 @@
 //! What quotas have counted, on its way to the store and back.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use tidegate_engine::limits::quota::{Change, Period, QuotaKey};
@@ -10,14 +8,9 @@ use tidegate_engine::state::State;
 /// Key (32 hexadecimal digits), begin and end of the period in seconds since the epoch, amount.
 pub type QuotaUse = (String, i64, i64, i64);
 
-/// Takes what is not written yet, and lets go what is over.
+/// Takes what is not written yet.
 pub fn take_changes(state: &State) -> Vec<QuotaUse> {
     let changes = state.quotas.take_changes();
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() as i64;
-    state.quotas.sweep(now);
-    // What was granted while Redis did not answer is written nowhere.
-    state.quota_shares.take_changes();
-    state.quota_shares.sweep(now);
     changes
         .into_iter()
         .map(|change| (format!("{:032x}", change.key.0), change.period.start, change.period.end, change.amount))

@@ -71,7 +71,7 @@ class Pages:
         return Response(200, "live\n")
 
     async def readyz(self, _: Request) -> Response:
-        """200 while traffic is welcome: the document is applied, keys of issuers are there, nothing is draining."""
+        """200 while traffic is welcome: the document is applied, keys and quotas are there, nothing is draining."""
         if self._server.draining:
             return Response(503, {"ready": False, "reason": "draining"})
         if missing := self._server.keys_missing():
@@ -82,6 +82,11 @@ class Pages:
             if not sync.loaded:
                 # Callers with a key would be turned away; whoever has read the store can serve them.
                 return Response(503, state | {"ready": False, "reason": "the key store has not been read"})
+        if self._server.awaits_quotas():
+            return Response(503, state | {"ready": False, "reason": "the quotas of the store have not been read"})
+        if (book := self._server.quotas) is not None and book.fault is not None:
+            # Counting goes on in memory, or as `on_store_failure` says.
+            state["quotas"] = {"state": "stale" if book.loaded else "unknown", "store": book.url.shown}
         if self._server.refused is not None:
             # The document that runs is whole; taking every gateway out of service for a bad edit would help nobody.
             state["reload_refused"] = self._server.refused.splitlines()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 import time
@@ -20,6 +21,8 @@ from tidegate.store.sync import KeySync
 
 FIRST_KEYS_SECONDS = 10.0
 """Longest wait for the first load of the key store; a store that is known to be down is not waited for."""
+FIRST_QUOTAS_SECONDS = 10.0
+"""The same for what the store has of quotas."""
 
 
 class Server:
@@ -140,13 +143,22 @@ class Server:
 
     def _keep_quotas(self) -> None:
         """Writes quotas to the store of the document; what was counted goes on when that is another one."""
-        before = self.quotas
-        if before is not None and before.url == self.loaded.usage_store:
-            return
-        self.quotas = QuotaBook(self.loaded.usage_store, self._engine)
-        if before is not None:
-            before.close()
-        self.background.spawn(self.quotas.run(), "quotas")
+        before = book = self.quotas
+        if book is None or book.url != self.loaded.usage_store:
+            book = self.quotas = QuotaBook(self.loaded.usage_store, self._engine)
+            if before is not None:
+                before.close()
+                self._engine.expect_quota_totals()
+            self.background.spawn(book.run(), "quotas")
+        elif self._engine.awaits_quota_totals():
+            # The first document with a quota: its turn would come within a second, and requests would wait for it.
+            self.background.spawn(asyncio.to_thread(book.turn), "quotas")
+        if self._engine.awaits_quota_totals():
+            book.wait(FIRST_QUOTAS_SECONDS)
+
+    def awaits_quotas(self) -> bool:
+        """Whether quotas of the store have not been read yet; until they have, the gateway is not ready."""
+        return self._engine.awaits_quota_totals()
 
     def _follow_keys(self) -> None:
         """Follows the store of the document, and waits for its keys a little; one that is followed already goes on."""

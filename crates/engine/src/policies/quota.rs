@@ -4,11 +4,12 @@
 //! batches, or in Redis, where all gateways count together.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::exchange::{Exchange, Method};
-use crate::limits::quota::{QuotaAsk, QuotaKey, QuotaTold, Quotas, Unit, Zone, calendar};
+use crate::limits::quota::{QuotaAsk, QuotaKey, QuotaTold, Quotas, Totals, Unit, Zone, calendar};
 use crate::limits::shared::{Answer, Question};
 use crate::limits::{MOST_LIMITS, Micros};
 use crate::pipeline::{Context, Flow, Reply, Resume};
@@ -24,6 +25,8 @@ use crate::state::State;
 use crate::telemetry::metrics::{LimitSeries, Outcome};
 
 const SECOND: Micros = 1_000_000;
+/// Longest wait for a store that has not been read yet.
+const FIRST_TOTALS: Duration = Duration::from_secs(3);
 
 pub struct Quota {
     limits: Box<[Limit]>,
@@ -108,14 +111,11 @@ impl Quota {
         let question = self.meet(local, exchange);
         match (&self.shared, asks_for_use) {
             (_, _) if exchange.quotas.met.is_empty() && !asks_for_use => Flow::Continue,
-            (None, false) => {
-                let goes = self.take(&self.state.quotas, 1, exchange);
-                self.decide(goes, local, exchange)
-            }
-            (None, true) => {
-                self.look(exchange);
-                self.tell_use(exchange)
-            }
+            (None, _) => match self.state.quotas.totals() {
+                Totals::Known => self.count_here(asks_for_use, local, exchange),
+                Totals::Missing => self.without_totals(asks_for_use, local, exchange),
+                Totals::Expected => self.wait_for_totals(asks_for_use),
+            },
             (Some(store), _) => self.ask(store.clone(), question, asks_for_use),
         }
     }
@@ -200,6 +200,49 @@ impl Quota {
         let goes = quotas.take(&asks, &mut told[..asks.len()]);
         met.iter_mut().zip(told).for_each(|(met, told)| met.told = told);
         goes
+    }
+
+    /// Decides by what this process knows.
+    fn count_here(&self, asks_for_use: bool, local: &Local, exchange: &mut Exchange) -> Flow {
+        if asks_for_use {
+            self.look(exchange);
+            return self.tell_use(exchange);
+        }
+        let goes = self.take(&self.state.quotas, 1, exchange);
+        self.decide(goes, local, exchange)
+    }
+
+    /// Waits until the store was read for the first time, but not for ever.
+    fn wait_for_totals(self: &Arc<Self>, asks_for_use: bool) -> Flow {
+        let policy = self.clone();
+        Flow::Wait(Box::new(move |_| {
+            Box::pin(async move {
+                let quotas = &policy.state.quotas;
+                if tokio::time::timeout(FIRST_TOTALS, quotas.until_tried()).await.is_err() {
+                    // So that no other request waits for a store that hangs.
+                    quotas.set_totals(Totals::Missing);
+                }
+                Box::new(move |local: &Local, exchange: &mut Exchange| match policy.state.quotas.totals() {
+                    Totals::Known => policy.count_here(asks_for_use, local, exchange),
+                    _ => policy.without_totals(asks_for_use, local, exchange),
+                }) as Resume
+            })
+        }))
+    }
+
+    /// Nobody knows what was used before this process began.
+    fn without_totals(&self, asks_for_use: bool, local: &Local, exchange: &mut Exchange) -> Flow {
+        match self.on_store_failure {
+            StoreFailure::LocalShare if !asks_for_use => self.count_here(false, local, exchange),
+            StoreFailure::Allow if !asks_for_use => {
+                exchange.quotas.clear();
+                Flow::Continue
+            }
+            _ => {
+                exchange.quotas.clear();
+                Flow::Respond(Failure::with(Code::LimitsUnavailable, "quota: the store has not been read yet"))
+            }
+        }
     }
 
     fn look(&self, exchange: &mut Exchange) {

@@ -7,4 +7,4 @@ pub mod calendar;
 pub mod table;
 
 pub use calendar::{Period, Seconds, Unit, Zone};
-pub use table::{Change, QuotaAsk, QuotaKey, QuotaTold, Quotas};
+pub use table::{Change, QuotaAsk, QuotaKey, QuotaTold, Quotas, Totals};

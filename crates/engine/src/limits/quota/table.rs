@@ -2,14 +2,16 @@
 //!
 //! A store (SQLite, PostgreSQL) has the totals of all gateways as of the last time they were written. Here each key has that
 //! total and what was added since. Python takes the additions out in batches, adds them to the store's, and brings back the
-//! totals; a crash loses what was not written yet, and gateways that share a store see each other's use that late.
+//! totals; a crash loses what was not written yet, and gateways that share a store see each other's use that late. Until the
+//! store was read for the first time nobody knows what is left: see [`Totals`].
 
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::digest::{Context, SHA256};
+use tokio::sync::Notify;
 
 use crate::limits::key::Hashed;
 use crate::limits::quota::calendar::{Period, Seconds};
@@ -69,7 +71,24 @@ pub struct Change {
     pub amount: i64,
 }
 
+/// What is known of the store's totals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Totals {
+    /// The store is being read for the first time.
+    Expected,
+    /// It could not be read. It is tried again, and until then nothing is known of what was used before.
+    Missing,
+    Known,
+}
+
+impl Totals {
+    const ALL: [Self; 3] = [Self::Expected, Self::Missing, Self::Known];
+}
+
 pub struct Quotas {
+    /// A place in [`Totals::ALL`].
+    totals: AtomicU8,
+    totals_changed: Notify,
     stripes: Box<[Apart]>,
     /// Of one stripe.
     most_keys: usize,
@@ -178,7 +197,40 @@ fn write_late(late: &mut Vec<Change>, key: QuotaKey, period: Period, amount: i64
 impl Quotas {
     fn bounded(most_keys: usize) -> Self {
         let stripes = (0..STRIPES).map(|_| Apart::default()).collect();
-        Self { stripes, most_keys, evicted: AtomicU64::new(0), used: AtomicBool::new(false) }
+        Self {
+            totals: AtomicU8::new(Totals::Expected as u8),
+            totals_changed: Notify::new(),
+            stripes,
+            most_keys,
+            evicted: AtomicU64::new(0),
+            used: AtomicBool::new(false),
+        }
+    }
+
+    pub fn totals(&self) -> Totals {
+        Totals::ALL[usize::from(self.totals.load(Relaxed))]
+    }
+
+    /// The store was read, or could not be, or another one is to be read; a failure does not undo what is known.
+    pub fn set_totals(&self, totals: Totals) {
+        let allowed = |known| (totals != Totals::Missing || known != Totals::Known as u8).then_some(totals as u8);
+        if self.totals.fetch_update(Relaxed, Relaxed, allowed).is_ok() {
+            self.totals_changed.notify_waiters();
+        }
+    }
+
+    /// Ready once the store was read, or could not be.
+    pub async fn until_tried(&self) {
+        loop {
+            let changed = self.totals_changed.notified();
+            tokio::pin!(changed);
+            // From here on a notification is not missed.
+            changed.as_mut().enable();
+            if self.totals() != Totals::Expected {
+                return;
+            }
+            changed.await;
+        }
     }
 
     /// A quota is counted here.
@@ -373,6 +425,18 @@ mod tests {
         quotas.settle(&[Change { key, period: DAY, amount: 9 }]);
         assert!(take(&quotas, &[ask("a", DAY, 10, 1)]).0);
         assert!(!take(&quotas, &[ask("a", DAY, 10, 1)]).0);
+    }
+
+    #[test]
+    fn what_is_known_of_the_store_stays_known_until_it_is_another_store() {
+        let quotas = Quotas::default();
+        let mut seen = vec![quotas.totals()];
+        for totals in [Totals::Missing, Totals::Known, Totals::Missing, Totals::Expected, Totals::Known] {
+            quotas.set_totals(totals);
+            seen.push(quotas.totals());
+        }
+        use Totals::{Expected, Known, Missing};
+        assert_eq!(seen, [Expected, Missing, Known, Known, Expected, Known]);
     }
 
     #[test]
