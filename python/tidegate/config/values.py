@@ -150,6 +150,11 @@ def truth(value: object) -> object:
     return {"true": True, "false": False}.get(value, value) if isinstance(value, Interpolated) else value
 
 
+def duration_or_zero(value: object) -> int:
+    """As `duration`, where none at all has a meaning."""
+    return 0 if value in (0, "0", "0s", "0ms") and not isinstance(value, bool) else duration(value)
+
+
 def condition(value: object) -> object:
     """The values of a header, query or cookie condition: `true` is no value, which means presence."""
     if value is True:
@@ -180,6 +185,7 @@ _STRINGS: dict[str, Any] = {"type": "array", "items": _STRING}
 if TYPE_CHECKING:
     # What may be given in Python; after validation it is what the functions above return.
     Duration: TypeAlias = int | str
+    DurationOrZero: TypeAlias = int | str
     Size: TypeAlias = int | str
     Share: TypeAlias = float | str
     Text: TypeAlias = str
@@ -200,6 +206,12 @@ else:
                 "title": "duration",
             }
         ),
+    ]
+    DurationOrZero = Annotated[
+        int,
+        BeforeValidator(duration_or_zero),
+        PlainSerializer(lambda value: show_duration(value) if value else 0, when_used="json"),
+        WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer"}], "title": "duration"}),
     ]
     Size = Annotated[
         int,

@@ -7,12 +7,12 @@ import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from tidegate.config.base import Model, problem
 from tidegate.config.check import Check
 from tidegate.config.problem import Interpolated, Path, did_you_mean, quote
-from tidegate.config.values import Duration, Size, Text, Texts, Truth
+from tidegate.config.values import Duration, DurationOrZero, Size, Text, Texts, Truth
 from tidegate.identity.discovery import document_url
 from tidegate.policies.policy import Policy
 from tidegate.policies.token_place import token_place
@@ -40,17 +40,9 @@ def _discovery(value: object) -> object:
     raise problem("wrong_type", f"expected `true` or a URL, got {quote(value)}")
 
 
-def _leeway(value: object) -> object:
-    """A duration, or none."""
-    from tidegate.config.values import duration
-
-    return 0 if value in (0, "0", "0s") and not isinstance(value, bool) else duration(value)
-
-
 if TYPE_CHECKING:
     Jwks: TypeAlias = str | dict[str, Any] | None
     Discovery: TypeAlias = bool | str
-    Leeway: TypeAlias = int | str
 else:
     Jwks = Annotated[
         Any,
@@ -61,12 +53,6 @@ else:
         Any,
         BeforeValidator(_discovery),
         WithJsonSchema({"anyOf": [{"type": "boolean"}, {"type": "string"}], "title": "`true`, `false` or URL"}),
-    ]
-    Leeway = Annotated[
-        int,
-        BeforeValidator(_leeway),
-        PlainSerializer(lambda value: f"{value}ms" if value else 0, when_used="json"),
-        WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer"}], "title": "duration"}),
     ]
 
 
@@ -105,7 +91,7 @@ class TokenIssuer(Model):
     token_types: Texts = Field(
         default_factory=list, description="One of these must be `typ` in the header, such as `at+jwt`. None: any."
     )
-    leeway: Leeway = Field(
+    leeway: DurationOrZero = Field(
         0,
         description="How far the issuer's clock may be off, for `exp`, `nbf` and `iat`. Five seconds of it always "
         "hold for `nbf` and `iat`.",

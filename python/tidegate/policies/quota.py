@@ -15,7 +15,7 @@ from tidegate.config.values import Integer, Text, Truth
 from tidegate.policies.limit_charge import LimitCharge
 from tidegate.policies.limit_key import LimitKey
 from tidegate.policies.policy import Policy
-from tidegate.policies.shared import SharedLimit
+from tidegate.policies.shared import SyncedLimit
 
 MOST = (1 << 48) - 1
 MOST_QUOTAS = 16
@@ -91,7 +91,7 @@ class QuotaLimit(LimitCharge, LimitKey, QuotaAmount):
         return {**self.plan_key(check, path), **self.plan_amount(check, path), **self.plan_charge(check, path)}
 
 
-class Quota(Policy, QuotaLimit, SharedLimit):
+class Quota(Policy, QuotaLimit, SyncedLimit):
     """Limits how much a caller uses in a calendar period. One quota stands here itself; several stand in `limits`."""
 
     limits: list[QuotaLimit] = Field(
@@ -112,7 +112,7 @@ class Quota(Policy, QuotaLimit, SharedLimit):
             "limits": self._limits(check, path),
             "headers": self.headers,
             "usage_path": self._usage(check, path),
-            **self.plan_shared(),
+            **self.plan_synced(check, path),
         }
 
     def _usage(self, check: Check, path: Path) -> str | None:

@@ -15,7 +15,7 @@ from tidegate.policies.budget import Algorithm, Budget
 from tidegate.policies.limit_charge import LimitCharge
 from tidegate.policies.limit_key import LimitKey
 from tidegate.policies.policy import Policy
-from tidegate.policies.shared import SharedLimit
+from tidegate.policies.shared import SyncedLimit
 
 MOST_LIMITS = 16
 
@@ -42,7 +42,7 @@ class Limit(LimitCharge, LimitKey, Budget):
         "tiers gets the limit's own.",
     )
 
-    def plan_limit(self, check: Check, path: Path) -> dict[str, Any] | None:
+    def plan_limit(self, check: Check, path: Path) -> dict[str, Any]:
         """The limit as the engine takes it."""
         bucket = self.rate is not None or self.burst is not None
         algorithm: Algorithm = self.algorithm or ("token_bucket" if bucket else "sliding_window")
@@ -74,7 +74,7 @@ class Limit(LimitCharge, LimitKey, Budget):
         return 1000 if window is None and self.rate is not None else window
 
 
-class RateLimit(Policy, Limit, SharedLimit):
+class RateLimit(Policy, Limit, SyncedLimit):
     """Limits how many requests share one budget in a time. One limit stands here itself; several stand in `limits`."""
 
     limits: list[Limit] = Field(
@@ -87,14 +87,14 @@ class RateLimit(Policy, Limit, SharedLimit):
     def plan(self, check: Check, path: Path) -> dict[str, Any]:
         """The options as the engine takes them."""
         if not self.limits:
-            return {"limits": [self.plan_limit(check, path)], "headers": self.headers, **self.plan_shared()}
+            return self._plan([self.plan_limit(check, path)], check, path)
         own = {"limit", "requests", "window", "rate", "burst", "max_delay", "name"} & self.model_fields_set
         for name in sorted(own):
             check.problem((*path, name), "bad_value", f"`{name}` stands in each of `limits`, not beside them")
         if len(self.limits) > MOST_LIMITS:
             check.problem((*path, "limits"), "bad_value", f"there may be at most {MOST_LIMITS} limits")
         shared = {name: getattr(self, name) for name in (self.model_fields_set & set(Limit.model_fields)) - own}
-        limits = []
+        limits: list[dict[str, Any]] = []
         for index, limit in enumerate(self.limits):
             inherited = {name: value for name, value in shared.items() if name not in limit.model_fields_set}
             limits.append(limit.model_copy(update=inherited).plan_limit(check, (*path, "limits", index)))
@@ -103,4 +103,18 @@ class RateLimit(Policy, Limit, SharedLimit):
             if name in names[:index]:
                 hint = "give each of them a `name`"
                 check.problem((*path, "limits", index), "duplicate_name", f"there is a limit `{name}` already", hint)
-        return {"limits": limits, "headers": self.headers, **self.plan_shared()}
+        return self._plan(limits, check, path)
+
+    def _plan(self, limits: list[dict[str, Any]], check: Check, path: Path) -> dict[str, Any]:
+        """Windows that are settled too seldom would be over before gateways hear of each other."""
+        windows: list[int] = []
+        for index, limit in enumerate(limits):
+            where = (*path, "limits", index) if self.limits else path
+            if limit["algorithm"] == "sliding_log" and self.sync:
+                hint = "take `sliding_window` for it, or leave `sync` out"
+                message = "a `sliding_log` never lets more than its limit pass, so it cannot be settled in batches"
+                check.problem((*where, "algorithm"), "bad_value", message, hint)
+            if limit["algorithm"] in ("fixed_window", "sliding_window"):
+                budgets = [limit["budget"], *(tier["budget"] for tier in limit["tiers"])]
+                windows += [budget["window_us"] // 1000 for budget in budgets if budget is not None]
+        return {"limits": limits, "headers": self.headers, **self.plan_synced(check, path, windows)}

@@ -6,12 +6,19 @@
 use siphasher::sip128::{Hasher128, SipHasher13};
 use std::hash::Hasher as _;
 
+use crate::limits::quota::QuotaKey;
+
 /// A key, hashed. Zero stands for a free place and is no key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Key(u128);
 
 impl Key {
     pub(super) const NONE: Self = Self(0);
+
+    /// That of a quota, which is a hash already.
+    pub fn of_quota(key: QuotaKey) -> Self {
+        Self(key.0.max(1))
+    }
 
     /// Another key for each number.
     pub fn variant(self, number: u32) -> Self {

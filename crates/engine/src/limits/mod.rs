@@ -5,6 +5,7 @@
 //! - [`leases`]: how many requests of a key are under way.
 //! - [`key`]: what a key is, once it is hashed.
 //! - [`shared`]: the same decisions, taken in Redis for many gateways.
+//! - [`synced`]: counted here and settled with Redis now and then.
 //! - [`quota`]: what was used in calendar periods.
 //! - [`trace`]: one key through a list of arrivals, for tests.
 
@@ -16,6 +17,7 @@ mod log;
 pub mod quota;
 mod shard;
 pub mod shared;
+pub mod synced;
 pub mod table;
 pub mod trace;
 mod window;

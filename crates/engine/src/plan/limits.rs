@@ -15,6 +15,8 @@ pub struct RateLimit {
     pub headers: bool,
     pub store: LimitStore,
     pub on_store_failure: StoreFailure,
+    /// Counted here, and settled with Redis so often; 0: every request asks Redis.
+    pub sync_ms: u64,
 }
 
 /// Where limits are counted.
@@ -127,6 +129,8 @@ pub struct Quota {
     pub usage_path: Option<String>,
     pub store: LimitStore,
     pub on_store_failure: StoreFailure,
+    /// Counted here, and settled with Redis so often; 0: every request asks Redis.
+    pub sync_ms: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]

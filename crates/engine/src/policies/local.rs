@@ -37,9 +37,9 @@ impl Local {
             signed: RefCell::default(),
             tokens: RefCell::default(),
             sessions: RefCell::default(),
+            redis: Clients::new(worker, wall.clone()),
             wall,
             worker,
-            redis: Clients::new(worker),
             guard: Guard::default(),
             books: RefCell::default(),
         }

@@ -3,6 +3,9 @@
 //! All quotas of a request are checked before any is charged. What was used outlives the process: in the store, written in
 //! batches, or in Redis, where all gateways count together.
 
+mod synced;
+
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +13,8 @@ use bytes::Bytes;
 
 use crate::exchange::{Exchange, Method};
 use crate::limits::quota::{QuotaAsk, QuotaKey, QuotaTold, Quotas, Totals, Unit, Zone, calendar};
-use crate::limits::shared::{Answer, Question};
+use crate::limits::shared::{Answer, Named, Question};
+use crate::limits::synced::Ledger;
 use crate::limits::{MOST_LIMITS, Micros};
 use crate::pipeline::{Context, Flow, Reply, Resume};
 use crate::plan::{self, StoreFailure};
@@ -34,6 +38,8 @@ pub struct Quota {
     /// Where callers are told what they have used.
     usage_path: Option<Box<[u8]>>,
     shared: Option<Arc<Store>>,
+    /// Counted here, and settled with Redis now and then.
+    ledger: Option<Arc<Ledger>>,
     on_store_failure: StoreFailure,
     state: Arc<State>,
 }
@@ -42,6 +48,8 @@ struct Limit {
     name: Box<str>,
     /// Unique among all quotas of gateways that share a store.
     full_name: Box<str>,
+    /// Its part of the keys in Redis.
+    named: Arc<Named>,
     key: LimitKey,
     tiers: Tiers,
     /// The limit's own first, then one for each tier; `None`: unlimited.
@@ -73,6 +81,8 @@ pub struct MetQuotas {
     shared: Option<Box<(Question, Answer)>>,
     /// Counted here although they are shared, because Redis did not answer.
     alone: bool,
+    /// Counted here, to be settled with Redis.
+    synced: bool,
 }
 
 impl MetQuotas {
@@ -80,6 +90,7 @@ impl MetQuotas {
         self.met.clear();
         self.shared = None;
         self.alone = false;
+        self.synced = false;
     }
 }
 
@@ -96,11 +107,14 @@ impl Quota {
         if shared.is_none() {
             context.state.quotas.begin_use();
         }
+        let sync = Duration::from_millis(plan.sync_ms);
+        let ledger = shared.as_ref().filter(|_| !sync.is_zero()).map(|store| store.ledger(sync));
         Ok(Self {
             limits: plan.limits.iter().enumerate().map(limit).collect::<Result<_, _>>()?,
             headers: plan.headers,
             usage_path: plan.usage_path.as_ref().map(|path| path.as_bytes().into()),
             shared,
+            ledger,
             on_store_failure: plan.on_store_failure,
             state: context.state.clone(),
         })
@@ -108,15 +122,23 @@ impl Quota {
 
     pub fn on_request(self: &Arc<Self>, local: &Local, exchange: &mut Exchange) -> Flow {
         let asks_for_use = self.asks_for_use(exchange);
-        let question = self.meet(local, exchange);
-        match (&self.shared, asks_for_use) {
-            (_, _) if exchange.quotas.met.is_empty() && !asks_for_use => Flow::Continue,
-            (None, _) => match self.state.quotas.totals() {
+        if let (Some(ledger), false) = (&self.ledger, asks_for_use) {
+            return self.take_synced(ledger, local, exchange);
+        }
+        let mut question = Question::default();
+        self.meet(local, exchange, |limit, ask, text| {
+            if let Some(store) = &self.shared {
+                question.ask_quota(&store.plan.prefix, &limit.named, text, ask);
+            }
+        });
+        match &self.shared {
+            _ if exchange.quotas.met.is_empty() && !asks_for_use => Flow::Continue,
+            Some(store) => self.ask(store.clone(), question, asks_for_use),
+            None => match self.state.quotas.totals() {
                 Totals::Known => self.count_here(asks_for_use, local, exchange),
                 Totals::Missing => self.without_totals(asks_for_use, local, exchange),
                 Totals::Expected => self.wait_for_totals(asks_for_use),
             },
-            (Some(store), _) => self.ask(store.clone(), question, asks_for_use),
         }
     }
 
@@ -146,9 +168,13 @@ impl Quota {
         let quotas = &mut exchange.quotas;
         for met in quotas.met.iter().filter(|met| refunds(met)) {
             self.limits[met.limit].series.count(local.worker, Outcome::Refunded);
-            if quotas.shared.is_none() {
-                let here = if quotas.alone { &self.state.quota_shares } else { &self.state.quotas };
-                here.give_back(met.ask.key, met.ask.period, met.ask.cost);
+            match &self.ledger {
+                Some(ledger) if quotas.synced => synced::give_back(ledger, met, exchange.started_micros),
+                _ if quotas.shared.is_some() => {}
+                _ => {
+                    let here = if quotas.alone { &self.state.quota_shares } else { &self.state.quotas };
+                    here.give_back(met.ask.key, met.ask.period, met.ask.cost);
+                }
             }
         }
         if let (Some(store), Some(mut shared)) = (&self.shared, quotas.shared.take()) {
@@ -165,11 +191,10 @@ impl Quota {
         asked && matches!(exchange.request.method, Method::Get | Method::Head)
     }
 
-    /// Finds out which quotas the request meets.
-    fn meet(&self, local: &Local, exchange: &mut Exchange) -> Question {
+    /// Finds out which quotas the request meets; `each` is told of every one, with the text of its key.
+    fn meet(&self, local: &Local, exchange: &mut Exchange, mut each: impl FnMut(&Limit, &QuotaAsk, &[u8])) {
         let now = local.epoch_seconds(exchange);
         let mut text = std::mem::take(&mut exchange.scratch);
-        let mut question = Question::default();
         exchange.quotas.clear();
         for (index, limit) in self.limits.iter().enumerate() {
             let tier = limit.tiers.of(exchange, &mut text);
@@ -180,15 +205,12 @@ impl Quota {
             let period = limit.zone.period(limit.unit, now);
             let key = QuotaKey::new(&limit.full_name, &text);
             let ask = QuotaAsk { key, period, amount, cost, shadow: limit.shadow };
-            if let Some(store) = &self.shared {
-                question.ask_quota(&store.plan.prefix, &limit.full_name, &text, &ask);
-            }
+            each(limit, &ask, &text);
             let left = (period.end - now).max(0) as u64;
             exchange.quotas.met.push(MetQuota { limit: index, ask, told: QuotaTold::default(), left });
         }
         text.clear();
         exchange.scratch = text;
-        question
     }
 
     /// Counts in this process; `share`: how many gateways have a part of each quota.
@@ -277,8 +299,8 @@ impl Quota {
         local: &Local,
         exchange: &mut Exchange,
     ) -> Flow {
-        match (answer, self.on_store_failure) {
-            (Ok(answer), _) => {
+        match answer {
+            Ok(answer) => {
                 let goes = answer.goes;
                 for (met, told) in exchange.quotas.met.iter_mut().zip(&answer.told) {
                     let used = met.ask.amount.saturating_sub(told.reading.remaining);
@@ -289,15 +311,22 @@ impl Quota {
                 }
                 self.decide(goes, local, exchange)
             }
-            (Err(_), StoreFailure::Allow) => {
+            Err(error) => self.unanswered(live, format_args!("{error}"), local, exchange),
+        }
+    }
+
+    /// The quotas that were met are not counted in Redis; so many gateways lived.
+    fn unanswered(&self, live: u32, why: fmt::Arguments<'_>, local: &Local, exchange: &mut Exchange) -> Flow {
+        match self.on_store_failure {
+            StoreFailure::Allow => {
                 exchange.quotas.clear();
                 Flow::Continue
             }
-            (Err(error), StoreFailure::Deny) => {
+            StoreFailure::Deny => {
                 exchange.quotas.clear();
-                Flow::Respond(Failure::with(Code::LimitsUnavailable, format_args!("quota: redis: {error}")))
+                Flow::Respond(Failure::with(Code::LimitsUnavailable, format_args!("quota: redis: {why}")))
             }
-            (Err(_), StoreFailure::LocalShare) => {
+            StoreFailure::LocalShare => {
                 exchange.quotas.alone = true;
                 let goes = self.take(&self.state.quota_shares, u64::from(live).max(1), exchange);
                 self.decide(goes, local, exchange)
@@ -379,9 +408,11 @@ fn outcome(met: &MetQuota, shadow: bool) -> Outcome {
 impl Limit {
     fn compile(plan: &plan::QuotaLimit, context: &Context<'_>) -> Result<Self, Problem> {
         let own = std::iter::once(Some(plan.amount));
+        let full_name = format!("{}/quota/{}/{}", plan.scope, plan.name, plan.period.word());
         Ok(Self {
             name: plan.name.as_str().into(),
-            full_name: format!("{}/quota/{}/{}", plan.scope, plan.name, plan.period.word()).into(),
+            named: Arc::new(Named::quota(&full_name)),
+            full_name: full_name.into(),
             key: LimitKey::compile(&plan.key, plan.ipv6_prefix)?,
             tiers: Tiers::compile(&plan.tier, plan.tiers.iter().map(|tier| &tier.tier))?,
             amounts: own.chain(plan.tiers.iter().map(|tier| tier.most)).collect(),

@@ -4,6 +4,7 @@
 //! way count; what turns out not to count is given back when its answer is known.
 
 mod shared;
+mod synced;
 
 use std::sync::Arc;
 
@@ -81,9 +82,11 @@ impl RateLimit {
         }
         let limits: Box<[Limit]> = plan.limits.iter().enumerate().map(limit).collect::<Result<_, _>>()?;
         let shared = Shared::compile(plan, context)?;
-        for (index, limit) in limits.iter().enumerate().filter(|_| shared.is_some()) {
+        for (index, limit) in limits.iter().enumerate() {
             for budget in limit.budgets.iter().flatten() {
-                Shared::check(&budget.rule)
+                shared
+                    .as_ref()
+                    .map_or(Ok(()), |shared| shared.check(&budget.rule))
                     .map_err(|problem| Problem { path: format!("limits[{index}].{}", problem.path), ..problem })?;
             }
         }
@@ -91,7 +94,11 @@ impl RateLimit {
     }
 
     pub fn on_request(self: &Arc<Self>, local: &Local, exchange: &mut Exchange) -> Flow {
+        let engine_now = if exchange.waited { local.now_micros() } else { exchange.started_micros };
         if let Some(shared) = &self.shared {
+            if let Some(ledger) = &shared.ledger {
+                return self.take_synced(shared, ledger, engine_now, local, exchange);
+            }
             let mut question = Question::default();
             self.meet(local.worker, exchange, |met, budget, text| {
                 let shadow = self.limits[met.limit].shadow;
@@ -99,7 +106,6 @@ impl RateLimit {
             });
             return if exchange.limits.is_empty() { Flow::Continue } else { self.ask_store(shared, question) };
         }
-        let engine_now = if exchange.waited { local.now_micros() } else { exchange.started_micros };
         let now = self.state.limits.time(local, engine_now);
         self.meet(local.worker, exchange, |_, _, _| {});
         let goes = self.take(now, exchange);
@@ -159,11 +165,12 @@ impl RateLimit {
                 continue;
             }
             let Some(budget) = self.budget(met) else { continue };
-            let (rule, key) = match exchange.counted {
-                Counted::Share(live) => (budget.rule.divided_by(live), met.share_key(live)),
-                _ => (budget.rule, met.key),
+            let here = |rule: &Rule, key| self.state.limits.table.give_back(now, rule, key, met.told.at, met.cost);
+            let left = match exchange.counted {
+                Counted::Synced => self.give_back_synced(met, exchange.started_micros),
+                Counted::Share(live) => here(&budget.rule.divided_by(live), met.share_key(live)),
+                _ => here(&budget.rule, met.key),
             };
-            let left = self.state.limits.table.give_back(now, &rule, key, met.told.at, met.cost);
             met.told.reading = left.unwrap_or(met.told.reading);
             met.told.charged = false;
             limit.series.count(met.worker, Outcome::Refunded);

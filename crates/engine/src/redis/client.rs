@@ -9,11 +9,13 @@ use tokio::sync::Notify;
 use tokio::task::spawn_local;
 use tokio::time::Instant;
 
+use crate::limits::synced::settler;
 use crate::redis::node::Node;
 use crate::redis::resp::{self, Reply};
 use crate::redis::slots::{self, Redirect, SlotMap};
 use crate::redis::store::Store;
 use crate::redis::{Script, StoreError, keeper};
+use crate::telemetry::Wall;
 
 /// Times a command is sent again because the script was not there yet or the keys have moved.
 const ATTEMPTS: usize = 5;
@@ -318,15 +320,15 @@ const REFRESH_PAUSE: std::time::Duration = std::time::Duration::from_millis(100)
 const REFRESH_BUDGET: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// The clients of one worker: one a store, and there is more than one only while a reload changes it.
-#[derive(Default)]
 pub struct Clients {
     worker: usize,
+    wall: Arc<Wall>,
     clients: RefCell<Vec<Rc<Client>>>,
 }
 
 impl Clients {
-    pub fn new(worker: usize) -> Self {
-        Self { worker, clients: RefCell::default() }
+    pub fn new(worker: usize, wall: Arc<Wall>) -> Self {
+        Self { worker, wall, clients: RefCell::default() }
     }
 
     pub fn of(&self, store: &Arc<Store>) -> Rc<Client> {
@@ -336,13 +338,24 @@ impl Clients {
         }
         let client = Client::start(store.clone(), self.worker);
         self.clients.borrow_mut().push(client.clone());
+        self.keep_settled(&client);
         client
     }
 
     /// Connects to the store of a new snapshot before the first request needs it, and lets the others go.
     pub fn swap(&self, store: Option<&Arc<Store>>) {
         let known = store.map(|store| self.of(store));
+        if let Some(client) = &known {
+            self.keep_settled(client);
+        }
         *self.clients.borrow_mut() = known.into_iter().collect();
+    }
+
+    /// One of the workers settles for all.
+    fn keep_settled(&self, client: &Rc<Client>) {
+        if self.worker == 0 {
+            client.store.ledgers().into_iter().for_each(|ledger| settler::start(client, ledger, self.wall.clone()));
+        }
     }
 
     /// The process drains: the other gateways get its share at once.

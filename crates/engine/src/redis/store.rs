@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::limits::synced::Ledger;
 use crate::plan;
 use crate::problem::Problem;
 use crate::redis::breaker::Breaker;
@@ -24,6 +25,8 @@ pub struct Store {
     live: AtomicU32,
     /// What was last said to be wrong, so that it is said once.
     complaint: Mutex<String>,
+    /// Limits that are settled now and then, by how often.
+    ledgers: Mutex<Vec<Arc<Ledger>>>,
 }
 
 impl Store {
@@ -44,7 +47,22 @@ impl Store {
             gateway: gateway.into(),
             live: AtomicU32::new(1),
             complaint: Mutex::default(),
+            ledgers: Mutex::default(),
         })
+    }
+
+    /// The limits that are settled at this interval.
+    pub fn ledger(&self, sync: Duration) -> Arc<Ledger> {
+        let mut ledgers = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = ledgers.iter().find(|known| known.sync == sync) {
+            return known.clone();
+        }
+        ledgers.push(Arc::new(Ledger::new(sync)));
+        ledgers[ledgers.len() - 1].clone()
+    }
+
+    pub(super) fn ledgers(&self) -> Vec<Arc<Ledger>> {
+        self.ledgers.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub fn timeout(&self) -> Duration {

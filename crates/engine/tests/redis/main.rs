@@ -6,3 +6,4 @@ mod client;
 mod differential;
 mod hostile;
 mod server;
+mod synced;

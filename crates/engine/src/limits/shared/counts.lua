@@ -2,22 +2,11 @@
 -- test runs both over the same arrivals. Numbers are doubles here, exact up to 2^53; `wire.rs` keeps everything below that.
 --
 -- KEYS: one for each limit.
--- ARGV: the time in microseconds (empty: this server's), then for each limit: kind, 1 if its refusal stops nothing, cost, and
+-- ARGV: the time (see `cells.lua`), then for each limit: kind, 1 if its refusal stops nothing, cost, and
 --   windows (f, s, l): amount, length      buckets (t, k): rate, unit, capacity, window      quotas (q): amount, start, end
 -- Returns 1 if the request may go, the time, and for each limit what was kept of it before: three numbers,
 --   windows: start, count, count of the window before   buckets: time, level, 0   logs: newest, length, the time in the way
 --   quotas: start, count, 0
-local floor, max, min, call = math.floor, math.max, math.min, redis.call
-
-local now = tonumber(ARGV[1])
-if not now then
-  local time = call('TIME')
-  now = time[1] * 1000000 + time[2]
-end
-
-local function text(number)
-  return string.format('%.0f', number)
-end
 
 -- part * whole / length, rounded down, where the product may be more than is exact: digit by digit, base 256.
 local function scale(part, whole, length)
@@ -32,19 +21,6 @@ local function scale(part, whole, length)
   return result
 end
 
-local function cell_of(key)
-  local kept = call('GET', key)
-  if not kept then
-    return 0, 0, 0
-  end
-  local at, first, second = string.match(kept, '^(%d+) (%d+) (%d+)$')
-  return tonumber(at), tonumber(first), tonumber(second)
-end
-
-local function keep(key, micros, at, first, second)
-  call('SET', key, text(at) .. ' ' .. text(first) .. ' ' .. text(second), 'PX', text(max(floor(micros / 1000), 0) + 1000))
-end
-
 -- The gateways' clocks say in which period they are: one that is behind counts to the period that the first has begun.
 local look = {}
 
@@ -56,14 +32,6 @@ function look.q(key, cost, amount, start, finish)
   -- Kept for an hour more: no clock is that wrong.
   local function charge() keep(key, finish - now + 3600000000, at, used + cost, 0) end
   return used + cost <= amount, charge, at, used, 0
-end
-
-local function roll(at, current, previous, length)
-  local start = max(at, now - now % length)
-  if start == at then
-    return start, current, previous
-  end
-  return start, 0, start - at == length and current or 0
 end
 
 -- Each looks at one limit. What lies more than a window ahead comes from a clock that was set back since, and is moved to now

@@ -4,13 +4,14 @@ use std::rc::Rc;
 
 use crate::limits::algorithm::{Micros, Rule};
 use crate::limits::quota::QuotaAsk;
-use crate::limits::shared::wire::{Asked, Scope, What, kept, quota_key};
+use crate::limits::shared::CELLS;
+use crate::limits::shared::wire::{Asked, Named, Scope, What, kept};
 use crate::limits::table::Told;
 use crate::redis::client::{Arguments, Client};
 use crate::redis::script::Known;
 use crate::redis::{Reply, Script, StoreError, slot};
 
-static COUNTS: Known = Known::new(|| Script::new(include_str!("counts.lua")));
+static COUNTS: Known = Known::new(|| Script::new([CELLS, include_str!("counts.lua")].concat()));
 static REFUND: Known = Known::new(|| Script::new(include_str!("refund.lua")));
 
 /// Built while the exchange is at hand, then sent without it.
@@ -41,11 +42,9 @@ impl Question {
         self.limits.push((scope.key(prefix, text), Asked { what: What::Rule(*rule), cost, shadow }));
     }
 
-    pub fn ask_quota(&mut self, prefix: &str, name: &str, text: &[u8], ask: &QuotaAsk) {
-        let micros = |seconds: i64| (seconds.max(0) as u64).saturating_mul(1_000_000);
-        let (start, end) = (micros(ask.period.start), micros(ask.period.end));
-        let what = What::Quota { amount: ask.amount, start, end };
-        self.limits.push((quota_key(prefix, name, text), Asked { what, cost: ask.cost, shadow: ask.shadow }));
+    pub fn ask_quota(&mut self, prefix: &str, name: &Named, text: &[u8], ask: &QuotaAsk) {
+        let asked = Asked { what: What::quota(ask), cost: ask.cost, shadow: ask.shadow };
+        self.limits.push((name.key(prefix, text), asked));
     }
 
     /// Asks what is left, and charges nothing.

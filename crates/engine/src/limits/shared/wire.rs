@@ -1,10 +1,12 @@
 //! How limits and keys look to the store.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
 
 use crate::limits::algorithm::{Cell, Decision, Micros, NEVER, Reading, Rule, share};
+use crate::limits::quota::QuotaAsk;
 use crate::limits::table::Told;
 use crate::redis::Reply;
 use crate::redis::client::Arguments;
@@ -19,7 +21,7 @@ pub fn is_exact(rule: &Rule) -> bool {
 
 /// A limit's part of its keys: two limits that count differently never share one.
 #[derive(Debug, Clone)]
-pub struct Scope(Named);
+pub struct Scope(Arc<Named>);
 
 impl Scope {
     /// `name`: unique among the limits of all gateways that share a store, such as `route/orders/rate_limit/0`.
@@ -30,7 +32,11 @@ impl Scope {
             't' | 'k' => format!("{}/{}", numbers[0], numbers[1]),
             _ => numbers[1].to_string(),
         };
-        Self(Named::new(&format!("{name}:{kind}{mark}")))
+        Self(Arc::new(Named::new(&format!("{name}:{kind}{mark}"))))
+    }
+
+    pub fn named(&self) -> &Arc<Named> {
+        &self.0
     }
 
     /// The key of a request; see [`Named::key`].
@@ -48,25 +54,48 @@ impl Named {
         Self(name.into())
     }
 
+    /// For quotas; `name`: unique among those of all gateways that share a store.
+    pub fn quota(name: &str) -> Self {
+        Self::new(&format!("{name}:q"))
+    }
+
     /// The key of a request: what it is limited by is hashed, since it may be long, secret, or chosen to look like another.
     ///
     /// The hash is a cluster's tag, so all limits with the same key are on one server.
     pub fn key(&self, prefix: &str, text: &[u8]) -> Vec<u8> {
+        self.key_of(prefix, &Hash::of(text))
+    }
+
+    /// As [`Named::key`], of what was hashed already.
+    pub fn key_of(&self, prefix: &str, hash: &Hash) -> Vec<u8> {
         let mut key = String::with_capacity(prefix.len() + 36 + self.0.len());
         key.push_str(prefix);
-        key.push('{');
-        for byte in &digest(&SHA256, text).as_ref()[..16] {
-            write!(key, "{byte:02x}").expect("a string takes every character");
-        }
-        key.push_str("}:");
+        hash.write_tag(&mut key);
+        key.push(':');
         key.push_str(&self.0);
         key.into_bytes()
     }
 }
 
-/// The key of a quota; see [`Named::key`].
-pub(super) fn quota_key(prefix: &str, name: &str, text: &[u8]) -> Vec<u8> {
-    Named::new(&format!("{name}:q")).key(prefix, text)
+/// What a request is limited by, in half a SHA-256.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hash([u8; 16]);
+
+impl Hash {
+    pub fn of(text: &[u8]) -> Self {
+        let mut half = [0; 16];
+        half.copy_from_slice(&digest(&SHA256, text).as_ref()[..16]);
+        Self(half)
+    }
+
+    /// In braces, which choose the server in a cluster.
+    pub fn write_tag(&self, key: &mut String) {
+        key.push('{');
+        for byte in self.0 {
+            write!(key, "{byte:02x}").expect("a string takes every character");
+        }
+        key.push('}');
+    }
 }
 
 /// One limit of a question, without its key.
@@ -77,8 +106,9 @@ pub(super) struct Asked {
     pub shadow: bool,
 }
 
+/// How something is counted.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum What {
+pub enum What {
     Rule(Rule),
     /// So much in a calendar period, whose bounds this gateway knows and the store does not: in microseconds.
     Quota {
@@ -88,23 +118,36 @@ pub(super) enum What {
     },
 }
 
-impl Asked {
-    fn wire(&self) -> (char, [u64; 4]) {
-        match self.what {
-            What::Rule(rule) => rule.wire(),
-            What::Quota { amount, start, end } => ('q', [amount, start, end, 0]),
-        }
+impl What {
+    pub fn quota(ask: &QuotaAsk) -> Self {
+        let micros = |seconds: i64| (seconds.max(0) as u64).saturating_mul(1_000_000);
+        Self::Quota { amount: ask.amount, start: micros(ask.period.start), end: micros(ask.period.end) }
     }
 
-    /// A cost that the script could not reckon with, and that no budget ever has room for.
+    /// A cost that the scripts could not reckon with, and that no budget ever has room for.
+    pub fn is_hopeless(&self, cost: u64) -> bool {
+        let unit = match self.wire() {
+            ('t' | 'k', numbers) => numbers[1],
+            _ => 1,
+        };
+        cost.saturating_mul(unit) > EXACT
+    }
+
+    fn wire(&self) -> (char, [u64; 4]) {
+        match *self {
+            Self::Rule(rule) => rule.wire(),
+            Self::Quota { amount, start, end } => ('q', [amount, start, end, 0]),
+        }
+    }
+}
+
+impl Asked {
     pub fn is_hopeless(&self) -> bool {
-        let (kind, numbers) = self.wire();
-        let unit = if matches!(kind, 't' | 'k') { numbers[1] } else { 1 };
-        self.cost.saturating_mul(unit) > EXACT
+        self.what.is_hopeless(self.cost)
     }
 
     pub fn write(&self, arguments: &mut Arguments) {
-        let (kind, numbers) = self.wire();
+        let (kind, numbers) = self.what.wire();
         arguments.word(&[kind as u8]);
         arguments.word(if self.shadow { b"1" } else { b"0" });
         arguments.number(self.cost as i64);
@@ -112,7 +155,7 @@ impl Asked {
     }
 
     pub fn write_refund(&self, charged: Micros, arguments: &mut Arguments) {
-        let (kind, numbers) = self.wire();
+        let (kind, numbers) = self.what.wire();
         arguments.word(&[kind as u8]);
         arguments.number(self.cost as i64);
         arguments.number(charged as i64);

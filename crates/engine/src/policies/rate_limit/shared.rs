@@ -1,9 +1,11 @@
 //! Budgets that several gateways share: counted in Redis, and while that does not answer, as the document says.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::exchange::Exchange;
 use crate::limits::shared::{Answer, Question, is_exact};
+use crate::limits::synced::Ledger;
 use crate::limits::{Ask, MOST_LIMITS, Micros, Rule, Told};
 use crate::pipeline::{Context, Flow, Resume};
 use crate::plan::{self, StoreFailure};
@@ -17,6 +19,8 @@ use crate::telemetry::metrics::Outcome;
 
 pub struct Shared {
     pub store: Arc<Store>,
+    /// Counted here, and settled with the store now and then.
+    pub ledger: Option<Arc<Ledger>>,
     on_failure: StoreFailure,
 }
 
@@ -28,24 +32,29 @@ pub enum Counted {
     /// Here, against this gateway's part of the budgets: so many gateways lived.
     Share(u32),
     There(Box<(Question, Answer)>),
+    /// Here, to be settled with Redis.
+    Synced,
 }
 
 impl Shared {
     pub fn compile(plan: &plan::RateLimit, context: &Context<'_>) -> Result<Option<Self>, Problem> {
         let Some(store) = context.shared(plan.store)? else { return Ok(None) };
-        Ok(Some(Self { store, on_failure: plan.on_store_failure }))
+        let sync = Duration::from_millis(plan.sync_ms);
+        let ledger = (!sync.is_zero()).then(|| store.ledger(sync));
+        Ok(Some(Self { store, ledger, on_failure: plan.on_store_failure }))
     }
 
     /// The scripts count in numbers of 53 bits.
-    pub fn check(rule: &Rule) -> Result<(), Problem> {
-        match is_exact(rule) {
-            true => Ok(()),
-            false => {
-                let message = "the numbers of this limit are too large to be counted in Redis without rounding: a rounder \
-                    amount or a smaller burst will do";
-                Err(Problem::new("budget".to_owned(), "config.bad_value", message))
-            }
-        }
+    pub fn check(&self, rule: &Rule) -> Result<(), Problem> {
+        let message = if self.ledger.is_some() && rule.keeps_log() {
+            "a `sliding_log` never lets more than its limit pass, and with `sync` more may: take another algorithm, or no `sync`"
+        } else if !is_exact(rule) {
+            "the numbers of this limit are too large to be counted in Redis without rounding: a rounder amount or a smaller \
+             burst will do"
+        } else {
+            return Ok(());
+        };
+        Err(Problem::new("budget".to_owned(), "config.bad_value", message))
     }
 }
 
@@ -70,8 +79,8 @@ impl RateLimit {
         exchange: &mut Exchange,
     ) -> Flow {
         let Some(shared) = &self.shared else { return Flow::Continue };
-        match (answer, shared.on_failure) {
-            (Ok(answer), _) => {
+        match answer {
+            Ok(answer) => {
                 for (met, told) in exchange.limits.iter_mut().zip(&answer.told) {
                     met.told = *told;
                 }
@@ -81,15 +90,28 @@ impl RateLimit {
                 }
                 self.decide(goes, local.now_micros(), local, exchange)
             }
-            (Err(error), StoreFailure::Deny) => {
+            Err(error) => self.unanswered(shared, format_args!("{error}"), local, exchange),
+        }
+    }
+
+    /// The limits that were met are not counted in Redis.
+    pub(super) fn unanswered(
+        &self,
+        shared: &Shared,
+        why: std::fmt::Arguments<'_>,
+        local: &Local,
+        exchange: &mut Exchange,
+    ) -> Flow {
+        match shared.on_failure {
+            StoreFailure::Deny => {
                 exchange.limits.clear();
-                Flow::Respond(Failure::with(Code::LimitsUnavailable, format_args!("rate_limit: redis: {error}")))
+                Flow::Respond(Failure::with(Code::LimitsUnavailable, format_args!("rate_limit: redis: {why}")))
             }
-            (Err(_), StoreFailure::Allow) => {
+            StoreFailure::Allow => {
                 exchange.limits.clear();
                 Flow::Continue
             }
-            (Err(_), StoreFailure::LocalShare) => {
+            StoreFailure::LocalShare => {
                 let live = shared.store.live_gateways();
                 let engine_now = local.now_micros();
                 let goes = self.take_share(self.state.limits.time(local, engine_now), live, exchange);
