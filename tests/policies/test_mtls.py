@@ -33,22 +33,37 @@ class Client:
     @classmethod
     def with_uri(cls, authority: trustme.CA, folder: Path, uri: str) -> Client:
         """One with a URI, which trustme cannot make."""
+        return cls.signed(authority, folder, x509.Name([]), [x509.UniformResourceIdentifier(uri)])
+
+    @classmethod
+    def signed(
+        cls,
+        authority: trustme.CA,
+        folder: Path,
+        subject: x509.Name,
+        names: list[x509.GeneralName],
+        extension: x509.ExtensionType | None = None,
+    ) -> Client:
+        """One with these names, and perhaps with something that takes their place."""
         issuer = x509.load_pem_x509_certificate(authority.cert_pem.bytes())
         signer = serialization.load_pem_private_key(authority.private_key_pem.bytes(), None)
         assert isinstance(signer, ec.EllipticCurvePrivateKey)
         key = ec.generate_private_key(ec.SECP256R1())
         now = datetime.datetime.now(datetime.UTC)
-        certificate = (
+        builder = (
             x509.CertificateBuilder()
-            .subject_name(x509.Name([]))
+            .subject_name(subject)
             .issuer_name(issuer.subject)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - datetime.timedelta(days=1))
             .not_valid_after(now + datetime.timedelta(days=1))
-            .add_extension(x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri)]), critical=True)
-            .sign(signer, hashes.SHA256())
         )
+        if names:
+            extension = x509.SubjectAlternativeName(names)
+        if extension is not None:
+            builder = builder.add_extension(extension, critical=not list(subject))
+        certificate = builder.sign(signer, hashes.SHA256())
         client = cls.__new__(cls)
         private = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
