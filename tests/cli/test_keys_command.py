@@ -201,6 +201,12 @@ def test_the_store_of_the_environment_and_of_the_option(
     assert sorted(file.name for file in tmp_path.glob("*.db")) == ["environment.db", "option.db"]
 
 
+# In another folder than the gateway's, keys were made that no gateway saw, without a word.
+def test_a_store_that_is_new_is_told_of(keys: Keys, tmp_path: Path) -> None:
+    assert keys("create", "--consumer", "acme").err.startswith(f"made the store sqlite:///{tmp_path}/tidegate.db; ")
+    assert "made the store" not in keys("create", "--consumer", "acme").err
+
+
 def test_unknown_keys_fail(keys: Keys) -> None:
     keys("create", "--consumer", "acme")
     for arguments in (["revoke", "nobody"], ["rotate", "nobody"]):

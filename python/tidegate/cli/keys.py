@@ -199,7 +199,12 @@ class _store:  # noqa: N801  (used as a function in `with`)
         self._create = arguments.keys_command in (create_key, import_keys)
 
     def __enter__(self) -> KeyStore:
+        path = self._url.path
+        is_new = path is not None and not path.exists()
         self._opened = open_store(self._url, create=self._create)
+        if is_new:
+            # In the wrong folder this makes keys that no gateway ever sees.
+            report.note(f"made the store {self._url.shown}; gateways read the one that their document names")
         return self._opened
 
     def __exit__(self, *_: object) -> None:
