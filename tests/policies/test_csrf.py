@@ -117,6 +117,17 @@ def test_a_token_is_given_once_and_asked_for(start: Start) -> None:
     assert cookie_of(ask(gateway, headers=[("Cookie", "__Host-csrf=old")])) != token
 
 
+# A cache that many share would hand one client's token to all.
+def test_an_answer_with_a_token_is_for_nobody_else(start: Start) -> None:
+    gateway = start(
+        {"csrf": {"token": {"secret": SECRET}}, "response_headers": {"set": {"cache-control": "public, max-age=9"}}}
+    )
+    answer = ask(gateway)
+    assert answer.all("cache-control") == ["public, max-age=9", "private"]
+    again = ask(gateway, headers=[("Cookie", f"__Host-csrf={cookie_of(answer)}")])
+    assert again.all("cache-control") == ["public, max-age=9"]
+
+
 @pytest.mark.parametrize("made", ["", "x", "=", ".", "a" * 97, "0" * 32 + "." + "0" * 64, "\u00e9" * 97])
 def test_a_token_that_we_did_not_make_is_none_even_in_both_places(start: Start, made: str) -> None:
     assert post(start({"csrf": {"token": {"secret": SECRET}}}), made, made) == 403

@@ -335,6 +335,19 @@ def test_an_access_token_is_renewed_before_its_end(oidc: Any) -> None:
     assert it.provider.asked["refresh_token"] == 1
 
 
+# A cache that many share would hand the session of one user to the next.
+def test_an_answer_that_brings_cookies_is_for_nobody_else(oidc: Any) -> None:
+    it = oidc(policies={"response_headers": {"set": {"cache-control": "public, max-age=9"}}})
+    it.log_in()
+    for seconds, brings in ((0, False), (70, True), (220, True), (1, False)):
+        it.gateway.advance(seconds)
+        answer = it.browser.fetch()
+        found = [value for name, value in answer.fields if name == "cache-control"]
+        assert ("set-cookie" in answer.headers, found[0]) == (brings, "public, max-age=9")
+        assert found[1:] == ["private"] * brings
+    assert it.provider.asked["refresh_token"] == 1
+
+
 # With tokens that live no longer than `refresh_before`, every request went to the provider.
 def test_a_token_that_lives_shortly_is_not_renewed_with_every_request(oidc: Any) -> None:
     it = oidc(refresh_before="30s")

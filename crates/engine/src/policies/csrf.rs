@@ -12,6 +12,7 @@ use crate::exchange::{Exchange, Method, Upgrade};
 use crate::pipeline::Flow;
 use crate::plan;
 use crate::policies::Local;
+use crate::policies::presented::for_one_only;
 use crate::respond::{Code, Failure};
 use token::Tokens;
 
@@ -34,7 +35,7 @@ impl Csrf {
                 && !tokens.has_good_cookie(&exchange.request.head)
             {
                 let cookie = tokens.cookie(local, &exchange.request.head);
-                exchange.answer_lines.push((b"set-cookie".as_slice().into(), cookie));
+                exchange.answer_lines.extend([(b"set-cookie".as_slice().into(), cookie), for_one_only()]);
             }
             return Flow::Continue;
         }

@@ -244,7 +244,7 @@ impl Oidc {
         match self.is_news(session, now) {
             false => Proof::Proved(session.identity.clone()),
             true => {
-                let mut fields = Vec::new();
+                let mut fields = vec![presented::for_one_only()];
                 self.set_seen(self.jar(exchange), &session.kept, now, &mut fields);
                 Proof::ProvedWith(session.identity.clone(), fields)
             }

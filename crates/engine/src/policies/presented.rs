@@ -6,6 +6,7 @@ use tidegate_http1::Known;
 
 use crate::exchange::Request;
 use crate::head::Head;
+use crate::identity::Line;
 use crate::path::decode_form;
 use crate::routing::query_pairs;
 
@@ -111,6 +112,12 @@ pub fn strip_cookies(head: &mut Head, ours: impl Fn(&[u8]) -> bool) {
     for line in left {
         head.add_known(Known::Cookie, b"cookie", &line);
     }
+}
+
+/// What goes beside a cookie that is set on the answer of a service: a cache that many share would hand it to the next one
+/// (RFC 9111 sections 3 and 7.3). Beside a `Cache-Control` of the service's, it is one directive more.
+pub fn for_one_only() -> Line {
+    (b"cache-control".as_slice().into(), b"private".as_slice().into())
 }
 
 #[cfg(test)]

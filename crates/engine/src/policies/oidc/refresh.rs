@@ -9,6 +9,7 @@ use super::provider::Unmet;
 use super::session::{Kept, Session, claims};
 use super::{Asked, Oidc, refused};
 use crate::policies::authentication::Proof;
+use crate::policies::presented::for_one_only;
 use crate::policies::verdicts::Verdict;
 use crate::respond::Code;
 use crate::worker::Worker;
@@ -103,7 +104,10 @@ impl Oidc {
             Refreshed::New(kept) => {
                 let fields = self.set_session(&asked.jar, &kept, asked.now);
                 match (fields, self.open((*kept).clone(), asked.now)) {
-                    (Ok(fields), Some(session)) => Proof::ProvedWith(session.identity, fields),
+                    (Ok(mut fields), Some(session)) => {
+                        fields.push(for_one_only());
+                        Proof::ProvedWith(session.identity, fields)
+                    }
                     (Err(why), _) => refused(Code::AuthenticationUnavailable, why),
                     (_, None) => refused(Code::AuthenticationUnavailable, "the new session does not open"),
                 }
@@ -116,6 +120,7 @@ impl Oidc {
                 // What there is holds a little longer; that it was used is written down as ever.
                 let mut fields = Vec::new();
                 if self.is_news(session, asked.now) {
+                    fields.push(for_one_only());
                     self.set_seen(&asked.jar, &session.kept, asked.now, &mut fields);
                 }
                 Proof::ProvedWith(session.identity.clone(), fields)
