@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use crate::exchange::{Exchange, Method};
 use crate::limits::quota::{QuotaAsk, QuotaKey, QuotaTold, Quotas, Totals, Unit, Zone, calendar};
-use crate::limits::shared::{Answer, Named, Question};
+use crate::limits::shared::{Answer, Named, Question, full_name};
 use crate::limits::synced::Ledger;
 use crate::limits::{MOST_LIMITS, Micros};
 use crate::pipeline::{Context, Flow, Reply, Resume};
@@ -408,7 +408,7 @@ fn outcome(met: &MetQuota, shadow: bool) -> Outcome {
 impl Limit {
     fn compile(plan: &plan::QuotaLimit, context: &Context<'_>) -> Result<Self, Problem> {
         let own = std::iter::once(Some(plan.amount));
-        let full_name = format!("{}/quota/{}/{}", plan.scope, plan.name, plan.period.word());
+        let full_name = format!("{}/{}", full_name(&plan.scope, "quota", &plan.name), plan.period.word());
         Ok(Self {
             name: plan.name.as_str().into(),
             named: Arc::new(Named::quota(&full_name)),

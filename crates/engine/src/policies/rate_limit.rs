@@ -9,7 +9,7 @@ mod synced;
 use std::sync::Arc;
 
 use crate::exchange::Exchange;
-use crate::limits::shared::{Question, Scope};
+use crate::limits::shared::{Question, Scope, full_name};
 use crate::limits::{Ask, Key, MOST_LIMITS, Micros, NEVER, Namespace, Parameters, Rule, Told};
 use crate::pipeline::{Context, Flow, Resume};
 use crate::plan;
@@ -289,7 +289,7 @@ impl Budget {
         let algorithm = format!("{:?} {window} {}", limit.algorithm, if rule.is_bucket() { amount } else { 0 });
         let parts = ["rate_limit", &limit.scope, &limit.name, tier, &algorithm].map(str::as_bytes);
         let namespace = context.state.limits.hasher.namespace(&parts);
-        let scope = Scope::new(&format!("{}/rate_limit/{}/{tier}", limit.scope, limit.name), &rule);
+        let scope = Scope::new(&format!("{}/{tier}", full_name(&limit.scope, "rate_limit", &limit.name)), &rule);
         Ok(Self { item: Item::new(&limit.name, &rule), rule, namespace, scope })
     }
 }

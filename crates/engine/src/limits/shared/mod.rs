@@ -10,7 +10,7 @@ mod wire;
 
 pub use leases::{Book, SharedLease, TTL};
 pub use question::{Answer, Question};
-pub use wire::{Hash, Named, Scope, What, is_exact};
+pub use wire::{Hash, Named, Scope, What, full_name, is_exact};
 
 /// Goes before every script that reads or writes counts.
 pub(super) const CELLS: &str = include_str!("cells.lua");

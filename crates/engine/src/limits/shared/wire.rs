@@ -19,6 +19,12 @@ pub fn is_exact(rule: &Rule) -> bool {
     rule.wire().1.iter().all(|&number| number <= EXACT)
 }
 
+/// A limit's name among all of gateways that share a store. A `/` in its own name is escaped: the limit `b/quota/c` of the
+/// route `a` is not the limit `c` of the route `a/quota/b`.
+pub fn full_name(scope: &str, policy: &str, name: &str) -> String {
+    format!("{scope}/{policy}/{}", name.replace('/', "%2F"))
+}
+
 /// A limit's part of its keys: two limits that count differently never share one.
 #[derive(Debug, Clone)]
 pub struct Scope(Arc<Named>);
@@ -231,4 +237,16 @@ impl Asked {
 pub(super) fn kept(replies: &[Reply]) -> Option<[u64; 3]> {
     let number = |reply: &Reply| reply.integer().and_then(|number| u64::try_from(number).ok());
     Some([number(&replies[0])?, number(&replies[1])?, number(&replies[2])?])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Both were `route/a/quota/b/quota/c`.
+    #[test]
+    fn two_limits_have_two_names() {
+        assert_ne!(full_name("route/a", "quota", "b/quota/c"), full_name("route/a/quota/b", "quota", "c"));
+        assert_eq!(full_name("route/a", "quota", "b"), "route/a/quota/b");
+    }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use crate::exchange::Exchange;
 use crate::limits::Key;
-use crate::limits::shared::{Book, Named, SharedLease};
+use crate::limits::shared::{Book, Named, SharedLease, full_name};
 use crate::pipeline::{Context, Flow, Resume};
 use crate::plan::{self, StoreFailure};
 use crate::policies::Local;
@@ -31,7 +31,7 @@ pub struct Shared {
 impl Shared {
     pub fn compile(plan: &plan::Concurrency, context: &Context<'_>) -> Result<Option<Self>, Problem> {
         let Some(store) = context.shared(plan.store)? else { return Ok(None) };
-        let scope = Named::new(&format!("{}/concurrency/{}", plan.scope, plan.name));
+        let scope = Named::new(&full_name(&plan.scope, "concurrency", &plan.name));
         Ok(Some(Self { store, on_failure: plan.on_store_failure, scope, waiting: AtomicUsize::new(0) }))
     }
 }
