@@ -125,6 +125,10 @@ class Engine:
         """Whether some quota is counted here, and the store was neither read nor could not be."""
     def sweep_quotas(self) -> None:
         """Lets go of quotas in memory whose period is over."""
+    def canaries(self) -> str:
+        """Where the canaries are, as JSON."""
+    def command_canary(self, route: str, command: str) -> bool | None:
+        """Does something to the canary of a route; `None`: it has none. False: that means nothing now."""
     def advance(self, milliseconds: int) -> None:
         """Moves the clock forward and rings what is due; for tests."""
 

@@ -310,11 +310,15 @@ def _action(route: Route, check: Check, scope: Scope) -> dict[str, Any] | None:
         return None
     for other in chosen[1:]:
         check.problem((other,), "bad_value", f"a route has one action; this one has `{chosen[0]}` already")
+    if chosen[0] != "service" and route.canary is not None:
+        check.problem(("canary",), "bad_value", f"`canary` goes with `service`, not with `{chosen[0]}`")
     if chosen[0] not in ("service", "split"):
         for name in _PROXY_OPTIONS:
             if name in route.model_fields_set:
                 check.problem((name,), "bad_value", f"`{name}` goes with `service`, not with `{chosen[0]}`")
     if chosen[0] == "service":
+        if route.canary is not None:
+            return route.canary.plan(route, check, scope.calling)
         return plan_proxy(route, str(route.service), check, scope.calling)
     if route.split is not None:
         return route.split.plan(route, check, scope.calling)

@@ -84,7 +84,8 @@ def test_config_follows_a_reload(gateway: StartGateway) -> None:
 
 def test_the_index_names_every_page(gateway: StartGateway) -> None:
     text = admin(gateway(DOCUMENT), "/").text
-    assert [line.split()[0] for line in text.splitlines()[2:]] == ["/livez", "/readyz", "/metrics", "/config"]
+    pages = ["/livez", "/readyz", "/metrics", "/config", "/canaries"]
+    assert [line.split()[0] for line in text.splitlines()[2:]] == pages
 
 
 def test_nothing_can_be_changed(gateway: StartGateway) -> None:

@@ -94,7 +94,7 @@ def code(answer: Answer) -> tuple[int, str]:
 
 def test_a_repeat_gets_the_answer_of_the_first(gateway: StartGateway, upstream: StartUpstream) -> None:
     service = upstream().answer(CREATED)
-    policies = {"idempotency": {}}
+    policies: dict[str, Any] = {"idempotency": {}}
     routes = [{"name": "pay", "paths": ["/"], "service": "s", "policies": policies}]
     running = gateway({"services": [{"name": "s", "url": service.url}], "routes": routes})
     first, second = post(running), post(running)

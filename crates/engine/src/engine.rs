@@ -15,6 +15,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::bridge::Bridge;
+use crate::canary;
 use crate::clock::{Clock, Millis};
 use crate::jose::KeysError;
 use crate::key_sets::KeySets;
@@ -357,6 +358,18 @@ impl Engine {
         self.state.quota_shares.take_changes();
         self.state.quota_shares.sweep(now);
         self.state.quotas.sweep(now);
+    }
+
+    /// Where the canaries of the document are.
+    pub fn canaries(&self) -> Vec<canary::Report> {
+        let (snapshot, now) = (self.current.load(), self.clock.now());
+        snapshot.canaries().map(|(canary, settings)| canary.report(now, settings)).collect()
+    }
+
+    /// Does something to the canary of a route; `None`: it has none. False: that means nothing now.
+    pub fn command_canary(&self, route: &str, command: canary::Command) -> Option<bool> {
+        let (snapshot, now) = (self.current.load(), self.clock.now());
+        snapshot.canary(route).map(|(canary, settings)| canary.command(command, now, settings))
     }
 
     /// Moves the clock forward and rings what is due; for tests.

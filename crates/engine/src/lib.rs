@@ -11,6 +11,7 @@ pub mod actions;
 pub mod base64;
 pub mod bridge;
 pub mod buffer;
+pub mod canary;
 pub mod clock;
 pub mod credentials;
 mod date;

@@ -54,7 +54,7 @@ pub use reference::{Part, Reference, Template};
 pub use route::{FieldMatch, PathPattern, Route, Segment, ValueMatch};
 pub use service::{Pool, Service, Target, UpstreamProtocol, UpstreamTls};
 pub use signed_identity::{SignedIdentity, SigningKeys};
-pub use split::{Side, Split};
+pub use split::{Canary, Side, Slower, Split};
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -8,6 +8,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::{LocalSet, spawn_local};
 
 use crate::bridge::Bridge;
+use crate::canary;
 use crate::clock::Clock;
 use crate::listener::accept::{self, Census, Listener, Settings};
 use crate::listener::tls::ServerTls;
@@ -82,6 +83,9 @@ pub fn run(start: Start, inbox: UnboundedReceiver<Control>) {
 async fn control(worker: Rc<Worker>, mut inbox: UnboundedReceiver<Control>) {
     spawn_local(worker.wheel.clone().drive());
     spawn_local(Pools::keep_swept(worker.clone()));
+    if worker.index == 0 {
+        spawn_local(canary::keep(worker.clone()));
+    }
     spawn_local(pulse::keep(worker.clone()));
     let mut listeners: Vec<Rc<Listener>> = Vec::new();
     while let Some(control) = inbox.recv().await {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use rustc_hash::FxHashMap;
 
+use crate::canary::{self, Canaries};
 use crate::credentials::keys::Keys;
 use crate::credentials::passwords::Passwords;
 use crate::key_sets::KeySets;
@@ -36,6 +37,8 @@ pub struct State {
     pub budgets: Tables<(Box<str>, plan::CallBudget), Budget>,
     /// What is known for second attempts.
     pub hedges: Tables<(Box<str>, plan::Hedging), Hedge>,
+    /// Where canaries are.
+    pub canaries: Canaries,
     pub decisions: Tables<plan::ForwardAuth, Verdicts<Decision>>,
     /// Keys and answers, by where the policy stands.
     pub idempotency: Tables<String, idempotency::Table>,
@@ -66,6 +69,7 @@ impl State {
         if plan.key_store {
             self.keys.render(text);
         }
+        canary::render(&self.canaries.all(), text);
         idempotency::render(&self.idempotency.all(), text);
     }
 }

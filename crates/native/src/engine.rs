@@ -7,6 +7,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::import_exception;
 use pyo3::prelude::*;
 use tidegate_engine::bridge as engine_bridge;
+use tidegate_engine::canary::Command;
 use tidegate_engine::engine::{self, Options, StartError};
 use tidegate_engine::explain::{ExplainError, Question, explain as explain_request};
 use tidegate_engine::limits::quota::Totals;
@@ -203,6 +204,24 @@ impl Engine {
 
     fn sweep_quotas(&self, py: Python<'_>) {
         py.detach(|| self.0.sweep_quotas());
+    }
+
+    /// Where the canaries are, as JSON.
+    fn canaries(&self, py: Python<'_>) -> PyResult<String> {
+        json(&py.detach(|| self.0.canaries()))
+    }
+
+    /// Does something to the canary of a route; `None`: it has none. False: that means nothing now.
+    fn command_canary(&self, py: Python<'_>, route: &str, command: &str) -> PyResult<Option<bool>> {
+        let command = match command {
+            "pause" => Command::Pause,
+            "resume" => Command::Resume,
+            "promote" => Command::Promote,
+            "roll_back" => Command::RollBack,
+            "restart" => Command::Restart,
+            other => return Err(PyValueError::new_err(format!("`{other}` is no command"))),
+        };
+        Ok(py.detach(|| self.0.command_canary(route, command)))
     }
 
     fn advance(&self, py: Python<'_>, milliseconds: u64) {

@@ -10,7 +10,7 @@ from pydantic import Field
 from tidegate.actions.proxy import plan_proxy
 from tidegate.config.base import Model
 from tidegate.config.check import TOKEN, Check
-from tidegate.config.problem import quote
+from tidegate.config.problem import Path, quote
 from tidegate.config.service_reference import ServiceReference
 from tidegate.config.values import Integer, Text, Texts
 
@@ -38,10 +38,9 @@ class SplitService(Model):
     )
 
 
-class Split(Model):
-    """Splits the requests of a route over several services by weight."""
+class SideChoice(Model):
+    """How it is decided which service a request goes to, beside the weights."""
 
-    services: list[SplitService] = Field(description="The services, with their weights.")
     key: Texts = Field(
         default_factory=list,
         description="Requests with the same value go to the same service. A text with references such as "
@@ -55,6 +54,28 @@ class Split(Model):
         description="Whose `header` counts. It is taken out of the requests of all others.",
     )
 
+    def plan_choice(self, check: Check, path: Path) -> dict[str, Any]:
+        """The options of this class as the engine takes them."""
+        if self.cookie is not None and not TOKEN.fullmatch(self.cookie):
+            check.problem((*path, "cookie"), "bad_value", f"{quote(self.cookie)} is not a name of a cookie")
+        if self.cookie is not None and self.believe != "anyone":
+            message = "a cookie comes from the client itself, whatever proxy is before it"
+            check.problem((*path, "cookie"), "bad_value", message, "write `believe: anyone` where any may choose")
+        if "believe" in self.model_fields_set and self.header is None and self.cookie is None:
+            check.problem((*path, "believe"), "bad_value", "there is no `header` or `cookie` to believe")
+        return {
+            "key": [check.template(text, (*path, "key")) for text in self.key],
+            "header": None if self.header is None else check.header(self.header, (*path, "header")),
+            "cookie": self.cookie,
+            "believe_anyone": self.believe == "anyone",
+        }
+
+
+class Split(SideChoice):
+    """Splits the requests of a route over several services by weight."""
+
+    services: list[SplitService] = Field(description="The services, with their weights.")
+
     def plan(self, route: Route, check: Check, calling: Mapping[str, Any]) -> dict[str, Any]:
         """The action as the engine takes it.
 
@@ -66,13 +87,6 @@ class Split(Model):
         elif all(side.weight == 0 for side in self.services):
             check.problem(("split", "services"), "bad_value", "every service has the weight 0, so none gets a request")
         self._unique(check)
-        if self.cookie is not None and not TOKEN.fullmatch(self.cookie):
-            check.problem(("split", "cookie"), "bad_value", f"{quote(self.cookie)} is not a name of a cookie")
-        if self.cookie is not None and self.believe != "anyone":
-            message = "a cookie comes from the client itself, whatever proxy is before it"
-            check.problem(("split", "cookie"), "bad_value", message, "write `believe: anyone` where any may choose")
-        if "believe" in self.model_fields_set and self.header is None and self.cookie is None:
-            check.problem(("split", "believe"), "bad_value", "there is no `header` or `cookie` to believe")
         return {
             "split": {
                 "sides": [
@@ -83,10 +97,8 @@ class Split(Model):
                     }
                     for side in self.services
                 ],
-                "key": [check.template(text, ("split", "key")) for text in self.key],
-                "header": None if self.header is None else check.header(self.header, ("split", "header")),
-                "cookie": self.cookie,
-                "believe_anyone": self.believe == "anyone",
+                **self.plan_choice(check, ("split",)),
+                "canary": None,
             }
         }
 

@@ -57,6 +57,7 @@ class Pages:
             "/readyz": self.readyz,
             "/metrics": self.metrics,
             "/config": self.config,
+            "/canaries": self.canaries,
         }
 
     async def index(self, _: Request) -> Response:
@@ -96,6 +97,10 @@ class Pages:
         """What was counted, as Prometheus text."""
         content_type, text = self._server.metrics(request.header("accept") or "")
         return Response(200, text, {"content-type": content_type})
+
+    async def canaries(self, _: Request) -> Response:
+        """Where the canaries are: phase, step, share, and why one went back."""
+        return Response(200, {"canaries": self._server.canaries()})
 
     async def config(self, _: Request) -> Response:
         """The running document, without its secrets."""

@@ -13,6 +13,7 @@ from tidegate.actions.redirect import Redirect
 from tidegate.actions.respond import Respond
 from tidegate.actions.split import Split, SplitService
 from tidegate.config.calling import Backoff, Hedging, PassedDeadline, Retries, RetryBudget
+from tidegate.config.canary import Canary
 from tidegate.config.consumers import Consumer
 from tidegate.config.credentials import BasicUser, ClientCertificate
 from tidegate.config.gateway import Admin, Gateway
@@ -57,6 +58,7 @@ __all__ = [
     "Balance",
     "Basic",
     "BasicUser",
+    "Canary",
     "CertifiedKey",
     "ClientCertificate",
     "Consumer",

@@ -305,6 +305,8 @@ def _calls(route: Route) -> tuple[Call, ...]:
     calls: list[Call] = []
     if route.service is not None:
         calls.append((("service",), str(route.service)))
+    if route.canary is not None:
+        calls.append((("canary", "service"), str(route.canary.service)))
     if route.split is not None:
         calls += [
             (("split", "services", index, "service"), str(side.service))

@@ -17,6 +17,7 @@ from tidegate.actions.respond import Respond
 from tidegate.actions.split import Split, SplitService
 from tidegate.config.base import Model
 from tidegate.config.calling import Backoff, Hedging, PassedDeadline, Retries, RetryBudget
+from tidegate.config.canary import Canary
 from tidegate.config.consumers import Consumer
 from tidegate.config.credentials import BasicUser, ClientCertificate
 from tidegate.config.gateway import Admin, Gateway
@@ -74,6 +75,7 @@ SECTIONS: tuple[tuple[str, type[Model]], ...] = (
     ("Route", Route),
     ("Action: split", Split),
     ("Action: split: service", SplitService),
+    ("Route: canary", Canary),
     ("Action: respond", Respond),
     ("Action: redirect", Redirect),
     ("Policies", Policies),
@@ -277,6 +279,8 @@ def _word(value: object) -> str:
 def _default(value: object, kind: str) -> str:
     if value is PydanticUndefined or value is None or value == [] or value == {}:
         return "none"
+    if isinstance(value, list) and kind == "list of percentage":
+        return ", ".join(f"`{show_percent(entry)}`" for entry in value)
     if isinstance(value, bool):
         return f"`{_word(value)}`"
     if isinstance(value, int) and kind == "duration":

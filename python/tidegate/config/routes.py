@@ -13,6 +13,7 @@ from tidegate.actions.respond import Respond
 from tidegate.actions.split import Split
 from tidegate.config.base import Model, problem
 from tidegate.config.calling import Hedging, PassedDeadline, RetriesOrNumber
+from tidegate.config.canary import Canary
 from tidegate.config.overload import Priority
 from tidegate.config.problem import quote
 from tidegate.config.service_reference import ServiceReference
@@ -77,6 +78,11 @@ class Route(Model):
     service: ServiceReference | None = Field(None, description="Action: the name of the service the request goes to.")
     split: Split | None = Field(
         None, description="Action: several services, each of which gets a share of the requests."
+    )
+    canary: Canary | None = Field(
+        None,
+        description="With `service`: a new version of it, which gets more of the requests step by step, and none when "
+        "it does worse.",
     )
     respond: Respond | None = Field(None, description="Action: a fixed answer.")
     redirect: Redirect | None = Field(None, description="Action: send the client elsewhere.")

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any, Literal
 
 from tidegate.admin import AdminServer
 from tidegate.errors import UsageError
 from tidegate.extend.runner import Runner
 from tidegate.serve.server import Server
 from tidegate.serve.source import Documents, Source
+
+CanaryCommand = Literal["pause", "resume", "promote", "roll_back", "restart"]
 
 
 class Running:
@@ -56,6 +59,14 @@ class Running:
     def metrics(self) -> str:
         """What was counted, as Prometheus text."""
         return self._server.metrics()[1]
+
+    def canaries(self) -> list[dict[str, Any]]:
+        """Where the canaries are: route, services, phase, step, share of 10,000, requests seen in the step."""
+        return self._server.canaries()
+
+    async def canary(self, route: str, command: CanaryCommand) -> bool:
+        """Does something to the canary of a route; false where it means nothing now, such as to pause what is over."""
+        return await asyncio.to_thread(self._server.command_canary, route, command)
 
     async def drain(self, seconds: float | None = None) -> bool:
         """Stops accepting and waits for what is open; true when all of it finished."""

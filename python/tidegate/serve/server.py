@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import threading
 import time
+from typing import Any
 
 from tidegate._native import Engine
 from tidegate.config import Loaded
 from tidegate.config.verify import found
-from tidegate.errors import CompileError, ConfigError, ListenError
+from tidegate.errors import CompileError, ConfigError, ListenError, UsageError
 from tidegate.extend.runner import Runner
 from tidegate.identity.key_sources import KeySources
 from tidegate.serve.background import Background
@@ -123,6 +125,18 @@ class Server:
     def keys_missing(self) -> list[str]:
         """Where keys of token issuers are that have not come yet; until they have, the gateway is not ready."""
         return self._engine.keys_missing()
+
+    def canaries(self) -> list[dict[str, Any]]:
+        """Where the canaries of the document are."""
+        found: list[dict[str, Any]] = json.loads(self._engine.canaries())
+        return found
+
+    def command_canary(self, route: str, command: str) -> bool:
+        """Pauses, resumes, promotes, rolls back or restarts a route's canary; false where that means nothing now."""
+        done = self._engine.command_canary(route, command)
+        if done is None:
+            raise UsageError(f"the route `{route}` has no canary")
+        return done
 
     def drain(self, timeout_ms: int | None = None) -> bool:
         """Stops accepting and waits for what is open, by default as long as the document says.

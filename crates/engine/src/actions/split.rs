@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::actions::proxy::Proxy;
+use crate::canary::{Canary, Names, Settings};
 use crate::exchange::Exchange;
 use crate::pipeline::Context;
 use crate::plan;
@@ -21,7 +22,7 @@ use crate::sides::Client;
 use crate::telemetry::metrics::RouteSeries;
 use crate::wheel::Alarm;
 use crate::worker::Worker;
-use race::Weights;
+pub use race::Weights;
 
 pub struct Split {
     sides: Box<[Side]>,
@@ -31,6 +32,8 @@ pub struct Split {
     header: Option<Box<str>>,
     cookie: Option<Box<str>>,
     believe_anyone: bool,
+    /// Sets the weights, where they are not those of the document.
+    canary: Option<(Arc<Canary>, Settings)>,
 }
 
 /// One of the services.
@@ -57,19 +60,29 @@ impl Split {
             true => None,
             false => Some(LimitKey::compile(&plan.key, IPV6_PREFIX)?),
         };
+        let canary = plan.canary.as_ref().map(|plan| compile_canary(plan, route, &sides, context)).transpose()?;
+        let weights = match &canary {
+            Some((canary, _)) => canary.weights().clone(),
+            None => Arc::new(Weights::new(plan.sides.iter().map(|side| (&*side.proxy.service, side.weight)))),
+        };
         Ok(Self {
-            weights: Arc::new(Weights::new(plan.sides.iter().map(|side| (&*side.proxy.service, side.weight)))),
+            weights,
             sides,
             key,
             header: plan.header.as_deref().map(Into::into),
             cookie: plan.cookie.as_deref().map(Into::into),
             believe_anyone: plan.believe_anyone,
+            canary,
         })
     }
 
     /// The side of an exchange, once it is chosen.
     pub fn side(&self, index: Option<u16>) -> Option<&Side> {
         self.sides.get(usize::from(index?))
+    }
+
+    pub fn canary(&self) -> Option<(&Arc<Canary>, &Settings)> {
+        self.canary.as_ref().map(|(canary, settings)| (canary, settings))
     }
 
     /// Chooses the side, and notes it in the exchange.
@@ -121,4 +134,28 @@ impl Split {
             None => Err(Failure::with(Code::InternalError, "no side was chosen")),
         }
     }
+}
+
+/// The canary of a route, as it was before a reload.
+fn compile_canary(
+    plan: &plan::Canary,
+    route: &str,
+    sides: &[Side],
+    context: &Context<'_>,
+) -> Result<(Arc<Canary>, Settings), Problem> {
+    let [baseline, canary] = sides else {
+        return Err(Problem::new("canary", "config.bad_value", "a canary stands beside one other service"));
+    };
+    if plan.steps.is_empty() {
+        return Err(Problem::new("canary.steps", "config.bad_value", "there is no step"));
+    }
+    let settings = Settings::compile(plan);
+    let names = Names {
+        route: route.to_owned(),
+        baseline: baseline.proxy.service_name.to_string(),
+        service: canary.proxy.service_name.to_string(),
+        name: plan.name.clone(),
+    };
+    let make = || Canary::new(names.clone(), &settings, baseline.series.clone(), canary.series.clone());
+    Ok((context.state.canaries.of(&names, make), settings))
 }

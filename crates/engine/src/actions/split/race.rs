@@ -28,6 +28,13 @@ impl Weights {
         Self(sides.map(clock).collect())
     }
 
+    /// Gives a side another weight, from the next request on.
+    pub fn set(&self, side: usize, weight: u32) {
+        if let Some(clock) = self.0.get(side) {
+            clock.weight.store(weight, Relaxed);
+        }
+    }
+
     /// The side that wins the race at a point. Without any weight it is the first.
     pub fn draw(&self, point: u64) -> usize {
         let mut first = (0, f64::INFINITY);

@@ -18,6 +18,7 @@ mod store;
 mod tally;
 mod target;
 mod text;
+mod totals;
 mod worker;
 
 pub use limit::{LimitSeries, Outcome};
@@ -32,3 +33,4 @@ pub use tally::{Family, Tally};
 pub use target::TargetSeries;
 pub use text::Format;
 pub(crate) use text::{Kind, Text};
+pub use totals::Totals;

@@ -73,6 +73,11 @@ impl Text {
         self.line("", labels, None, format_args!("{}.{:03}", millis / 1000, millis % 1000));
     }
 
+    /// A gauge from 0 to 1, given in parts of 10,000.
+    pub fn ratio(&mut self, labels: Labels<'_>, parts: u32) {
+        self.line("", labels, None, format_args!("{}.{:04}", parts / 10_000, parts % 10_000));
+    }
+
     pub(super) fn histogram(&mut self, labels: Labels<'_>, reading: &Reading) {
         let bounds = BOUNDS.iter().map(|(_, text)| *text).chain(["+Inf"]);
         let mut below = 0;
