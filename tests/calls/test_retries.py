@@ -13,6 +13,7 @@ from tests.calls.misbehaving import first_then
 from tests.conftest import Proxy, StartGateway, StartUpstream
 from tests.harness import Connection, FakeUpstream, RunningGateway, Script, eventually
 from tests.harness.upstream import OK
+from tests.proxying.conftest import advance_until_heard
 
 AT_ONCE: dict[str, Any] = {"attempts": 2, "backoff": "off"}
 ANYTHING = ["connect_failure", "reset", "refused_stream", "try_timeout", "timeout", 500, 503]
@@ -168,7 +169,7 @@ def test_a_short_wish_is_waited_for(proxy: Proxy, upstream: StartUpstream) -> No
         gateway.advance(20)
         assert not select.select([client.socket], [], [], 0.1)[0]
         assert turns.played == 1
-        eventually(lambda: gateway.advance(15) or select.select([client.socket], [], [], 0.05)[0])
+        advance_until_heard(gateway, client, 15)
         assert client.read_answer()[2] == b"ok"
 
 
@@ -254,7 +255,7 @@ def test_an_answer_that_is_not_wanted_leaves_its_connection(proxy: Proxy, upstre
     with gateway.raw() as client:
         client.send("GET /x HTTP/1.1\r\nHost: a\r\n\r\n")
         service.wait_for_requests()
-        eventually(lambda: gateway.advance(1) or select.select([client.socket], [], [], 0.05)[0])
+        advance_until_heard(gateway, client, 1)
         assert client.read_answer()[2] == b"ok"
     assert service.connections == 1
 

@@ -24,7 +24,7 @@ from tidegate.config.routes import Route
 from tidegate.config.services import Service
 from tidegate.config.sources import yaml_source
 from tidegate.config.sources.tree import Mark, Tree
-from tidegate.config.translate import translate
+from tidegate.config.translate import translate, without_marks
 from tidegate.plan import PlannedPolicies, Scope, encode, plan_consumer, plan_listener, plan_route, plan_service
 
 MODELS: dict[str, type[Model]] = {
@@ -209,7 +209,7 @@ class Entry:
             found = [finding for finding in translate(model, error) if finding.path not in filled]
             self.findings = [*self.findings, *found]
             self.pruned = True
-            self.model = _validate_rest(model, self.data, [entry["loc"] for entry in error.errors()])
+            self.model = _validate_rest(model, self.data, [without_marks(entry["loc"]) for entry in error.errors()])
         if self.model is not None and self.kind != "listeners":
             self.enabled = self.model.enabled
         if self.model is not None and self.kind == "listeners":

@@ -49,8 +49,8 @@ def translate(model: type[Model], error: ValidationError) -> list[Finding]:
 
 def _one(model: type[Model], kind: str, path: Path, value: Any, context: dict[str, Any]) -> Finding:
     if kind == "tidegate":
-        return Finding(_without_marks(path), context["code"], context["message"], context["hint"])
-    path = _without_marks(path)
+        return Finding(without_marks(path), context["code"], context["message"], context["hint"])
+    path = without_marks(path)
     if kind == "extra_forbidden":
         inside = _model_at(model, path[:-1])
         known = _keys(inside)
@@ -148,7 +148,7 @@ def _type_hint(kind: str, value: Any, path: Path) -> str | None:
     return None
 
 
-def _without_marks(path: Path) -> Path:
+def without_marks(path: Path) -> Path:
     """pydantic marks a bad key of a mapping with a last part of its own, and a chosen form with its tag."""
     return tuple(part for part in path if part not in _MARKS)
 

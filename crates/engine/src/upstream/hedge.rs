@@ -269,6 +269,11 @@ async fn collect<C: Client>(
         return Ok(Some(Bytes::new()));
     }
     let most = order.calling.kept_body();
+    if let BodySize::Length(length) = request.body
+        && length > most
+    {
+        return Ok(None);
+    }
     let mut body = Vec::new();
     let patience = client.patience();
     let mut quiet = true;
