@@ -24,7 +24,7 @@ from tidegate.config.problem import Path, quote
 from tidegate.config.routes import Route
 from tidegate.config.services import Service, ServiceTls
 from tidegate.config.upstream import ONE, only_target
-from tidegate.policies import POLICIES, Policies
+from tidegate.policies import PLANNED, Policies
 from tidegate.policies.credentials import CREDENTIALS
 
 encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
@@ -57,7 +57,7 @@ class Scope:
     def over(self, own: PlannedPolicies) -> list[dict[str, Any]]:
         """The policies of a route, in the order of the list."""
         merged = {**self.policies, **own} if own else self.policies
-        return [{name: options} for name in POLICIES if (options := merged.get(name)) is not None]
+        return [{name: options} for name in PLANNED if (options := merged.get(name)) is not None]
 
 
 @functools.cache
@@ -87,7 +87,7 @@ def plan_consumer(consumer: Consumer, check: Check) -> dict[str, Any]:
         "name": consumer.name,
         "tier": consumer.tier,
         "tags": consumer.tags,
-        "policies": [{name: options} for name in POLICIES if (options := policies.get(name)) is not None],
+        "policies": [{name: options} for name in PLANNED if (options := policies.get(name)) is not None],
         "keys": plan_keys(consumer.keys, check, ("keys",)),
         "basic": plan_users(consumer.basic, check, ("basic",)),
         "certificates": plan_certificates(consumer.certificates, check, ("certificates",)),

@@ -15,7 +15,7 @@ use crate::policies::authentication::Authentication;
 use crate::policies::cors;
 use crate::policies::idempotency;
 use crate::policies::quota::MetQuotas;
-use crate::policies::rate_limit::{Counted, Met};
+use crate::policies::rate_limit::Meeting;
 use crate::respond::Code;
 use crate::routing::Captures;
 use crate::sides::BodySize;
@@ -223,10 +223,12 @@ pub struct Exchange {
     pub(crate) early: Option<(u8, u8)>,
     /// A policy has waited for something: `started_micros` is not now any more.
     pub waited: bool,
-    /// The limits that `rate_limit` has met.
-    pub limits: Vec<Met>,
-    /// Where it counted them.
-    pub counted: Counted,
+    /// The client has shown credentials, and they were no good (401).
+    pub refused_credentials: bool,
+    /// The limits that `rate_limit` has met, by its stage.
+    pub limits: [Meeting; 2],
+    /// The answer has `RateLimit` fields of the gateway's.
+    pub tells_limits: bool,
     /// Those of `quota`.
     pub quotas: MetQuotas,
     /// Those of `concurrency`; they end with the exchange, however it ends.
@@ -263,8 +265,9 @@ impl Exchange {
             answer_lines: Vec::new(),
             early: None,
             waited: false,
-            limits: Vec::new(),
-            counted: Counted::Here,
+            refused_credentials: false,
+            limits: Default::default(),
+            tells_limits: false,
             quotas: MetQuotas::default(),
             leases: Vec::new(),
             shared_leases: Vec::new(),
@@ -292,8 +295,9 @@ impl Exchange {
         self.answer_lines.clear();
         self.early = None;
         self.waited = false;
-        self.limits.clear();
-        self.counted = Counted::Here;
+        self.refused_credentials = false;
+        self.limits.iter_mut().for_each(Meeting::clear);
+        self.tells_limits = false;
         self.quotas.clear();
         self.leases.clear();
         self.shared_leases.clear();

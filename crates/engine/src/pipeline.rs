@@ -25,14 +25,14 @@ use crate::policies::forwarded::Forwarded;
 use crate::policies::idempotency::Idempotency;
 use crate::policies::ip::Ip;
 use crate::policies::quota::Quota;
-use crate::policies::rate_limit::RateLimit;
+use crate::policies::rate_limit::{RateLimit, Stage};
 use crate::policies::request_headers::RequestHeaders;
 use crate::policies::request_id::RequestId;
 use crate::policies::response_headers::ResponseHeaders;
 use crate::policies::security_headers::SecurityHeaders;
 use crate::policies::signed_identity::SignedIdentity;
 use crate::policies::trace_context::TraceContext;
-use crate::problem::Problem;
+use crate::problem::{self, Problem};
 use crate::redis::Store;
 use crate::respond::Failure;
 use crate::snapshot::ServiceIndex;
@@ -55,6 +55,11 @@ fn rank(policy: &plan::Policy) -> u8 {
         plan::Policy::Ip(_) => 15,
         // Before the credentials are used: a forged request neither renews a session nor counts against its victim's limits.
         plan::Policy::Csrf(_) => 20,
+        // Before anybody looks at a credential, which may cost a password hash or a call: so who guesses is refused for nothing.
+        // Behind what says for nothing that a request has no business here.
+        plan::Policy::EarlyRateLimit(_) => 40,
+        // Behind the rates, as below.
+        plan::Policy::EarlyConcurrency(_) => 45,
         // Who calls; what costs a call to a service stands behind what the gateway can tell alone.
         plan::Policy::Mtls(_) => 51,
         plan::Policy::ApiKey(_) => 52,
@@ -66,6 +71,7 @@ fn rank(policy: &plan::Policy) -> u8 {
         plan::Policy::Oidc(_) => 65,
         plan::Policy::AnyOf(_) => 70,
         plan::Policy::AllOf(_) => 71,
+        // 75: see `ADMITTED`.
         // Right behind the credentials: who may not do it is told so before anything is counted.
         plan::Policy::Authorize(_) => 80,
         // Behind those that say who may pass at all: who may not costs nobody's budget, and the key can name the caller.
@@ -91,6 +97,8 @@ fn rank(policy: &plan::Policy) -> u8 {
     }
 }
 
+/// Right behind the credentials: they were good, or there are none, so what counts those that are not may forget the request.
+const ADMITTED: u8 = 75;
 /// Where the side of a `split` is chosen: once it is known who calls and that the request goes on, and before the policies that
 /// speak to the service, which may be another for each side.
 const SPLIT: u8 = 190;
@@ -109,6 +117,8 @@ enum Policy {
     Authentication(Arc<Authentication>),
     Authorize(Arc<Authorize>),
     RateLimit(Arc<RateLimit>),
+    /// The second step of a limit that counts refused credentials.
+    Admitted(Arc<RateLimit>),
     Quota(Arc<Quota>),
     Concurrency(Arc<Concurrency>),
     Idempotency(Arc<Idempotency>),
@@ -235,7 +245,7 @@ struct Step {
 pub const END: u8 = u8::MAX;
 
 impl Pipeline {
-    pub fn compile(policies: &[plan::Policy], context: &Context<'_>) -> Result<Self, Problem> {
+    pub fn compile(policies: &[plan::Policy], context: &Context<'_>) -> Result<Self, Vec<Problem>> {
         Self::compile_with_shed(policies, None, context)
     }
 
@@ -244,18 +254,20 @@ impl Pipeline {
         policies: &[plan::Policy],
         shed: Option<&Arc<Shed>>,
         context: &Context<'_>,
-    ) -> Result<Self, Problem> {
+    ) -> Result<Self, Vec<Problem>> {
         let compile = |(index, policy)| {
-            Step::compile(policy, context)
-                .map_err(|problem| Problem { path: format!("policies[{index}].{}", problem.path), ..problem })
+            let place = |problem: Problem| problem.under(&format!("policies[{index}]."));
+            Step::compile(policy, context).map_err(|found| found.into_iter().map(place).collect::<Vec<_>>())
         };
-        let mut steps = policies.iter().enumerate().map(compile).collect::<Result<Vec<_>, _>>()?;
+        let mut steps: Vec<(u32, Step)> = problem::all(policies.iter().enumerate().map(compile))?;
         if let Some(shed) = shed.filter(|shed| shed.late) {
             // Numbers of policies count from below.
             steps.push((u32::MAX - shed.kind(), Step { rank: SHED, policy: Policy::Shed(shed.clone()) }));
         }
         steps.sort_by_key(|(_, step)| step.rank);
-        let (numbers, steps): (Vec<u32>, Vec<Step>) = steps.into_iter().unzip();
+        let (numbers, mut steps): (Vec<u32>, Vec<Step>) = steps.into_iter().unzip();
+        steps.extend(steps.iter().filter_map(Step::on_admitted).collect::<Vec<_>>());
+        steps.sort_by_key(|step| step.rank);
         let mut lists = context.lists.borrow_mut();
         Ok(Self { steps: lists.entry(numbers.into()).or_insert_with(|| steps.into()).clone() })
     }
@@ -378,7 +390,7 @@ impl Exchange {
 
 impl Step {
     /// Also the policy's number.
-    fn compile(plan: &plan::Policy, context: &Context<'_>) -> Result<(u32, Self), Problem> {
+    fn compile(plan: &plan::Policy, context: &Context<'_>) -> Result<(u32, Self), Vec<Problem>> {
         let made = context.made.borrow().get(plan).cloned();
         let (number, policy) = match made {
             Some(made) => made,
@@ -392,10 +404,20 @@ impl Step {
         };
         Ok((number, Self { rank: rank(plan), policy }))
     }
+
+    /// What a policy that acts before the credentials does behind them.
+    fn on_admitted(&self) -> Option<Self> {
+        match &self.policy {
+            Policy::RateLimit(policy) if policy.counts_refusals() => {
+                Some(Self { rank: ADMITTED, policy: Policy::Admitted(policy.clone()) })
+            }
+            _ => None,
+        }
+    }
 }
 
 impl Policy {
-    fn compile(plan: &plan::Policy, context: &Context<'_>) -> Result<Self, Problem> {
+    fn compile(plan: &plan::Policy, context: &Context<'_>) -> Result<Self, Vec<Problem>> {
         Ok(match plan {
             plan::Policy::RequestId(plan) => Self::RequestId(Arc::new(RequestId::compile(plan))),
             plan::Policy::TraceContext(plan) => Self::TraceContext(Arc::new(TraceContext::compile(plan))),
@@ -403,9 +425,16 @@ impl Policy {
             plan::Policy::Ip(plan) => Self::Ip(Arc::new(Ip::compile(plan, context)?)),
             plan::Policy::Csrf(plan) => Self::Csrf(Arc::new(Csrf::compile(plan))),
             plan::Policy::Authorize(plan) => Self::Authorize(Arc::new(Authorize::compile(plan)?)),
-            plan::Policy::RateLimit(plan) => Self::RateLimit(Arc::new(RateLimit::compile(plan, context)?)),
+            plan::Policy::RateLimit(plan) => {
+                Self::RateLimit(Arc::new(RateLimit::compile(plan, Stage::Known, context)?))
+            }
+            plan::Policy::EarlyRateLimit(plan) => {
+                Self::RateLimit(Arc::new(RateLimit::compile(plan, Stage::Early, context)?))
+            }
             plan::Policy::Quota(plan) => Self::Quota(Arc::new(Quota::compile(plan, context)?)),
-            plan::Policy::Concurrency(plan) => Self::Concurrency(Arc::new(Concurrency::compile(plan, context)?)),
+            plan::Policy::Concurrency(plan) | plan::Policy::EarlyConcurrency(plan) => {
+                Self::Concurrency(Arc::new(Concurrency::compile(plan, context)?))
+            }
             plan::Policy::Forwarded(plan) => Self::Forwarded(Arc::new(Forwarded::compile(plan))),
             plan::Policy::RequestHeaders(plan) => Self::RequestHeaders(Arc::new(RequestHeaders::compile(plan)?)),
             plan::Policy::Idempotency(plan) => Self::Idempotency(Arc::new(Idempotency::compile(plan, context)?)),
@@ -437,6 +466,7 @@ impl Policy {
             Self::Authentication(policy) => return policy.on_request(local, exchange),
             Self::Authorize(policy) => return policy.on_request(exchange),
             Self::RateLimit(policy) => return policy.on_request(local, exchange),
+            Self::Admitted(policy) => policy.on_admitted(local, exchange),
             Self::Quota(policy) => return policy.on_request(local, exchange),
             Self::Concurrency(policy) => return policy.on_request(local, exchange),
             Self::Idempotency(policy) => return policy.on_request(exchange),
@@ -469,6 +499,7 @@ impl Policy {
             | Self::Csrf(_)
             | Self::Authentication(_)
             | Self::Authorize(_)
+            | Self::Admitted(_)
             | Self::SignedIdentity(_)
             | Self::RequestHeaders(_)
             | Self::Split(_)
@@ -494,6 +525,7 @@ impl Policy {
             | Self::Split(_)
             | Self::Fault(_)
             | Self::Idempotency(_)
+            | Self::Admitted(_)
             | Self::Forwarded(_)
             | Self::RequestHeaders(_)
             | Self::SecurityHeaders(_)

@@ -43,8 +43,8 @@ pub use headers::{Forwarded, HeaderEdits, HeaderValue, Line, RequestId, TraceCon
 pub use idempotency::Idempotency;
 pub use jwt::{IssuerKeys, Jwt, RemoteKeys, TokenIssuer};
 pub use limits::{
-    Budget, Concurrency, Cost, Limit, LimitStore, Quota, QuotaLimit, RateLimit, StoreFailure, TierBudget, TierMost,
-    TimeZone,
+    Budget, Concurrency, Cost, Count, Limit, LimitStore, Quota, QuotaLimit, RateLimit, StoreFailure, TierBudget,
+    TierMost, TimeZone,
 };
 pub use listener::{CertifiedKey, ClientCertificates, Listener, ListenerLimits, ListenerTls, TlsVersion};
 pub use oidc::{Oidc, OidcClient, OidcTokenEndpoint, Secrets};
@@ -112,8 +112,12 @@ pub enum Policy {
     Ip(Ip),
     Csrf(Csrf),
     Authorize(Authorize),
+    /// Acts before it is known who calls.
+    EarlyRateLimit(RateLimit),
     Jwt(Jwt),
     RateLimit(RateLimit),
+    /// Acts before it is known who calls.
+    EarlyConcurrency(Concurrency),
     Quota(Quota),
     Concurrency(Concurrency),
     AnyOf(Credentials),

@@ -98,7 +98,7 @@ impl Snapshot {
         for (index, route) in plan.routes.iter().enumerate() {
             match Route::compile(route, &context) {
                 Ok(route) => routes.push(route),
-                Err(problem) => problems.push(Problem { path: format!("routes[{index}].{}", problem.path), ..problem }),
+                Err(found) => problems.extend(under(found, &format!("routes[{index}]."))),
             }
         }
         let router = match Router::compile(&plan.routes, previous.map(|previous| &previous.router)) {
@@ -108,8 +108,8 @@ impl Snapshot {
                 return Err(problems);
             }
         };
-        let unrouted = Pipeline::compile(&plan.policies, &context).unwrap_or_else(|problem| {
-            problems.push(problem);
+        let unrouted = Pipeline::compile(&plan.policies, &context).unwrap_or_else(|found| {
+            problems.extend(found);
             Pipeline::default()
         });
         owned.append(&mut context.owned.borrow_mut());
@@ -159,10 +159,8 @@ fn compile_overload(
 
 fn compile_consumers(plan: &Plan, context: &Context<'_>, problems: &mut Vec<Problem>) -> Consumers {
     let compile = |(index, consumer): (usize, &plan::Consumer)| {
-        let pipeline = Pipeline::compile(&consumer.policies, context)
-            .map_err(|problem| Problem { path: format!("consumers[{index}].{}", problem.path), ..problem });
-        let pipeline = pipeline.unwrap_or_else(|problem| {
-            problems.push(problem);
+        let pipeline = Pipeline::compile(&consumer.policies, context).unwrap_or_else(|found| {
+            problems.extend(under(found, &format!("consumers[{index}].")));
             Pipeline::default()
         });
         Consumer {
@@ -199,6 +197,10 @@ fn compile_services(
     services
 }
 
+fn under(problems: Vec<Problem>, prefix: &str) -> impl Iterator<Item = Problem> {
+    problems.into_iter().map(move |problem| problem.under(prefix))
+}
+
 impl Route {
     /// What is counted for an exchange: of the side that it went to, where there are several.
     pub fn series(&self, side: Option<u16>) -> &Arc<RouteSeries> {
@@ -208,11 +210,15 @@ impl Route {
         }
     }
 
-    fn compile(route: &plan::Route, context: &Context<'_>) -> Result<Self, Problem> {
-        let action = Action::compile(route, context)?;
-        let series = context.registry.route(&route.name, action.service_name(None));
+    fn compile(route: &plan::Route, context: &Context<'_>) -> Result<Self, Vec<Problem>> {
+        let action = Action::compile(route, context).map_err(Vec::from);
         let shed = context.overload.map(|overload| Arc::new(Shed::of(overload, route.priority)));
-        let mut pipeline = Pipeline::compile_with_shed(&route.policies, shed.as_ref(), context)?;
+        let pipeline = Pipeline::compile_with_shed(&route.policies, shed.as_ref(), context);
+        let (action, mut pipeline) = match (action, pipeline) {
+            (Ok(action), Ok(pipeline)) => (action, pipeline),
+            (action, pipeline) => return Err([action.err(), pipeline.err()].into_iter().flatten().flatten().collect()),
+        };
+        let series = context.registry.route(&route.name, action.service_name(None));
         if let Action::Split(split) = &action {
             pipeline.add_split(split.clone());
         }

@@ -66,7 +66,8 @@ class Planned:
             return head + _ACTION_PARTS.get(rest[1] if len(rest) > 1 else "", ())
         if rest[:1] == ("policies",) and len(rest) > 1:
             name, *_ = json.loads(self.plan)[head[0]][head[1]]["policies"][rest[1]]
-            return (*head, "policies", name, *rest[2:3])
+            # The part of a limit that acts before authentication has a name of its own in the plan only.
+            return (*head, "policies", name.removeprefix("early_"), *rest[2:3])
         if len(rest) > 1 and rest[0] in ("headers", "query", "cookies"):
             # `headers[0].values[1]`: a mapping by name in the document, its value a text or a list of texts.
             name = json.loads(self.plan)[head[0]][head[1]][rest[0]][rest[1]]["name"]

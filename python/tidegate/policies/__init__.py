@@ -4,7 +4,7 @@ The order here is the order in the plan; the engine has its own reasons for the 
 """
 
 from tidegate.policies.level import Policies
-from tidegate.policies.list import POLICIES
+from tidegate.policies.list import PLANNED, POLICIES
 from tidegate.policies.policy import Policy
 
-__all__ = ["POLICIES", "Policies", "Policy"]
+__all__ = ["PLANNED", "POLICIES", "Policies", "Policy"]

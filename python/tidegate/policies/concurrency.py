@@ -12,6 +12,7 @@ from tidegate.config.problem import Path, quote
 from tidegate.config.rates import UNLIMITED
 from tidegate.config.values import Duration, Integer, number
 from tidegate.policies.limit_key import LimitKey
+from tidegate.policies.limit_stage import Stage, check_early, early_names
 from tidegate.policies.policy import Policy
 from tidegate.policies.shared import SharedLimit
 
@@ -39,6 +40,11 @@ else:
 class Concurrency(Policy, LimitKey, SharedLimit):
     """Limits how many requests of a key are under way at once."""
 
+    stage: Stage = Field(
+        "after_authentication",
+        description="When it acts. `before_authentication`: nobody has looked at the credentials, so `key` names what "
+        "a request itself shows, by default the client's address.",
+    )
     limit: Integer | None = Field(None, ge=1, le=MOST, description="How many requests may be under way.")
     tiers: dict[str, Most] = Field(
         default_factory=dict,
@@ -51,6 +57,20 @@ class Concurrency(Policy, LimitKey, SharedLimit):
     mode: Literal["enforce", "shadow"] = Field(
         "enforce", description="`shadow` counts and logs what it would refuse, and refuses nothing."
     )
+
+    @classmethod
+    def names(cls, name: str) -> tuple[str, ...]:
+        """One for each stage."""
+        return early_names(name)
+
+    def parts(self, name: str, check: Check, path: Path) -> dict[str, dict[str, Any]]:
+        """The options as the engine takes them, under the name of the stage."""
+        planned = self.plan(check, path)
+        early, known = early_names(name)
+        if self.stage == "after_authentication":
+            return {known: planned}
+        check_early(planned, self.model_fields_set, check, path)
+        return {early: planned}
 
     def plan(self, check: Check, path: Path) -> dict[str, Any]:
         """The options as the engine takes them."""

@@ -115,5 +115,9 @@ class Policies(Model):
         for name in POLICIES:
             if name in spoken:
                 options = getattr(self, name)
-                out[name] = None if options is None else options.plan(check, (*path, name))
+                out |= (
+                    dict.fromkeys(POLICIES[name].names(name))
+                    if options is None
+                    else options.parts(name, check, (*path, name))
+                )
         return out

@@ -66,6 +66,7 @@ class Count(Model):
 if TYPE_CHECKING:
     Cost: TypeAlias = int | str
     Counted: TypeAlias = Literal["all", "success", "errors"] | Count
+    CountedOrRefused: TypeAlias = Literal["all", "success", "errors", "refused_credentials"] | Count
 else:
     Cost = Annotated[
         int | str,
@@ -74,9 +75,14 @@ else:
             {"anyOf": [{"type": "integer"}, {"type": "string", "pattern": r"\{"}], "title": "number or text"}
         ),
     ]
+    _ONE_OF = Discriminator(lambda value: "[count]" if isinstance(value, dict | Count) else "[word]")
     Counted = Annotated[
-        Annotated[Literal["all", "success", "errors"], Tag("[word]")] | Annotated[Count, Tag("[count]")],
-        Discriminator(lambda value: "[count]" if isinstance(value, dict | Count) else "[word]"),
+        Annotated[Literal["all", "success", "errors"], Tag("[word]")] | Annotated[Count, Tag("[count]")], _ONE_OF
+    ]
+    CountedOrRefused = Annotated[
+        Annotated[Literal["all", "success", "errors", "refused_credentials"], Tag("[word]")]
+        | Annotated[Count, Tag("[count]")],
+        _ONE_OF,
     ]
 
 
@@ -85,11 +91,6 @@ class LimitCharge(Model):
 
     cost: Cost = Field(
         1, description="What a request is charged: a number, or a reference to one. What is no number counts 1."
-    )
-    count: Counted = Field(
-        "all",
-        description="Which answers are charged: `success` is below 400, `errors` the others, or `{status: [...]}`. All "
-        "are charged when they come; what does not count is given back with the answer.",
     )
     refund_failures: Truth = Field(
         False, description="Give back what was charged when the service failed or could not be reached (5xx)."
@@ -102,7 +103,6 @@ class LimitCharge(Model):
         """The options of this class as the engine takes them."""
         return {
             "cost": self._cost(check, (*path, "cost")),
-            "count": self._count(),
             "refund_failures": self.refund_failures,
             "shadow": self.mode == "shadow",
         }
@@ -110,11 +110,13 @@ class LimitCharge(Model):
     def _cost(self, check: Check, path: Path) -> dict[str, Any]:
         return {"fixed": self.cost} if isinstance(self.cost, int) else {"template": check.template(self.cost, path)}
 
-    def _count(self) -> list[list[int]]:
-        if isinstance(self.count, str):
-            return [] if self.count == "all" else [list(pair) for pair in _WORDS[self.count]]
-        assert isinstance(self.count.status, list), "validation leaves lists"
-        return [_range(str(entry)) for entry in self.count.status]
+
+def plan_statuses(count: Counted) -> list[list[int]]:
+    """The statuses that are charged, from and to; none: all."""
+    if isinstance(count, str):
+        return [] if count == "all" else [list(pair) for pair in _WORDS[count]]
+    assert isinstance(count.status, list), "validation leaves lists"
+    return [_range(str(entry)) for entry in count.status]
 
 
 def _range(text: str) -> list[int]:

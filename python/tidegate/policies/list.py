@@ -57,3 +57,6 @@ POLICIES: dict[str, type[Policy]] = {
     "response_headers": ResponseHeaders,
 }
 """Every policy by the name it has in the document."""
+
+PLANNED: tuple[str, ...] = tuple(part for name, policy in POLICIES.items() for part in policy.names(name))
+"""The names that policies have in the plan."""

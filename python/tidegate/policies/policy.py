@@ -14,9 +14,18 @@ from tidegate.config.problem import Path
 class Policy(Model):
     """The options of a policy."""
 
+    @classmethod
+    def names(cls, name: str) -> tuple[str, ...]:
+        """The names that `name` has in the plan: one, but for policies that act in two places of the order."""
+        return (name,)
+
     def plan(self, check: Check, path: Path) -> dict[str, Any]:
         """The options as the engine takes them, every value explicit."""
         raise NotImplementedError
+
+    def parts(self, name: str, check: Check, path: Path) -> dict[str, dict[str, Any]]:
+        """As `plan`, by the names of the plan; those that the policy has nothing to say of are left out."""
+        return {name: self.plan(check, path)}
 
 
 def _switch(value: object) -> object:

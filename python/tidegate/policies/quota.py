@@ -12,7 +12,7 @@ from tidegate.config.base import Model
 from tidegate.config.check import Check
 from tidegate.config.problem import Path, quote
 from tidegate.config.values import Integer, Text, Truth
-from tidegate.policies.limit_charge import LimitCharge
+from tidegate.policies.limit_charge import Counted, LimitCharge, plan_statuses
 from tidegate.policies.limit_key import LimitKey
 from tidegate.policies.policy import Policy
 from tidegate.policies.shared import SyncedLimit
@@ -86,9 +86,20 @@ class QuotaAmount(Model):
 class QuotaLimit(LimitCharge, LimitKey, QuotaAmount):
     """One quota."""
 
+    count: Counted = Field(
+        "all",
+        description="Which answers are charged: `success` is below 400, `errors` the others, or `{status: [...]}`. All "
+        "are charged when they come; what does not count is given back with the answer.",
+    )
+
     def plan_limit(self, check: Check, path: Path) -> dict[str, Any]:
         """The quota as the engine takes it."""
-        return {**self.plan_key(check, path), **self.plan_amount(check, path), **self.plan_charge(check, path)}
+        return {
+            **self.plan_key(check, path),
+            **self.plan_amount(check, path),
+            **self.plan_charge(check, path),
+            "count": plan_statuses(self.count),
+        }
 
 
 class Quota(Policy, QuotaLimit, SyncedLimit):

@@ -12,8 +12,9 @@ from tidegate.config.problem import Path
 from tidegate.config.rates import UNLIMITED, RateOrUnlimited
 from tidegate.config.values import Truth
 from tidegate.policies.budget import Algorithm, Budget
-from tidegate.policies.limit_charge import LimitCharge
+from tidegate.policies.limit_charge import CountedOrRefused, LimitCharge, plan_statuses
 from tidegate.policies.limit_key import LimitKey
+from tidegate.policies.limit_stage import Stage, check_early, early_names
 from tidegate.policies.policy import Policy
 from tidegate.policies.shared import SyncedLimit
 
@@ -32,6 +33,18 @@ else:
 class Limit(LimitCharge, LimitKey, Budget):
     """One limit."""
 
+    stage: Stage | None = Field(
+        None,
+        description="When it acts. `before_authentication`: nobody has looked at the credentials, so `key` names what "
+        "a request itself shows, by default the client's address. Unless set: `after_authentication`, and before it "
+        "where `count` is `refused_credentials`.",
+    )
+    count: CountedOrRefused = Field(
+        "all",
+        description="Which requests are charged, by their answer: `success` is below 400, `errors` the others, or "
+        "`{status: [...]}`. `refused_credentials`: those whose credentials the gateway refuses with 401. All are "
+        "charged when they come; what does not count is given back with the answer, or once the credentials are good.",
+    )
     algorithm: Algorithm | None = Field(
         None,
         description="How it counts. Unless set: `token_bucket` where `rate` or `burst` is set, else `sliding_window`.",
@@ -47,7 +60,7 @@ class Limit(LimitCharge, LimitKey, Budget):
         bucket = self.rate is not None or self.burst is not None
         algorithm: Algorithm = self.algorithm or ("token_bucket" if bucket else "sliding_window")
         budget = self.plan_budget(algorithm, check, path)
-        return {
+        planned = {
             **self.plan_key(check, path),
             "algorithm": algorithm,
             "budget": budget,
@@ -56,7 +69,23 @@ class Limit(LimitCharge, LimitKey, Budget):
                 for tier, own in self.tiers.items()
             ],
             **self.plan_charge(check, path),
+            "count": self._plan_count(check, path),
         }
+        if self.is_early():
+            check_early(planned, self.model_fields_set, check, path)
+        return planned
+
+    def is_early(self) -> bool:
+        """It acts before authentication."""
+        return (self.stage or _stage_of(self.count)) == "before_authentication"
+
+    def _plan_count(self, check: Check, path: Path) -> str | dict[str, Any]:
+        if self.count != "refused_credentials":
+            return {"statuses": plan_statuses(self.count)}
+        if not self.is_early():
+            message = "`refused_credentials` are counted before authentication: who is behind it has none"
+            check.problem((*path, "count"), "bad_value", message, "leave `stage` out")
+        return "refused_credentials"
 
     def _tier(self, own: int | str | Budget, algorithm: Algorithm, check: Check, path: Path) -> dict[str, Any] | None:
         if own == UNLIMITED:
@@ -84,28 +113,44 @@ class RateLimit(Policy, Limit, SyncedLimit):
     )
     headers: Truth = Field(True, description="Set `RateLimit` and `RateLimit-Policy` on every answer.")
 
-    def plan(self, check: Check, path: Path) -> dict[str, Any]:
-        """The options as the engine takes them."""
+    @classmethod
+    def names(cls, name: str) -> tuple[str, ...]:
+        """One for each stage."""
+        return early_names(name)
+
+    def parts(self, name: str, check: Check, path: Path) -> dict[str, dict[str, Any]]:
+        """The options as the engine takes them: the limits of each stage."""
+        stages: dict[str, list[dict[str, Any]]] = {}
+        early, known = early_names(name)
+        all_limits = self._limits(check, path)
+        for is_early, limit in all_limits:
+            stages.setdefault(early if is_early else known, []).append(limit)
+        synced = self._plan_synced([limit for _, limit in all_limits], check, path)
+        return {stage: {"limits": limits, "headers": self.headers, **synced} for stage, limits in stages.items()}
+
+    def _limits(self, check: Check, path: Path) -> list[tuple[bool, dict[str, Any]]]:
+        """Whether each acts before authentication, and its part of the plan."""
         if not self.limits:
-            return self._plan([self.plan_limit(check, path)], check, path)
+            return [(self.is_early(), self.plan_limit(check, path))]
         own = {"limit", "requests", "window", "rate", "burst", "max_delay", "name"} & self.model_fields_set
         for name in sorted(own):
             check.problem((*path, name), "bad_value", f"`{name}` stands in each of `limits`, not beside them")
         if len(self.limits) > MOST_LIMITS:
             check.problem((*path, "limits"), "bad_value", f"there may be at most {MOST_LIMITS} limits")
         shared = {name: getattr(self, name) for name in (self.model_fields_set & set(Limit.model_fields)) - own}
-        limits: list[dict[str, Any]] = []
+        limits: list[tuple[bool, dict[str, Any]]] = []
         for index, limit in enumerate(self.limits):
             inherited = {name: value for name, value in shared.items() if name not in limit.model_fields_set}
-            limits.append(limit.model_copy(update=inherited).plan_limit(check, (*path, "limits", index)))
+            whole = limit.model_copy(update=inherited)
+            limits.append((whole.is_early(), whole.plan_limit(check, (*path, "limits", index))))
         names = [limit.name for limit in self.limits]
         for index, name in enumerate(names):
             if name in names[:index]:
                 hint = "give each of them a `name`"
                 check.problem((*path, "limits", index), "duplicate_name", f"there is a limit `{name}` already", hint)
-        return self._plan(limits, check, path)
+        return limits
 
-    def _plan(self, limits: list[dict[str, Any]], check: Check, path: Path) -> dict[str, Any]:
+    def _plan_synced(self, limits: list[dict[str, Any]], check: Check, path: Path) -> dict[str, Any]:
         """Windows that are settled too seldom would be over before gateways hear of each other."""
         windows: list[int] = []
         for index, limit in enumerate(limits):
@@ -117,4 +162,8 @@ class RateLimit(Policy, Limit, SyncedLimit):
             if limit["algorithm"] in ("fixed_window", "sliding_window"):
                 budgets = [limit["budget"], *(tier["budget"] for tier in limit["tiers"])]
                 windows += [budget["window_us"] // 1000 for budget in budgets if budget is not None]
-        return {"limits": limits, "headers": self.headers, **self.plan_synced(check, path, windows)}
+        return self.plan_synced(check, path, windows)
+
+
+def _stage_of(count: CountedOrRefused) -> Stage:
+    return "before_authentication" if count == "refused_credentials" else "after_authentication"

@@ -56,8 +56,7 @@ pub struct Limit {
     pub budget: Budget,
     pub tiers: Vec<TierBudget>,
     pub cost: Cost,
-    /// Statuses that are charged, from and to; empty: all.
-    pub count: Vec<(u16, u16)>,
+    pub count: Count,
     /// Gives back what was charged for an answer of 500 or above.
     pub refund_failures: bool,
     /// Refuses nothing.
@@ -89,6 +88,16 @@ pub enum Cost {
     Fixed(u64),
     /// What does not come out as a number of 1 to 1000000 counts 1.
     Template(Template),
+}
+
+/// Which requests are charged.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Count {
+    /// Those answered with one of these, from and to; empty: all.
+    Statuses(Vec<(u16, u16)>),
+    /// Those with credentials that are no good.
+    RefusedCredentials,
 }
 
 /// How many requests of a key may be under way at once.

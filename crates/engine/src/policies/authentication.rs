@@ -342,7 +342,10 @@ impl Authentication {
                 }
                 Flow::Respond(Failure { code: refusal.code, detail: refusal.detail })
             }
-            Verdict::Answer(reply) => Flow::Answer(reply),
+            Verdict::Answer(reply) => {
+                exchange.refused_credentials = reply.status == 401;
+                Flow::Answer(reply)
+            }
             Verdict::Wait(index, wait) => self.wait(index, wait, known),
         }
     }
@@ -369,6 +372,7 @@ impl Authentication {
         exchange.answer_lines.extend(fields);
         exchange.identity = Some(match earlier {
             None => identity,
+                exchange.refused_credentials = refusal.code.status() == 401;
             Some(earlier) => Arc::new(earlier.with(&identity)),
         });
     }

@@ -12,7 +12,7 @@ use rule::Rule;
 use crate::exchange::Exchange;
 use crate::pipeline::Flow;
 use crate::plan;
-use crate::problem::Problem;
+use crate::problem::{self, Problem};
 use crate::respond::{Code, Failure};
 
 pub struct Authorize {
@@ -22,10 +22,9 @@ pub struct Authorize {
 }
 
 impl Authorize {
-    pub fn compile(plan: &plan::Authorize) -> Result<Self, Problem> {
+    pub fn compile(plan: &plan::Authorize) -> Result<Self, Vec<Problem>> {
         let rules = plan.rules.iter().enumerate();
-        let rules: Box<[Rule]> =
-            rules.map(|(index, rule)| Rule::compile(rule, plan, index)).collect::<Result<_, _>>()?;
+        let rules: Box<[Rule]> = problem::all(rules.map(|(index, rule)| Rule::compile(rule, plan, index)))?;
         let about_identity = rules.iter().any(|rule| rule.allow && rule.is_about_identity());
         Ok(Self { rules, about_identity })
     }

@@ -6,7 +6,7 @@ use crate::exchange::Exchange;
 use crate::head::Head;
 use crate::plan;
 use crate::policies::trust::{is_alias, is_mark};
-use crate::problem::Problem;
+use crate::problem::{self, Problem};
 use crate::template::{Destination, Template};
 
 pub(super) struct HeaderEdits {
@@ -29,22 +29,22 @@ struct Edit {
 }
 
 impl HeaderEdits {
-    pub(super) fn compile(plan: &plan::HeaderEdits) -> Result<Self, Problem> {
-        let remove = |(index, name): (usize, &String)| {
-            check_name(name, || format!("remove[{index}]"))?;
-            Ok(Name::new(name))
-        };
+    pub(super) fn compile(plan: &plan::HeaderEdits) -> Result<Self, Vec<Problem>> {
+        let remove =
+            |(index, name): (usize, &String)| check_name(name, || format!("remove[{index}]")).map(|()| Name::new(name));
         let set = |(index, value): (usize, &plan::HeaderValue)| {
             // Several values that are set under one name all stay: only the first replaces.
             let replaces = plan.set[..index].iter().all(|before| before.name != value.name);
             Edit::compile(value, replaces, || format!("set[{index}]"))
         };
         let add = |(index, value)| Edit::compile(value, false, || format!("add[{index}]"));
-        Ok(Self {
-            remove: plan.remove.iter().enumerate().map(remove).collect::<Result<_, _>>()?,
-            set: plan.set.iter().enumerate().map(set).collect::<Result<_, _>>()?,
-            add: plan.add.iter().enumerate().map(add).collect::<Result<_, _>>()?,
-        })
+        let remove = problem::all(plan.remove.iter().enumerate().map(remove));
+        let set = problem::all(plan.set.iter().enumerate().map(set));
+        let add = problem::all(plan.add.iter().enumerate().map(add));
+        match (remove, set, add) {
+            (Ok(remove), Ok(set), Ok(add)) => Ok(Self { remove, set, add }),
+            (remove, set, add) => Err([remove.err(), set.err(), add.err()].into_iter().flatten().flatten().collect()),
+        }
     }
 
     /// Carries the edits out on the head that `head` picks. Values are made of the request as it is at that moment.

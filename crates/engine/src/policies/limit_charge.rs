@@ -44,37 +44,70 @@ fn number(text: &[u8]) -> Option<u64> {
     if digits.is_empty() { None } else { digits.iter().try_fold(0, add) }
 }
 
-/// The status that the client was told; `None` when it left before.
-pub fn told_status(exchange: &Exchange) -> Option<u16> {
-    match (exchange.answer.status, exchange.notes.code) {
-        (0, _) => None,
-        (_, Some(Code::ClientGone)) if exchange.answer.status == Code::ClientGone.status() => None,
-        (status, _) => Some(status),
+/// How a request ended, as far as that decides whether it is charged.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Ending {
+    /// What the client was told; `None` when it left before.
+    status: Option<u16>,
+    /// Its credentials were no good.
+    refused_credentials: bool,
+}
+
+impl Ending {
+    pub fn of(exchange: &Exchange) -> Self {
+        let status = match (exchange.answer.status, exchange.notes.code) {
+            (0, _) => None,
+            (_, Some(Code::ClientGone)) if exchange.answer.status == Code::ClientGone.status() => None,
+            (status, _) => Some(status),
+        };
+        Self { status, refused_credentials: exchange.refused_credentials }
     }
 }
 
-/// Which answers are charged.
+/// Which requests are charged.
 pub struct Charge {
-    /// Statuses, from and to; empty: all.
-    count: Box<[(u16, u16)]>,
+    count: Count,
     refund_failures: bool,
 }
 
+enum Count {
+    /// By status, from and to; empty: all.
+    Statuses(Box<[(u16, u16)]>),
+    RefusedCredentials,
+}
+
 impl Charge {
-    pub fn new(count: &[(u16, u16)], refund_failures: bool) -> Self {
-        Self { count: count.into(), refund_failures }
+    pub fn new(count: &plan::Count, refund_failures: bool) -> Self {
+        match count {
+            plan::Count::Statuses(statuses) => Self::by_status(statuses, refund_failures),
+            plan::Count::RefusedCredentials => Self { count: Count::RefusedCredentials, refund_failures },
+        }
+    }
+
+    pub fn by_status(statuses: &[(u16, u16)], refund_failures: bool) -> Self {
+        Self { count: Count::Statuses(statuses.into()), refund_failures }
     }
 
     /// A client that left before its answer is charged: else it could have work done without end, and wait for none of it.
-    pub fn counts(&self, status: Option<u16>) -> bool {
-        let Some(status) = status else { return true };
-        let among = self.count.is_empty() || self.count.iter().any(|&(from, to)| (from..=to).contains(&status));
-        among && !(self.refund_failures && status >= 500)
+    pub fn counts(&self, ending: Ending) -> bool {
+        let Some(status) = ending.status else { return true };
+        match &self.count {
+            Count::Statuses(ranges) => {
+                let among = ranges.is_empty() || ranges.iter().any(|&(from, to)| (from..=to).contains(&status));
+                among && !(self.refund_failures && status >= 500)
+            }
+            Count::RefusedCredentials => ending.refused_credentials,
+        }
     }
 
-    /// No answer is ever given back.
+    /// Nothing is ever given back.
     pub fn is_final(&self) -> bool {
-        self.count.is_empty() && !self.refund_failures
+        matches!(&self.count, Count::Statuses(ranges) if ranges.is_empty()) && !self.refund_failures
+    }
+
+    /// Only credentials that are no good are charged.
+    pub fn is_of_refusals(&self) -> bool {
+        matches!(self.count, Count::RefusedCredentials)
     }
 }
 
@@ -101,11 +134,29 @@ mod tests {
         }
     }
 
+    fn ended(status: u16, refused_credentials: bool) -> Ending {
+        Ending { status: Some(status), refused_credentials }
+    }
+
     #[test]
     fn who_leaves_before_the_answer_is_charged() {
-        for charge in [Charge::new(&[], false), Charge::new(&[(100, 399)], false), Charge::new(&[(400, 599)], true)] {
-            assert!(charge.counts(None));
+        for charge in [
+            Charge::by_status(&[], false),
+            Charge::by_status(&[(100, 399)], false),
+            Charge::by_status(&[(400, 599)], true),
+            Charge::new(&plan::Count::RefusedCredentials, false),
+        ] {
+            assert!(charge.counts(Ending::default()));
         }
-        assert!(!Charge::new(&[(100, 399)], false).counts(Some(499)));
+        assert!(!Charge::by_status(&[(100, 399)], false).counts(ended(499, false)));
+    }
+
+    #[test]
+    fn of_refused_credentials_nothing_else_is_charged() {
+        let charge = Charge::new(&plan::Count::RefusedCredentials, false);
+        for (ending, charged) in [(ended(401, true), true), (ended(401, false), false), (ended(503, false), false)] {
+            assert_eq!(charge.counts(ending), charged, "{ending:?}");
+        }
+        assert!(!charge.is_final());
     }
 }

@@ -1,6 +1,7 @@
 //! What the client is told of its limits: `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-10), which
 //! are lists of structured fields (RFC 9651), and `Retry-After`.
 
+use crate::exchange::Exchange;
 use crate::head::Head;
 use crate::limits::{Algorithm, Micros, NEVER, Rule, Told};
 use crate::policies::Local;
@@ -39,19 +40,25 @@ impl Item {
     }
 }
 
-/// Sets both fields; nothing when there is no limit to tell of.
-pub fn set<'a>(head: &mut Head, limits: impl Iterator<Item = (&'a Item, Told)> + Clone) {
+/// Takes out what the service says in these fields, once: nobody but the gateway says how much the client may.
+pub fn begin(exchange: &mut Exchange) {
+    if !std::mem::replace(&mut exchange.tells_limits, true) {
+        exchange.answer.head.remove(b"ratelimit-policy");
+        exchange.answer.head.remove(b"ratelimit");
+    }
+}
+
+/// Adds a line to both fields; nothing when there is no limit to tell of.
+pub fn add_told<'a>(head: &mut Head, limits: impl Iterator<Item = (&'a Item, Told)> + Clone) {
     if limits.clone().next().is_none() {
         return;
     }
-    head.remove(b"ratelimit-policy");
     head.add_with(b"ratelimit-policy", |out| {
         for (index, (item, _)) in limits.clone().enumerate() {
             out.extend_from_slice(if index > 0 { b", " } else { b"" });
             out.extend_from_slice(&item.policy);
         }
     });
-    head.remove(b"ratelimit");
     head.add_with(b"ratelimit", |out| {
         for (index, (item, told)) in limits.enumerate() {
             out.extend_from_slice(if index > 0 { b", " } else { b"" });

@@ -19,7 +19,7 @@ use crate::limits::{MOST_LIMITS, Micros};
 use crate::pipeline::{Context, Flow, Reply, Resume};
 use crate::plan::{self, StoreFailure};
 use crate::policies::Local;
-use crate::policies::limit_charge::{Charge, Cost, told_status};
+use crate::policies::limit_charge::{Charge, Cost, Ending};
 use crate::policies::limit_fields::{self, Item};
 use crate::policies::limit_key::{LimitKey, Tiers};
 use crate::problem::Problem;
@@ -143,16 +143,13 @@ impl Quota {
     }
 
     pub fn on_response(&self, exchange: &mut Exchange) {
-        let Exchange { quotas, limits, answer, .. } = exchange;
-        let shown = quotas.met.iter().filter(|met| !self.limits[met.limit].shadow);
-        if !self.headers || shown.clone().next().is_none() {
+        let is_shown = |met: &&MetQuota| !self.limits[met.limit].shadow;
+        if !self.headers || !exchange.quotas.met.iter().any(|met| is_shown(&met)) {
             return;
         }
-        if limits.is_empty() {
-            // Nobody but the gateway says how much the client may.
-            answer.head.remove(b"ratelimit-policy");
-            answer.head.remove(b"ratelimit");
-        }
+        limit_fields::begin(exchange);
+        let Exchange { quotas, answer, .. } = exchange;
+        let shown = quotas.met.iter().filter(is_shown);
         let items = shown.map(|met| {
             let length = (met.ask.period.end - met.ask.period.start).max(0) as u64 * SECOND;
             let remaining = met.ask.amount.saturating_sub(met.told.used);
@@ -163,8 +160,8 @@ impl Quota {
 
     /// Gives back what does not count.
     pub fn on_complete(&self, local: &Local, exchange: &mut Exchange) {
-        let status = told_status(exchange);
-        let refunds = |met: &MetQuota| met.told.charged && !self.limits[met.limit].charge.counts(status);
+        let ending = Ending::of(exchange);
+        let refunds = |met: &MetQuota| met.told.charged && !self.limits[met.limit].charge.counts(ending);
         let quotas = &mut exchange.quotas;
         for met in quotas.met.iter().filter(|met| refunds(met)) {
             self.limits[met.limit].series.count(local.worker, Outcome::Refunded);
@@ -420,7 +417,7 @@ impl Limit {
             zone: Zone::new(plan.zone.first, plan.zone.changes.iter().copied()),
             zone_name: plan.timezone.as_str().into(),
             cost: Cost::compile(&plan.cost)?,
-            charge: Charge::new(&plan.count, plan.refund_failures),
+            charge: Charge::by_status(&plan.count, plan.refund_failures),
             shadow: plan.shadow,
             series: context.registry.limit("quota", &plan.scope, &plan.name),
         })

@@ -1,7 +1,7 @@
 //! Limits how many requests share one budget in a time.
 //!
 //! All limits of a request are checked before any is charged. A request that passes is charged at once, so that those under
-//! way count; what turns out not to count is given back when its answer is known.
+//! way count; what turns out not to count is given back when that is known: with the answer, or once the credentials are good.
 
 mod shared;
 mod synced;
@@ -14,10 +14,10 @@ use crate::limits::{Ask, Key, MOST_LIMITS, Micros, NEVER, Namespace, Parameters,
 use crate::pipeline::{Context, Flow, Resume};
 use crate::plan;
 use crate::policies::Local;
-use crate::policies::limit_charge::{Charge, Cost, told_status};
+use crate::policies::limit_charge::{Charge, Cost, Ending};
 use crate::policies::limit_fields::{self, Item};
 use crate::policies::limit_key::{LimitKey, Tiers};
-use crate::problem::Problem;
+use crate::problem::{self, Problem};
 use crate::respond::{Code, Failure};
 use crate::state::State;
 use crate::telemetry::metrics::{LimitSeries, Outcome};
@@ -26,11 +26,36 @@ pub use shared::Counted;
 use shared::Shared;
 
 pub struct RateLimit {
+    stage: Stage,
     limits: Box<[Limit]>,
     headers: bool,
     /// `None`: this gateway counts for itself.
     shared: Option<Shared>,
     state: Arc<State>,
+}
+
+/// When a limit acts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// It is known who calls.
+    Known,
+    /// Nobody has looked at the credentials.
+    Early,
+}
+
+/// What a request has met of the limits of one stage.
+#[derive(Debug, Default)]
+pub struct Meeting {
+    pub met: Vec<Met>,
+    /// Where they were counted.
+    pub counted: Counted,
+}
+
+impl Meeting {
+    pub fn clear(&mut self) {
+        self.met.clear();
+        self.counted = Counted::Here;
+    }
 }
 
 struct Limit {
@@ -72,15 +97,15 @@ impl Met {
 }
 
 impl RateLimit {
-    pub fn compile(plan: &plan::RateLimit, context: &Context<'_>) -> Result<Self, Problem> {
+    pub fn compile(plan: &plan::RateLimit, stage: Stage, context: &Context<'_>) -> Result<Self, Vec<Problem>> {
         let limit = |(index, limit)| {
             Limit::compile(limit, context)
                 .map_err(|problem| Problem { path: format!("limits[{index}].{}", problem.path), ..problem })
         };
         if plan.limits.len() > MOST_LIMITS {
-            return Err(Problem::new("limits".to_owned(), "config.bad_value", "too many limits"));
+            return Err(Problem::new("limits", "config.bad_value", "too many limits").into());
         }
-        let limits: Box<[Limit]> = plan.limits.iter().enumerate().map(limit).collect::<Result<_, _>>()?;
+        let limits: Box<[Limit]> = problem::all(plan.limits.iter().enumerate().map(limit))?;
         let shared = Shared::compile(plan, context)?;
         for (index, limit) in limits.iter().enumerate() {
             for budget in limit.budgets.iter().flatten() {
@@ -90,7 +115,7 @@ impl RateLimit {
                     .map_err(|problem| Problem { path: format!("limits[{index}].{}", problem.path), ..problem })?;
             }
         }
-        Ok(Self { limits, headers: plan.headers, shared, state: context.state.clone() })
+        Ok(Self { stage, limits, headers: plan.headers, shared, state: context.state.clone() })
     }
 
     pub fn on_request(self: &Arc<Self>, local: &Local, exchange: &mut Exchange) -> Flow {
@@ -104,7 +129,11 @@ impl RateLimit {
                 let shadow = self.limits[met.limit].shadow;
                 question.ask(&shared.store.plan.prefix, &budget.scope, text, &budget.rule, met.cost, shadow);
             });
-            return if exchange.limits.is_empty() { Flow::Continue } else { self.ask_store(shared, question) };
+            return if self.meeting(exchange).met.is_empty() {
+                Flow::Continue
+            } else {
+                self.ask_store(shared, question)
+            };
         }
         let now = self.state.limits.time(local, engine_now);
         self.meet(local.worker, exchange, |_, _, _| {});
@@ -115,7 +144,7 @@ impl RateLimit {
     /// Lets a request go, holds it or refuses it, and counts what became of it.
     fn decide(&self, goes: bool, engine_now: Micros, local: &Local, exchange: &mut Exchange) -> Flow {
         let mut delay = 0;
-        for met in &exchange.limits {
+        for met in &exchange.limits[self.stage as usize].met {
             let limit = &self.limits[met.limit];
             limit.series.count(local.worker, limit.outcome(met));
             match met.told {
@@ -135,39 +164,76 @@ impl RateLimit {
 
     /// Gives back what does not count, then tells what is left.
     pub fn on_response(&self, exchange: &mut Exchange) {
-        match exchange.counted {
-            Counted::There(_) => self.expect_back(exchange),
-            _ => self.give_back(exchange),
+        let ending = Ending::of(exchange);
+        match self.meeting(exchange).counted {
+            Counted::There(_) => self.expect_back(exchange, |charge| !charge.counts(ending)),
+            _ => self.give_back(exchange, |charge| !charge.counts(ending)),
         }
-        if !self.headers {
-            return;
-        }
-        let Exchange { limits, answer, .. } = exchange;
-        let shown = limits.iter().filter(|met| !self.limits[met.limit].shadow);
-        let shown = shown.filter_map(|met| Some((&self.budget(met)?.item, met.told)));
-        limit_fields::set(&mut answer.head, shown);
+        self.tell(exchange);
     }
 
     /// As on the answer, for an exchange that ends without one; and tells Redis, which an answer does not wait for.
     pub fn on_complete(&self, local: &Local, exchange: &mut Exchange) {
-        match exchange.counted {
-            Counted::There(_) => self.give_back_there(local, exchange),
-            _ => self.give_back(exchange),
+        let ending = Ending::of(exchange);
+        match self.meeting(exchange).counted {
+            Counted::There(_) => self.give_back_there(local, exchange, |charge| !charge.counts(ending)),
+            _ => self.give_back(exchange, |charge| !charge.counts(ending)),
         }
     }
 
-    fn give_back(&self, exchange: &mut Exchange) {
-        let status = told_status(exchange);
-        let now = self.state.limits.later(exchange.started_micros);
-        for met in &mut exchange.limits {
+    /// Some of its limits are charged for nothing but credentials that are no good.
+    pub fn counts_refusals(&self) -> bool {
+        self.limits.iter().any(|limit| limit.charge.is_of_refusals())
+    }
+
+    /// Gives back what is charged for credentials that are no good: behind all of them, nobody has refused the client's.
+    ///
+    /// It does not wait for the answer, which may take long: until then others would be refused for it.
+    pub fn on_admitted(&self, local: &Local, exchange: &mut Exchange) {
+        match self.meeting(exchange).counted {
+            Counted::There(_) => {
+                self.expect_back(exchange, Charge::is_of_refusals);
+                self.give_back_there(local, exchange, Charge::is_of_refusals);
+            }
+            _ => self.give_back(exchange, Charge::is_of_refusals),
+        }
+    }
+
+    fn meeting<'e>(&self, exchange: &'e mut Exchange) -> &'e mut Meeting {
+        &mut exchange.limits[self.stage as usize]
+    }
+
+    /// Says in the answer what is left. A limit that only credentials that are no good are charged to is theirs to see.
+    fn tell(&self, exchange: &mut Exchange) {
+        let refused_credentials = exchange.refused_credentials;
+        let is_shown = |met: &&Met| {
             let limit = &self.limits[met.limit];
-            if !met.told.charged || limit.charge.counts(status) {
+            !limit.shadow && (!limit.charge.is_of_refusals() || refused_credentials || !met.told.passed)
+        };
+        if !self.headers || !self.meeting(exchange).met.iter().any(|met| is_shown(&met)) {
+            return;
+        }
+        limit_fields::begin(exchange);
+        let Exchange { limits, answer, .. } = exchange;
+        let shown = limits[self.stage as usize].met.iter().filter(is_shown);
+        let shown = shown.filter_map(|met| Some((&self.budget(met)?.item, met.told)));
+        limit_fields::add_told(&mut answer.head, shown);
+    }
+
+    /// `returns`: whether what such a limit has charged goes back.
+    fn give_back(&self, exchange: &mut Exchange, returns: impl Fn(&Charge) -> bool) {
+        let started = exchange.started_micros;
+        let now = self.state.limits.later(started);
+        let Meeting { met, counted } = self.meeting(exchange);
+        for met in met {
+            let limit = &self.limits[met.limit];
+            if !met.told.charged || !returns(&limit.charge) {
                 continue;
             }
             let Some(budget) = self.budget(met) else { continue };
             let here = |rule: &Rule, key| self.state.limits.table.give_back(now, rule, key, met.told.at, met.cost);
-            let left = match exchange.counted {
-                Counted::Synced => self.give_back_synced(met, exchange.started_micros),
+            let left = match *counted {
+                Counted::Synced => self.give_back_synced(met, started),
                 Counted::Share(live) => here(&budget.rule.divided_by(live), met.share_key(live)),
                 _ => here(&budget.rule, met.key),
             };
@@ -180,7 +246,7 @@ impl RateLimit {
     /// Finds out which budgets the request meets; `each` is told of every one, with the text of its key.
     fn meet(&self, worker: usize, exchange: &mut Exchange, mut each: impl FnMut(&Met, &Budget, &[u8])) {
         let mut text = std::mem::take(&mut exchange.scratch);
-        exchange.limits.clear();
+        self.meeting(exchange).met.clear();
         for (index, limit) in self.limits.iter().enumerate() {
             let tier = limit.tiers.of(exchange, &mut text);
             let Some(budget) = &limit.budgets[tier] else { continue };
@@ -190,7 +256,7 @@ impl RateLimit {
             let key = budget.namespace.key(&text);
             let met = Met { limit: index, tier, key, cost, told: Told::default(), worker };
             each(&met, budget, &text);
-            exchange.limits.push(met);
+            self.meeting(exchange).met.push(met);
         }
         text.clear();
         exchange.scratch = text;
@@ -199,7 +265,7 @@ impl RateLimit {
     /// Checks them all, and charges all or none.
     fn take(&self, now: Micros, exchange: &mut Exchange) -> bool {
         let table = &self.state.limits.table;
-        let met = &mut exchange.limits;
+        let met = &mut self.meeting(exchange).met;
         let Some(first) = met.first() else { return true };
         let first = self.ask(first);
         if met.len() == 1 {
@@ -231,7 +297,7 @@ impl RateLimit {
     /// The client may come back when the last of the limits that refuse it would let it pass.
     fn refuse(&self, local: &Local, exchange: &mut Exchange) -> Flow {
         let refused = |met: &&Met| !met.told.passed && !self.limits[met.limit].shadow;
-        let wait = exchange.limits.iter().filter(refused).map(|met| met.told.wait).max().unwrap_or(0);
+        let wait = self.meeting(exchange).met.iter().filter(refused).map(|met| met.told.wait).max().unwrap_or(0);
         if wait != NEVER {
             limit_fields::set_retry_after(&mut exchange.refusal, wait, local);
         }

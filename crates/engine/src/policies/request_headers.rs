@@ -8,7 +8,7 @@ use crate::problem::Problem;
 pub struct RequestHeaders(HeaderEdits);
 
 impl RequestHeaders {
-    pub fn compile(plan: &plan::HeaderEdits) -> Result<Self, Problem> {
+    pub fn compile(plan: &plan::HeaderEdits) -> Result<Self, Vec<Problem>> {
         HeaderEdits::compile(plan).map(Self)
     }
 

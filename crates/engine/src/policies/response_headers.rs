@@ -8,7 +8,7 @@ use crate::problem::Problem;
 pub struct ResponseHeaders(HeaderEdits);
 
 impl ResponseHeaders {
-    pub fn compile(plan: &plan::HeaderEdits) -> Result<Self, Problem> {
+    pub fn compile(plan: &plan::HeaderEdits) -> Result<Self, Vec<Problem>> {
         HeaderEdits::compile(plan).map(Self)
     }
 

@@ -10,8 +10,8 @@ use crate::limits::{Ask, MOST_LIMITS, Micros, Rule, Told};
 use crate::pipeline::{Context, Flow, Resume};
 use crate::plan::{self, StoreFailure};
 use crate::policies::Local;
-use crate::policies::limit_charge::told_status;
-use crate::policies::rate_limit::{Met, RateLimit};
+use crate::policies::limit_charge::Charge;
+use crate::policies::rate_limit::{Meeting, Met, RateLimit};
 use crate::problem::Problem;
 use crate::redis::{Store, StoreError};
 use crate::respond::{Code, Failure};
@@ -81,12 +81,13 @@ impl RateLimit {
         let Some(shared) = &self.shared else { return Flow::Continue };
         match answer {
             Ok(answer) => {
-                for (met, told) in exchange.limits.iter_mut().zip(&answer.told) {
+                let meeting = self.meeting(exchange);
+                for (met, told) in meeting.met.iter_mut().zip(&answer.told) {
                     met.told = *told;
                 }
                 let goes = answer.goes;
                 if self.limits.iter().any(|limit| !limit.charge.is_final()) {
-                    exchange.counted = Counted::There(Box::new((question, answer)));
+                    meeting.counted = Counted::There(Box::new((question, answer)));
                 }
                 self.decide(goes, local.now_micros(), local, exchange)
             }
@@ -104,18 +105,18 @@ impl RateLimit {
     ) -> Flow {
         match shared.on_failure {
             StoreFailure::Deny => {
-                exchange.limits.clear();
+                self.meeting(exchange).clear();
                 Flow::Respond(Failure::with(Code::LimitsUnavailable, format_args!("rate_limit: redis: {why}")))
             }
             StoreFailure::Allow => {
-                exchange.limits.clear();
+                self.meeting(exchange).clear();
                 Flow::Continue
             }
             StoreFailure::LocalShare => {
                 let live = shared.store.live_gateways();
                 let engine_now = local.now_micros();
                 let goes = self.take_share(self.state.limits.time(local, engine_now), live, exchange);
-                exchange.counted = Counted::Share(live);
+                self.meeting(exchange).counted = Counted::Share(live);
                 self.decide(goes, engine_now, local, exchange)
             }
         }
@@ -123,7 +124,7 @@ impl RateLimit {
 
     /// Counts here, against the budgets divided by the gateways that live.
     fn take_share(&self, now: Micros, live: u32, exchange: &mut Exchange) -> bool {
-        let met = &mut exchange.limits;
+        let met = &mut self.meeting(exchange).met;
         let rules: Vec<Rule> = met.iter().filter_map(|met| self.share_of(met, live)).collect();
         let ask = |(rule, met)| Ask { rule, key: Met::share_key(met, live), ..self.ask(met) };
         let asks: Vec<Ask<'_>> = rules.iter().zip(met.iter()).map(ask).collect();
@@ -138,28 +139,29 @@ impl RateLimit {
     }
 
     /// Tells the client what will be left once Redis has given back what does not count.
-    pub(super) fn expect_back(&self, exchange: &mut Exchange) {
-        let status = told_status(exchange);
-        for met in &mut exchange.limits {
-            if met.told.charged && !self.limits[met.limit].charge.counts(status) {
+    pub(super) fn expect_back(&self, exchange: &mut Exchange, returns: impl Fn(&Charge) -> bool) {
+        for met in &mut self.meeting(exchange).met {
+            if met.told.charged && returns(&self.limits[met.limit].charge) {
                 met.told.reading.remaining += met.cost;
+                met.told.charged = false;
             }
         }
     }
 
-    /// Has Redis give back what does not count.
-    pub(super) fn give_back_there(&self, local: &Local, exchange: &mut Exchange) {
-        let status = told_status(exchange);
-        let Counted::There(mut counted) = std::mem::take(&mut exchange.counted) else { return };
+    /// Has Redis give back what does not count; what may still come back stays with the request.
+    pub(super) fn give_back_there(&self, local: &Local, exchange: &mut Exchange, returns: impl Fn(&Charge) -> bool) {
         let Some(shared) = &self.shared else { return };
-        let (question, answer) = &mut *counted;
-        for (told, met) in answer.told.iter_mut().zip(&exchange.limits) {
+        let Meeting { met, counted: Counted::There(counted) } = self.meeting(exchange) else { return };
+        let (question, answer) = &mut **counted;
+        let mut back = answer.clone();
+        for ((back, told), met) in back.told.iter_mut().zip(&mut answer.told).zip(met) {
             let limit = &self.limits[met.limit];
-            told.charged &= !limit.charge.counts(status);
-            if told.charged {
+            back.charged &= returns(&limit.charge);
+            told.charged &= !back.charged;
+            if back.charged {
                 limit.series.count(met.worker, Outcome::Refunded);
             }
         }
-        question.give_back(&local.redis.of(&shared.store), answer);
+        question.give_back(&local.redis.of(&shared.store), &back);
     }
 }

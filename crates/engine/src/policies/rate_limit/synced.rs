@@ -35,12 +35,13 @@ impl RateLimit {
             return self.unanswered(shared, format_args!("limits could not be settled"), local, exchange);
         }
         let ask = |(index, met): (usize, &Met)| self.synced_ask(met, &texts[ends[index]..ends[index + 1]]);
-        let asks: Vec<SyncedAsk<'_>> = exchange.limits.iter().enumerate().map(ask).collect();
+        let meeting = self.meeting(exchange);
+        let asks: Vec<SyncedAsk<'_>> = meeting.met.iter().enumerate().map(ask).collect();
         let mut told = [Told::default(); MOST_LIMITS];
         let now = ledger.time(engine_now, local.epoch_micros(0));
         let goes = ledger.take(now, &asks, &mut told[..count]);
-        exchange.limits.iter_mut().zip(told).for_each(|(met, told)| met.told = told);
-        exchange.counted = Counted::Synced;
+        meeting.met.iter_mut().zip(told).for_each(|(met, told)| met.told = told);
+        meeting.counted = Counted::Synced;
         self.decide(goes, engine_now, local, exchange)
     }
 
