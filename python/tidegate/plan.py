@@ -85,6 +85,7 @@ def plan_consumer(consumer: Consumer, check: Check) -> dict[str, Any]:
     policies = consumer.policies.plan(check, ("policies",))
     return {
         "name": consumer.name,
+        "enabled": consumer.enabled,
         "tier": consumer.tier,
         "tags": consumer.tags,
         "policies": [{name: options} for name in PLANNED if (options := policies.get(name)) is not None],

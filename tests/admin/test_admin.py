@@ -76,6 +76,32 @@ def test_config_shows_the_document_without_secrets(gateway: StartGateway) -> Non
     assert "hush" not in answer.text
 
 
+DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+
+
+def test_config_shows_nothing_that_leads_to_a_key_or_what_a_question_is_asked_with(gateway: StartGateway) -> None:
+    document = f"""
+admin: {{address: "127.0.0.1:0"}}
+consumers:
+  - {{name: acme, keys: ["sha256:{DIGEST}"]}}
+  - {{name: other, keys: {DIGEST.upper().replace("9", "8")}}}
+services:
+  - {{name: auth, url: "http://127.0.0.1:9"}}
+routes:
+  - name: a
+    paths: [/a]
+    service: auth
+    policies:
+      forward_auth: {{service: auth, path: "/check?pass=hush&user={{header.x-user}}&more=hush2"}}
+"""
+    answer = admin(gateway(document), "/config")
+    shown = answer.json()
+    assert shown["consumers"][0]["keys"] == ["(redacted)"]
+    assert DIGEST[1:] not in answer.text.lower()
+    path = shown["routes"][0]["policies"]["forward_auth"]["path"]
+    assert path == "/check?pass=(redacted)&user={header.x-user}&more=(redacted)"
+
+
 def test_config_follows_a_reload(gateway: StartGateway) -> None:
     running = gateway(DOCUMENT)
     running.reload(DOCUMENT.replace("name: hello", "name: hi"))

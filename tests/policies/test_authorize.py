@@ -74,13 +74,17 @@ def log(tmp_path: Path) -> tuple[dict[str, Any], ENTRIES]:
         ([{"name": "post", "methods": "POST"}], None, "no rule allows it"),
         ([{"name": "sub", "when": "claims.sub == 'ada'"}, {"when": "true"}], "sub", "there is no `sub`"),
         ([{"name": "text", "when": "request.path"}], "text", "the value is of type string, not bool"),
+        # A key that is looked up may be a value of the request's or the caller's.
+        ([{"name": "key", "when": "{'a': true}[request.headers['x-hush']]"}], "key", "there is no such key"),
+        ([{"name": "key", "when": "{'a': true}['b']"}], "key", "there is no `b`"),
     ],
 )
 def test_the_log_says_it(
     start: Start, log: tuple[dict[str, Any], ENTRIES], rules: list[Any], rule: str | None, detail: str
 ) -> None:
     changes, entries = log
-    assert ask(start({"authorize": {"rules": rules}}, **changes)).status == 403
+    gateway = start({"authorize": {"rules": rules}}, **changes)
+    assert ask(gateway, headers=[("X-Hush", "hush")]).status == 403
     (entry,) = entries()
     assert (entry.get("rule"), entry["reason"], entry["detail"]) == (rule, "forbidden", detail)
 

@@ -243,7 +243,7 @@ def test_what_was_remembered_is_judged_anew_after_a_reload(start: Start) -> None
         ({"token": ["query:token"]}, "is no place for a token"),
         ({"token": ["header:x-token"], "claims_to_headers": {"sub": "X-Token"}}, "carries credentials"),
         ({"realm": 'a"b'}, "a realm has no quotes"),
-        ({"claims_to_headers": {"sub": "authorization"}}, "carries credentials"),
+        ({"claims_to_headers": {"sub": "authorization"}}, "`authorization` cannot be owned"),
         ({"claims_to_headers": {"a..b": "x-a"}}, "is not a claim"),
         ({"issuers": [{"algorithms": ["RS256"]}]}, "is written for each of them"),
     ],

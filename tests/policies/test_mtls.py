@@ -209,6 +209,17 @@ def test_any_certificate_of_the_authority_may_do(begin: Begin, ask: Ask, authori
     assert "x-consumer-name" not in got
 
 
+def test_the_certificate_of_a_consumer_that_is_switched_off_is_not_nobodys(
+    begin: Begin, ask: Ask, authority: trustme.CA, tmp_path: Path
+) -> None:
+    off = {"name": "off", "enabled": False, "certificates": [{"dns": "orders.example.com"}]}
+    gateway = begin([off], any=True)
+    assert ask(gateway, Client(authority, tmp_path, "orders.example.com")).code == "invalid_credentials"
+    assert ask(gateway, Client(authority, tmp_path, "someone.example.com")).status == 200
+    taken_over = begin([off, {**off, "name": "on", "enabled": True}])
+    assert headers(ask(taken_over, Client(authority, tmp_path, "orders.example.com")))["x-consumer-name"] == "on"
+
+
 def test_an_optional_certificate(begin: Begin, ask: Ask, authority: trustme.CA, tmp_path: Path) -> None:
     gateway = begin([{"name": "acme", "certificates": [{"dns": "orders.example.com"}]}], optional=True)
     assert "x-consumer-name" not in headers(ask(gateway))

@@ -533,7 +533,7 @@ def test_it_can_be_one_of_several_credentials(oidc: Any) -> None:
         ({"parameters": {"state": "x"}}, "is the gateway's own"),
         ({"jwks": "https://a.example/jwks"}, "nothing is discovered"),
         ({"callback_path": "/x", "login_path": "/x"}, "are three paths"),
-        ({"claims_to_headers": {"sub": "authorization"}}, "carries credentials"),
+        ({"claims_to_headers": {"sub": "authorization"}}, "`authorization` cannot be owned"),
         ({"scopes": ["a b"]}, "is no scope"),
         ({"service": "nowhere"}, "no service is named `nowhere`"),
     ],

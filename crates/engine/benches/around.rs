@@ -81,7 +81,7 @@ fn jwt(telemetry: &Telemetry, local: &Local, exchange: &mut Exchange) {
             leeway_ms: 0,
             max_lifetime_ms: None,
             requires_expiry: true,
-            keys: plan::IssuerKeys::Secret(String::from_utf8_lossy(&secret).into_owned()),
+            keys: plan::IssuerKeys::Secret(String::from_utf8_lossy(&secret).into_owned().into()),
         }],
         token: vec![plan::TokenPlace::Authorization],
         max_token_bytes: 8192,
@@ -148,7 +148,7 @@ fn signed_identity(telemetry: &Telemetry, local: &Local, exchange: &mut Exchange
                 request_id,
                 anonymous: false,
                 ttl_s: 60,
-                keys: plan::SigningKeys::Given(vec![make_key(algorithm)]),
+                keys: plan::SigningKeys::Given(vec![make_key(algorithm).into()]),
             });
             let (state, services, consumers) = (State::new(), Default::default(), Default::default());
             let context = Context::new(&telemetry.registry, &state, &services, &consumers);
@@ -185,7 +185,6 @@ fn exchange(telemetry: &Arc<Telemetry>) -> Exchange {
         consumers: vec![],
         networks: Default::default(),
         key_store: false,
-        disabled_consumers: vec![],
         redis: None,
         overload: None,
     };

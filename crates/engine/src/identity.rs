@@ -11,6 +11,8 @@ use crate::pipeline::Pipeline;
 /// Someone the document or the store knows by name.
 pub struct Consumer {
     pub name: Box<str>,
+    /// `false`: the document switches it off.
+    pub enabled: bool,
     /// The commercial plan: `free`, `business`, ...
     pub tier: Option<Box<str>>,
     pub tags: Vec<Box<str>>,

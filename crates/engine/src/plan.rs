@@ -22,6 +22,7 @@ mod overload;
 mod redis;
 mod reference;
 mod route;
+mod secret;
 mod service;
 mod signed_identity;
 mod split;
@@ -47,11 +48,12 @@ pub use limits::{
     TierMost, TimeZone,
 };
 pub use listener::{CertifiedKey, ClientCertificates, Listener, ListenerLimits, ListenerTls, TlsVersion};
-pub use oidc::{Oidc, OidcClient, OidcTokenEndpoint, Secrets};
+pub use oidc::{Oidc, OidcClient, OidcTokenEndpoint};
 pub use overload::{Overload, OverloadMemory, OverloadRule, QueueDelay};
 pub use redis::Redis;
 pub use reference::{Part, Reference, Template};
 pub use route::{FieldMatch, PathPattern, Route, Segment, ValueMatch};
+pub use secret::Secret;
 pub use service::{Pool, Service, Target, UpstreamProtocol, UpstreamTls};
 pub use signed_identity::{SignedIdentity, SigningKeys};
 pub use split::{Canary, Side, Slower, Split};
@@ -74,8 +76,6 @@ pub struct Plan {
     pub networks: BTreeMap<String, String>,
     /// There is a store of keys, which fills `state.keys`.
     pub key_store: bool,
-    /// Consumers that are switched off: the store's keys of these names prove nothing either.
-    pub disabled_consumers: Vec<String>,
     /// Where gateways share what they count.
     pub redis: Option<Redis>,
     /// `None`: requests are never refused because the gateway has too much to do.
@@ -96,7 +96,6 @@ impl Plan {
             consumers: Vec::new(),
             networks: BTreeMap::new(),
             key_store: false,
-            disabled_consumers: Vec::new(),
             redis: None,
             overload: None,
         }
@@ -112,13 +111,13 @@ pub enum Policy {
     Ip(Ip),
     Csrf(Csrf),
     Authorize(Authorize),
+    Jwt(Jwt),
     /// Acts before it is known who calls.
     EarlyRateLimit(RateLimit),
-    Jwt(Jwt),
     RateLimit(RateLimit),
+    Quota(Quota),
     /// Acts before it is known who calls.
     EarlyConcurrency(Concurrency),
-    Quota(Quota),
     Concurrency(Concurrency),
     AnyOf(Credentials),
     AllOf(Credentials),

@@ -190,7 +190,7 @@ impl Ring {
             plan::SigningKeys::Kept(name) => return Ok(Self::Kept(kept.ring(name))),
             plan::SigningKeys::Given(given) => given,
         };
-        let parse = |(index, pem): (usize, &String)| {
+        let parse = |(index, pem): (usize, &plan::Secret)| {
             SigningKey::from_pem(pem, 0, u64::MAX)
                 .map_err(|message| Problem::new(format!("keys[{index}]"), "config.bad_pem", message))
         };

@@ -159,12 +159,14 @@ fn compile_overload(
 
 fn compile_consumers(plan: &Plan, context: &Context<'_>, problems: &mut Vec<Problem>) -> Consumers {
     let compile = |(index, consumer): (usize, &plan::Consumer)| {
-        let pipeline = Pipeline::compile(&consumer.policies, context).unwrap_or_else(|found| {
+        let policies: &[plan::Policy] = if consumer.enabled { &consumer.policies } else { &[] };
+        let pipeline = Pipeline::compile(policies, context).unwrap_or_else(|found| {
             problems.extend(under(found, &format!("consumers[{index}].")));
             Pipeline::default()
         });
         Consumer {
             name: consumer.name.as_str().into(),
+            enabled: consumer.enabled,
             tier: consumer.tier.as_deref().map(Into::into),
             tags: consumer.tags.iter().map(|tag| tag.as_str().into()).collect(),
             pipeline,

@@ -36,6 +36,36 @@ OWNED_HEADERS = frozenset(
 """Framing and hop-by-hop fields (RFC 9110 section 7.6.1), which the gateway builds itself."""
 
 
+NEVER_OWNED = frozenset(
+    {
+        "accept",
+        "accept-encoding",
+        "authorization",
+        "content-encoding",
+        "content-type",
+        "cookie",
+        "date",
+        "forwarded",
+        "if-match",
+        "if-modified-since",
+        "if-none-match",
+        "if-range",
+        "if-unmodified-since",
+        "origin",
+        "proxy-authorization",
+        "range",
+        "traceparent",
+        "tracestate",
+        "via",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-port",
+        "x-forwarded-proto",
+    }
+)
+"""Fields that requests need to be understood: taken from clients on every route, they would be missing everywhere."""
+
+
 class Check:
     """Collects the problems of one part of the document, with paths relative to that part."""
 
@@ -118,6 +148,14 @@ class Check:
         if _BARE_CONTROL.search(text):
             self.problem(path, "bad_value", "a header value has no line breaks or control characters")
         return text
+
+    def owned_header(self, name: str, path: Path) -> str:
+        """The lower-case name of a header that the gateway is to own: what clients send under it is taken out."""
+        lower = self.header(name, path)
+        if lower.replace("_", "-").replace(".", "-") in NEVER_OWNED:
+            message = f"{quote(name)} cannot be owned: it would be taken from all clients, on every route"
+            self.problem(path, "bad_header", message, "use a name of your own, such as `x-user-id`")
+        return lower
 
     def header(self, name: str, path: Path, *, edit: bool = True) -> str:
         """A header name in lower case; with `edit`, one that people may change."""

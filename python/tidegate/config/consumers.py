@@ -33,4 +33,6 @@ class Consumer(Model):
         default_factory=Policies,
         description="Policies for its requests, whatever the route; they win over those of all other levels.",
     )
-    enabled: Truth = Field(True, description="`false` leaves the consumer out: its credentials prove nothing.")
+    enabled: Truth = Field(
+        True, description="`false` switches the consumer off: whoever turns out to be it is refused with 401."
+    )

@@ -18,7 +18,13 @@ _SECRET_VALUE = re.compile(r"\s*(bearer|basic|digest|negotiate|token|apikey|aws4
 """What begins like credentials (RFC 9110 section 11.4), whatever the header is called."""
 _SECRET_OPTION = re.compile(r"(\w+_)?(secret|password|password_hash)|bearer_token")
 """Options that hold a secret where people do not write a reference."""
-_URL_PASSWORD = re.compile(r"(://[^/@\s:]*:)[^/\s]+(?=@)|(?<=[?&])(password=)[^&\s]+")
+_URL_PASSWORD = re.compile(
+    r"(://[^/@\s:]*:)[^/\s]+(?=@)|(?<=[?&])([^=&\s]*(?:key|pass|secret|sig|token)[^=&\s]*=)[^&\s]+"
+)
+_QUERY_VALUE = re.compile(r"([?&][^=&\s]*=)(?!\{[^{}]*\}(?:&|$))[^&\s]+")
+"""Of the path of a question; a value that is a reference says nothing."""
+_KEY_DIGEST = re.compile(r"(sha256:)?[0-9a-f]{64}", re.IGNORECASE)
+"""It cannot be turned back into a key, but who has it can look for the key in what leaked elsewhere."""
 _HEADER_TABLES = frozenset({"set", "add", "headers"})
 
 
@@ -32,7 +38,13 @@ def redacted(data: Any, table: str = "") -> Any:
     if isinstance(data, Interpolated):
         return data.written
     if isinstance(data, str):
-        secret = "-----BEGIN" in data or (table in _HEADER_TABLES and _SECRET_VALUE.match(data))
+        secret = (
+            "-----BEGIN" in data
+            or (table in _HEADER_TABLES and _SECRET_VALUE.match(data))
+            or (table == "keys" and _KEY_DIGEST.fullmatch(data))
+        )
+        if table == "path":
+            data = _QUERY_VALUE.sub(rf"\1{REDACTED}", data)
         return REDACTED if secret else _URL_PASSWORD.sub(rf"\1\2{REDACTED}", data)
     if isinstance(data, dict):
         secret = table in _HEADER_TABLES

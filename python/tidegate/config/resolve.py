@@ -202,8 +202,7 @@ class Resolution:
         rest = (
             f'"access_log":{encode(log)},"trusted_proxies":{encode(networks)},'
             f'"drain_timeout_ms":{settings.drain_timeout},"policies":{encode(base.over({}))},'
-            f'"key_store":{encode(store is not None)},"disabled_consumers":{encode(self._disabled_consumers())},'
-            f'"redis":{encode(redis)},"overload":{encode(overload)}'
+            f'"key_store":{encode(store is not None)},"redis":{encode(redis)},"overload":{encode(overload)}'
         )
         if self.problems:
             problems = [problem.without(self.secrets) for problem in self.problems]
@@ -269,11 +268,6 @@ class Resolution:
                     entry.plan(True, run.files)
         self._unique("consumer", [entry.name for run in self.runs["consumers"] for entry in run.entries])
         return self._collect("consumers")
-
-    def _disabled_consumers(self) -> list[str]:
-        """Names that the store may know, too."""
-        entries = (entry for run in self.runs["consumers"] for entry in run.entries)
-        return [entry.name for entry in entries if not entry.enabled and entry.name is not None]
 
     def _services(self, gateway: PlannedPolicies) -> tuple[list[str], dict[str, Scope], Scope]:
         """The services of the plan, the scope of each by name, and the gateway's own scope."""
@@ -344,12 +338,16 @@ class Resolution:
                 if entry.findings or entry.plan_findings:
                     for finding in (*entry.findings, *entry.plan_findings):
                         self._entry_problem(run, index, finding)
-                elif entry.enabled and entry.service not in self.disabled and entry.fragment is not None:
+                elif self.is_planned(entry) and entry.fragment is not None:
                     fragment = entry.fragment
                     if entry.handler is not None:
                         fragment = self._numbered(fragment, entry.handler, run, index)
                     fragments.append(fragment)
         return fragments
+
+    def is_planned(self, entry: Entry) -> bool:
+        """It is switched on, or is a consumer: the plan has all of these, since whoever is switched off is refused."""
+        return entry.kind == "consumers" or (entry.enabled and entry.service not in self.disabled)
 
     def _numbered(self, fragment: str, handler: Any, run: Run, index: int) -> str:
         number, uses = self._handlers.setdefault(handler, (len(self._handlers), []))
@@ -433,7 +431,7 @@ class Resolution:
         number, path = path[1], path[2:]
         for run in self.runs.get(kind, ()):
             for index, entry in enumerate(run.entries):
-                if entry.enabled and entry.service not in self.disabled:
+                if self.is_planned(entry):
                     if number == 0:
                         return self.where(run, index, path)
                     number -= 1

@@ -60,10 +60,10 @@ def sound_part(resolution: Resolution, rest: str, networks: dict[str, str]) -> P
 
 
 def _entries(resolution: Resolution, kind: str) -> Iterable[Placed]:
-    """Those that are switched on."""
+    """Those that the plan has."""
     for run in resolution.runs[kind]:
         for index, entry in enumerate(run.entries):
-            if entry.enabled and entry.service not in resolution.disabled:
+            if resolution.is_planned(entry):
                 yield run, index
 
 

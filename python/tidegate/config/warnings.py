@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from tidegate.config.guards import doubts
 from tidegate.config.loaded import Loaded
 from tidegate.config.precedence import unreachable
 from tidegate.config.problem import Problem
@@ -14,7 +15,8 @@ def warnings(loaded: Loaded) -> list[Problem]:
     """What to warn of, as problems."""
     plan = json.loads(loaded.plan)
     if plan["routes"]:
-        return sorted([*unreachable(loaded), *_closed(loaded, plan)], key=Problem.order)
+        found = [*unreachable(loaded), *_closed(loaded, plan), *doubts(loaded, plan)]
+        return sorted(found, key=Problem.order)
     file = next((str(file) for file in loaded.documents), None) if len(loaded.documents) == 1 else None
     message = "there are no routes: every request is answered with 404"
     return [Problem("config.no_routes", message, file=file, hint="write some under `routes`")]
@@ -47,7 +49,7 @@ def _nobody(loaded: Loaded, plan: dict[str, Any]) -> dict[str, tuple[str, str]]:
     }
     for consumer in plan["consumers"]:
         for policy, credential in (("api_key", "keys"), ("basic", "basic"), ("mtls", "certificates")):
-            if consumer[credential]:
+            if consumer[credential] and consumer["enabled"]:
                 reasons.pop(policy, None)
     if loaded.store is not None:
         reasons.pop("api_key", None)

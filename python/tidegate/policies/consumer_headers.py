@@ -37,7 +37,7 @@ class ConsumerCredential(Policy):
         """The headers as the engine takes them."""
         place = (*path, "consumer_to_headers")
         return [
-            {"field": field, "header": check.header(header, (*place, field))}
+            {"field": field, "header": check.owned_header(header, (*place, field))}
             for field, header in self.consumer_to_headers.items()
         ]
 

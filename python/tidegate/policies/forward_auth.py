@@ -69,7 +69,7 @@ class ForwardAuth(Asked):
     consumer_claim: Text | None = Field(
         None,
         description="The one of `claims` that names a consumer of the document. A name that is not there is no "
-        "consumer.",
+        "consumer; one that is switched off refuses the request.",
     )
     timeout: Duration = Field(1000, description="Longest time for an answer; then the request is refused with 503.")
     max_answer: Size = Field(
@@ -98,8 +98,12 @@ class ForwardAuth(Asked):
             "path": [{"text": base}, *parts] if base else parts,
             **{
                 name: [check.header(header, (*path, name, index)) for index, header in enumerate(getattr(self, name))]
-                for name in ("headers", "headers_to_service", "headers_to_client", "headers_on_success", "strip")
+                for name in ("headers", "headers_to_client", "headers_on_success", "strip")
             },
+            "headers_to_service": [
+                check.owned_header(header, (*path, "headers_to_service", index))
+                for index, header in enumerate(self.headers_to_service)
+            ],
             "claims": [(name, check.header(header, (*path, "claims", name))) for name, header in self.claims.items()],
             "consumer_claim": self.consumer_claim,
             "timeout_ms": self.timeout,

@@ -61,7 +61,9 @@ class Introspection(Asked):
     )
     subject_claim: Text = Field("sub", description="Claim that is `{identity.subject}`.")
     consumer_claim: Text | None = Field(
-        None, description="Claim that names a consumer of the document. A name that is not there is no consumer."
+        None,
+        description="Claim that names a consumer of the document. A name that is not there is no consumer; one that is "
+        "switched off refuses the request.",
     )
     realm: Text = Field("api", description="Named in `WWW-Authenticate`.")
     optional: Truth = Field(False, description="Let requests without a token on, as nobody.")
@@ -88,7 +90,7 @@ class Introspection(Asked):
             "scopes": self.scopes,
             "leeway_ms": self.leeway,
             "claims_to_headers": [
-                {"claim": claim.split("."), "header": check.header(header, (*path, "claims_to_headers", claim))}
+                {"claim": claim.split("."), "header": check.owned_header(header, (*path, "claims_to_headers", claim))}
                 for claim, header in self.claims_to_headers.items()
             ],
             "subject_claim": self.subject_claim.split("."),

@@ -243,7 +243,9 @@ class Jwt(TokenIssuer, Policy):
     )
     subject_claim: Text = Field("sub", description="Claim that is `{identity.subject}`.")
     consumer_claim: Text | None = Field(
-        None, description="Claim that names a consumer of the document. A name that is not there is no consumer."
+        None,
+        description="Claim that names a consumer of the document. A name that is not there is no consumer; one that is "
+        "switched off refuses the request.",
     )
     forward_token: Truth = Field(False, description="The service gets the token too; else it is taken out.")
     max_token: Size = Field(8192, description="Longest token.")
@@ -268,7 +270,7 @@ class Jwt(TokenIssuer, Policy):
             "optional": self.optional,
             "forward_token": self.forward_token,
             "claims_to_headers": [
-                {"claim": _claim(claim, check, at), "header": check.header(name, at)}
+                {"claim": _claim(claim, check, at), "header": check.owned_header(name, at)}
                 for claim, name in self.claims_to_headers.items()
                 for at in [(*path, "claims_to_headers", claim)]
             ],
@@ -297,7 +299,7 @@ class Jwt(TokenIssuer, Policy):
         ]
 
     def _check_headers(self, check: Check, path: Path) -> None:
-        taken = {"authorization", "cookie", *(text.partition(":")[2].lower() for text in self.token)}
+        taken = {*(text.partition(":")[2].lower() for text in self.token)}
         for claim, name in self.claims_to_headers.items():
             if name.lower() in taken:
                 at = (*path, "claims_to_headers", claim)

@@ -131,7 +131,9 @@ class Oidc(Policy):
     )
     subject_claim: Text = Field("sub", description="Claim that is `{identity.subject}`.")
     consumer_claim: Text | None = Field(
-        None, description="Claim that names a consumer of the document. A name that is not there is no consumer."
+        None,
+        description="Claim that names a consumer of the document. A name that is not there is no consumer; one that is "
+        "switched off refuses the request.",
     )
     forward: Literal["access_token"] | None = Field(
         None, description="`access_token`: the service gets it as `Authorization: Bearer`."
@@ -288,12 +290,8 @@ class Oidc(Policy):
         return found
 
     def _claims_to_headers(self, check: Check, path: Path) -> list[dict[str, Any]]:
-        for claim, name in self.claims_to_headers.items():
-            if name.lower() in ("authorization", "cookie"):
-                at = (*path, "claims_to_headers", claim)
-                check.problem(at, "bad_header", f"{quote(name)} carries credentials and cannot carry a claim as well")
         return [
-            {"claim": claim.split("."), "header": check.header(name, (*path, "claims_to_headers", claim))}
+            {"claim": claim.split("."), "header": check.owned_header(name, (*path, "claims_to_headers", claim))}
             for claim, name in self.claims_to_headers.items()
         ]
 

@@ -85,7 +85,7 @@ class SignedIdentity(Policy):
         keys = self._keys(check, path)
         check.implied.published.setdefault(self.jwks_path, {})[encode(keys)] = None
         return {
-            "header": check.header(self.header, (*path, "header")),
+            "header": check.owned_header(self.header, (*path, "header")),
             "issuer": self.issuer or "",
             "audience": self.audience,
             "claims": self.claims,

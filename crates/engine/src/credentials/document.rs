@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
 use crate::credentials::certificate::{Certificate, normal_subject};
 use crate::credentials::keys::{Key, Memo};
@@ -19,8 +19,8 @@ pub struct Credentials {
     /// Is checked for users whom nobody knows; costs what the most expensive hash of all users costs.
     pub nobody: Arc<Stored>,
     certificates: Certificates,
-    /// Names of consumers that are switched off.
-    disabled: FxHashSet<Box<str>>,
+    /// Those of consumers that are switched off: else such a one would pass as nobody's, where any certificate will do.
+    disabled: Certificates,
 }
 
 pub struct User {
@@ -47,7 +47,7 @@ impl Credentials {
             users: FxHashMap::default(),
             nobody: Arc::new(Stored::nobody(None)),
             certificates: Certificates::default(),
-            disabled: plan.disabled_consumers.iter().map(|name| name.as_str().into()).collect(),
+            disabled: Certificates::default(),
         };
         for (index, plan) in plan.consumers.iter().enumerate() {
             // A consumer without a place in the table is a problem that was told already.
@@ -64,6 +64,11 @@ impl Credentials {
     }
 
     fn take(&mut self, plan: &plan::Consumer, consumer: &Arc<Consumer>, problems: &mut Vec<(String, String)>) {
+        if !consumer.enabled {
+            // Another consumer may have taken over what it had, so what comes twice is no problem.
+            plan.certificates.iter().for_each(|certificate| drop(self.disabled.take(certificate, consumer)));
+            return;
+        }
         for (index, hash) in plan.keys.iter().enumerate() {
             let path = format!("keys[{index}]");
             match Digest::from_hex(hash) {
@@ -103,23 +108,11 @@ impl Credentials {
         }
     }
 
-    /// Whether the document switches a consumer off, whatever the store says of it.
-    pub fn is_disabled(&self, consumer: &str) -> bool {
-        self.disabled.contains(consumer)
-    }
-
     /// The consumer that a certificate belongs to. The most exact mark goes first: the certificate itself, then the names that
     /// authorities vouch for one by one, then the names that people read.
     pub fn of_certificate(&self, fingerprint: &Digest, certificate: &Certificate) -> Option<&Arc<Consumer>> {
-        let known = &self.certificates;
-        known
-            .fingerprints
-            .get(fingerprint)
-            .or_else(|| first(&known.uris, &certificate.uris))
-            .or_else(|| first(&known.dns, &certificate.dns))
-            .or_else(|| first(&known.emails, &certificate.emails))
-            .or_else(|| known.subjects.get(certificate.subject.as_str()))
-            .or_else(|| first(&known.common_names, &certificate.common_names))
+        let found = self.certificates.find(fingerprint, certificate);
+        found.or_else(|| self.disabled.find(fingerprint, certificate))
     }
 }
 
@@ -128,6 +121,16 @@ fn first<'a>(table: &'a Names, names: &[String]) -> Option<&'a Arc<Consumer>> {
 }
 
 impl Certificates {
+    fn find(&self, fingerprint: &Digest, certificate: &Certificate) -> Option<&Arc<Consumer>> {
+        self.fingerprints
+            .get(fingerprint)
+            .or_else(|| first(&self.uris, &certificate.uris))
+            .or_else(|| first(&self.dns, &certificate.dns))
+            .or_else(|| first(&self.emails, &certificate.emails))
+            .or_else(|| self.subjects.get(certificate.subject.as_str()))
+            .or_else(|| first(&self.common_names, &certificate.common_names))
+    }
+
     fn take(&mut self, plan: &plan::ClientCertificate, consumer: &Arc<Consumer>) -> Result<(), String> {
         let consumer = consumer.clone();
         let other = match plan {

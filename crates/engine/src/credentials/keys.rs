@@ -216,6 +216,7 @@ impl Changing {
             return known.clone();
         }
         let consumer = Arc::new(Consumer {
+            enabled: true,
             name: entry.consumer.as_str().into(),
             tier: entry.tier.as_deref().map(Into::into),
             tags: entry.tags.iter().map(|tag| tag.as_str().into()).collect(),

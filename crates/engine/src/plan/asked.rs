@@ -1,10 +1,8 @@
 //! The policies that ask a service: `forward_auth`, `introspection`.
 
-use std::fmt;
-
 use serde::Deserialize;
 
-use super::{ClaimToHeader, Template, TokenPlace};
+use super::{ClaimToHeader, Secret, Template, TokenPlace};
 
 /// Asks a service whether a request may pass, and who makes it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
@@ -78,17 +76,11 @@ pub struct Introspection {
 }
 
 /// What the gateway shows the provider.
-#[derive(Clone, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum IntrospectionClient {
     None,
-    Basic { id: String, secret: String },
-    Post { id: String, secret: String },
-    Bearer { token: String },
-}
-
-impl fmt::Debug for IntrospectionClient {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("IntrospectionClient(redacted)")
-    }
+    Basic { id: String, secret: Secret },
+    Post { id: String, secret: Secret },
+    Bearer { token: Secret },
 }

@@ -1,10 +1,8 @@
 //! The policies that guard browsers: `cors`, `csrf`, `security_headers`.
 
-use std::fmt;
-
 use serde::Deserialize;
 
-use super::Line;
+use super::{Line, Secret};
 
 /// Lets scripts of other origins read the answers.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
@@ -46,20 +44,14 @@ pub struct Csrf {
     pub token: Option<CsrfToken>,
 }
 
-#[derive(Clone, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CsrfToken {
-    pub secret: String,
+    pub secret: Secret,
     pub cookie: String,
     /// Lower case.
     pub header: String,
     pub session_cookie: Option<String>,
-}
-
-impl fmt::Debug for CsrfToken {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "CsrfToken(cookie: {}, header: {})", self.cookie, self.header)
-    }
 }
 
 /// Tells browsers what they may do with an answer.

@@ -2,19 +2,21 @@
 
 use serde::Deserialize;
 
-use super::Policy;
+use super::{Policy, Secret};
 
 /// Someone who calls, by name.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Consumer {
     pub name: String,
+    /// `false`: it is switched off, and whoever turns out to be it is refused.
+    pub enabled: bool,
     pub tier: Option<String>,
     pub tags: Vec<String>,
     /// Its own policies only; they win over all other levels.
     pub policies: Vec<Policy>,
     /// SHA-256 of each key, in hexadecimal digits.
-    pub keys: Vec<String>,
+    pub keys: Vec<Secret>,
     pub basic: Vec<BasicUser>,
     pub certificates: Vec<ClientCertificate>,
 }
@@ -24,7 +26,7 @@ pub struct Consumer {
 pub struct BasicUser {
     pub username: String,
     /// A PHC string of argon2id.
-    pub password_hash: String,
+    pub password_hash: Secret,
 }
 
 /// What tells a client certificate from others.

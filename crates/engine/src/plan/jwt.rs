@@ -1,10 +1,8 @@
 //! The plan of `jwt`.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
-use super::{ClaimToHeader, TokenPlace};
+use super::{ClaimToHeader, Secret, TokenPlace};
 
 /// Takes requests with a token that one of the issuers has signed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
@@ -47,27 +45,16 @@ pub struct TokenIssuer {
     pub keys: IssuerKeys,
 }
 
-#[derive(Clone, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum IssuerKeys {
     Remote(RemoteKeys),
-    /// A JWK Set as JSON text.
-    Jwks(String),
+    /// A JWK Set as JSON text; keys of HS algorithms may be in it.
+    Jwks(Secret),
     /// PEM texts of public keys.
     PublicKeys(Vec<String>),
     /// For HS algorithms.
-    Secret(String),
-}
-
-impl fmt::Debug for IssuerKeys {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Remote(keys) => keys.fmt(formatter),
-            Self::Jwks(_) => formatter.write_str("Jwks"),
-            Self::PublicKeys(keys) => write!(formatter, "PublicKeys({})", keys.len()),
-            Self::Secret(_) => formatter.write_str("Secret(redacted)"),
-        }
-    }
+    Secret(Secret),
 }
 
 /// Keys that an issuer publishes.

@@ -1,8 +1,8 @@
 //! Listeners: the sockets we accept on.
 
-use std::fmt;
-
 use serde::Deserialize;
+
+use super::Secret;
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,17 +32,11 @@ pub struct ListenerTls {
 }
 
 /// A certificate chain and its private key, both PEM.
-#[derive(Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CertifiedKey {
     pub certificate: String,
-    pub key: String,
-}
-
-impl fmt::Debug for CertifiedKey {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("CertifiedKey(redacted)")
-    }
+    pub key: Secret,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

@@ -1,10 +1,8 @@
 //! The plan of `oidc`.
 
-use std::fmt;
-
 use serde::Deserialize;
 
-use super::{ClaimToHeader, RemoteKeys};
+use super::{ClaimToHeader, RemoteKeys, Secret};
 
 /// Logs users in at an OpenID provider and keeps their sessions in cookies.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
@@ -14,7 +12,7 @@ pub struct Oidc {
     pub client_id: String,
     pub client: OidcClient,
     /// The first encrypts, every one decrypts.
-    pub secrets: Secrets,
+    pub secrets: Vec<Secret>,
     pub scopes: Vec<String>,
     pub algorithms: Vec<String>,
     pub keys: RemoteKeys,
@@ -60,28 +58,12 @@ pub struct OidcTokenEndpoint {
 }
 
 /// How the gateway shows the provider who it is (OpenID Connect Core 1.0 section 9).
-#[derive(Clone, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum OidcClient {
     None,
-    Basic(String),
-    Post(String),
+    Basic(Secret),
+    Post(Secret),
     /// `private_key_jwt`, with a private key in PEM.
-    Key(String),
-}
-
-impl fmt::Debug for OidcClient {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("OidcClient(redacted)")
-    }
-}
-
-#[derive(Clone, PartialEq, Eq, Hash, Deserialize)]
-#[serde(transparent)]
-pub struct Secrets(pub Vec<String>);
-
-impl fmt::Debug for Secrets {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Secrets({})", self.0.len())
-    }
+    Key(Secret),
 }

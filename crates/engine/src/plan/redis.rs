@@ -1,13 +1,11 @@
 //! Where gateways share what they count.
 
-use std::fmt;
-
 use serde::Deserialize;
 
-use super::UpstreamTls;
+use super::{Secret, UpstreamTls};
 
 /// A Redis or Valkey server, or a cluster of them.
-#[derive(Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Redis {
     /// `host:port` or `unix:/path`; one, or of a cluster those to begin with.
@@ -15,7 +13,7 @@ pub struct Redis {
     pub cluster: bool,
     pub tls: Option<UpstreamTls>,
     pub username: Option<String>,
-    pub password: Option<String>,
+    pub password: Option<Secret>,
     pub database: u32,
     /// Begins every key.
     pub prefix: String,
@@ -27,11 +25,5 @@ impl Redis {
     /// For logs.
     pub fn name(&self) -> &str {
         self.nodes.first().map_or("", String::as_str)
-    }
-}
-
-impl fmt::Debug for Redis {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Redis(nodes: {:?}, cluster: {}, prefix: {})", self.nodes, self.cluster, self.prefix)
     }
 }

@@ -2,13 +2,15 @@
 
 use serde::Deserialize;
 
+use super::Secret;
+
 /// Text with references: `user:{path.id}`. Escapes are resolved; a text without references is one `text` part.
 pub type Template = Vec<Part>;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Part {
-    Text(String),
+    Text(Secret),
     Reference(Reference),
 }
 

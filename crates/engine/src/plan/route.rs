@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Action, Policy};
+use super::{Action, Policy, Secret};
 use crate::overload::Priority;
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -62,7 +62,7 @@ pub struct FieldMatch {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum ValueMatch {
-    Exact(String),
+    Exact(Secret),
     /// `~` form: the whole value must match.
     Regex(String),
 }

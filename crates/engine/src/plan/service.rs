@@ -1,7 +1,5 @@
 //! Services: the APIs behind us.
 
-use std::fmt;
-
 use serde::Deserialize;
 
 use super::{Balance, Calling, CertifiedKey};
@@ -49,7 +47,7 @@ pub enum UpstreamProtocol {
     H2,
 }
 
-#[derive(Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UpstreamTls {
     pub verify: bool,
@@ -58,12 +56,6 @@ pub struct UpstreamTls {
     /// SNI, and the name the certificate must carry.
     pub server_name: String,
     pub client: Option<CertifiedKey>,
-}
-
-impl fmt::Debug for UpstreamTls {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "UpstreamTls(server_name: {}, verify: {})", self.server_name, self.verify)
-    }
 }
 
 /// Idle connections kept, per worker and target.

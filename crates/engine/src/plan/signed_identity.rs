@@ -1,8 +1,8 @@
 //! The plan of `signed_identity`.
 
-use std::fmt;
-
 use serde::Deserialize;
+
+use super::Secret;
 
 /// Gives services a token that says who calls, signed by the gateway.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
@@ -24,20 +24,11 @@ pub struct SignedIdentity {
 }
 
 /// Private keys to sign with.
-#[derive(Clone, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum SigningKeys {
     /// PEM. The first signs.
-    Given(Vec<String>),
+    Given(Vec<Secret>),
     /// Made and rotated by Python, which keeps them there.
     Kept(String),
-}
-
-impl fmt::Debug for SigningKeys {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Given(keys) => write!(formatter, "Given({} redacted)", keys.len()),
-            Self::Kept(name) => write!(formatter, "Kept({name})"),
-        }
-    }
 }

@@ -130,9 +130,6 @@ impl ApiKey {
         if key.expires.is_some_and(|expires| expires <= now) {
             return self.refuse(format!("the key {} has expired", key.id));
         }
-        if snapshot.credentials.is_disabled(&key.consumer.name) {
-            return self.refuse(format!("the consumer of the key {} is switched off", key.id));
-        }
         Proof::Proved(key.memo.get(self.number, || self.identity(snapshot, key)))
     }
 

@@ -138,6 +138,38 @@ impl Credential {
         }
     }
 
+    /// What a request is told that shows one which is no good.
+    fn refused(&self) -> Code {
+        match self {
+            Self::Introspection(_) | Self::Jwt(_) => Code::InvalidToken,
+            _ => Code::InvalidCredentials,
+        }
+    }
+
+    /// What it says of a request, unless that is whom the document has switched off.
+    fn verdict(&self, proof: Proof) -> Verdict {
+        match proof {
+            Proof::Proved(identity) => self.verdict_of(identity, Vec::new()),
+            Proof::ProvedWith(identity, fields) => self.verdict_of(identity, fields),
+            Proof::Missing => Verdict::Missing,
+            Proof::Refused(refusal) => Verdict::Refused(refusal),
+            Proof::Answer(reply) => Verdict::Answer(reply),
+            // A proof that still waits proves nothing; whoever waited has asked again by now.
+            Proof::Wait(_) => Verdict::Refused(Code::AuthenticationUnavailable.into()),
+        }
+    }
+
+    fn verdict_of(&self, identity: Arc<Identity>, fields: Vec<Line>) -> Verdict {
+        match identity.consumer.as_ref().filter(|consumer| !consumer.enabled) {
+            None => Verdict::Proved(identity, fields),
+            Some(consumer) => Verdict::Refused(Refusal {
+                code: self.refused(),
+                challenge: self.challenge(),
+                detail: Some(format!("the consumer `{}` is switched off", consumer.name).into()),
+            }),
+        }
+    }
+
     /// Adds the names of the headers that it sets.
     fn owned(&self, names: &mut Vec<Box<[u8]>>) {
         match self {
@@ -244,7 +276,7 @@ impl Authentication {
             // Nearly every route: nothing is remembered on the way.
             return match self.credentials[index].check(local, exchange) {
                 Proof::Wait(wait) => self.wait(index, wait, Vec::new()),
-                proof => self.settle(Verdict::of(proof), exchange, Vec::new()),
+                proof => self.settle(self.credentials[index].verdict(proof), exchange, Vec::new()),
             };
         }
         let mut known = Vec::new();
@@ -268,7 +300,7 @@ impl Authentication {
                         return this.wait(index, wait, known);
                     }
                     if known.is_empty() {
-                        return this.settle(Verdict::of(proof), exchange, known);
+                        return this.settle(this.credentials[index].verdict(proof), exchange, known);
                     }
                     known[index] = Some(proof);
                     this.go_on(local, exchange, known)
@@ -282,10 +314,10 @@ impl Authentication {
     fn decide(&self, node: &Node, local: &Local, exchange: &Exchange, known: &mut Known) -> Verdict {
         match node {
             Node::One(index) => match &mut known[*index] {
-                Some(proof) => Verdict::again(proof),
+                Some(proof) => self.credentials[*index].verdict(proof.again()),
                 empty => match self.credentials[*index].check(local, exchange) {
                     Proof::Wait(wait) => Verdict::Wait(*index, wait),
-                    proof => Verdict::again(empty.insert(proof)),
+                    proof => self.credentials[*index].verdict(empty.insert(proof).again()),
                 },
             },
             Node::Any(nodes) => {
@@ -337,6 +369,7 @@ impl Authentication {
             }
             Verdict::Missing => self.ask(exchange),
             Verdict::Refused(refusal) => {
+                exchange.refused_credentials = refusal.code.status() == 401;
                 if let Some(challenge) = &refusal.challenge {
                     exchange.refusal.add(b"www-authenticate", challenge);
                 }
@@ -372,7 +405,6 @@ impl Authentication {
         exchange.answer_lines.extend(fields);
         exchange.identity = Some(match earlier {
             None => identity,
-                exchange.refused_credentials = refusal.code.status() == 401;
             Some(earlier) => Arc::new(earlier.with(&identity)),
         });
     }
@@ -384,28 +416,17 @@ impl Authentication {
     }
 }
 
-impl Verdict {
-    fn of(proof: Proof) -> Self {
-        match proof {
-            Proof::Proved(identity) => Self::Proved(identity, Vec::new()),
-            Proof::ProvedWith(identity, fields) => Self::Proved(identity, fields),
-            Proof::Missing => Self::Missing,
-            Proof::Refused(refusal) => Self::Refused(refusal),
-            Proof::Answer(reply) => Self::Answer(reply),
-            // A proof that still waits proves nothing; whoever waited has asked again by now.
-            Proof::Wait(_) => Self::Refused(Code::AuthenticationUnavailable.into()),
-        }
-    }
-
-    /// What a credential said before; it stays, as the tree may have to be walked once more.
-    fn again(proof: &Proof) -> Self {
-        match proof {
-            Proof::Proved(identity) => Self::Proved(identity.clone(), Vec::new()),
-            Proof::ProvedWith(identity, fields) => Self::Proved(identity.clone(), fields.clone()),
-            Proof::Missing => Self::Missing,
-            Proof::Refused(refusal) => Self::Refused(refusal.clone()),
-            Proof::Answer(reply) => Self::Answer(reply.clone()),
-            Proof::Wait(_) => Self::Refused(Code::AuthenticationUnavailable.into()),
+impl Proof {
+    /// The same once more: a tree may have to be walked again.
+    fn again(&self) -> Self {
+        match self {
+            Self::Proved(identity) => Self::Proved(identity.clone()),
+            Self::ProvedWith(identity, fields) => Self::ProvedWith(identity.clone(), fields.clone()),
+            Self::Missing => Self::Missing,
+            Self::Refused(refusal) => Self::Refused(refusal.clone()),
+            Self::Answer(reply) => Self::Answer(reply.clone()),
+            // What still waits has proved nothing.
+            Self::Wait(_) => Self::Refused(Code::AuthenticationUnavailable.into()),
         }
     }
 }

@@ -46,6 +46,7 @@ mod tests {
             plan(ConsumerField::Tags, "x-consumer-tags"),
         ]);
         let consumer = Consumer {
+            enabled: true,
             name: "a\r\nb".into(),
             tier: None,
             tags: vec!["x".into(), "y".into()],

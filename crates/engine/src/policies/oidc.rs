@@ -101,7 +101,7 @@ impl Oidc {
             client: Client::compile(plan)?,
             service: *service,
             host: known.plan.host.as_bytes().into(),
-            sealer: Sealer::new(plan.secrets.0.iter().map(String::as_str), &parts),
+            sealer: Sealer::new(plan.secrets.iter().map(|secret| &**secret), &parts),
             algorithms: plan.algorithms.iter().map(algorithm).collect::<Result<_, _>>()?,
             expectations: Expectations {
                 issuer: Some(plan.issuer.as_str().into()),

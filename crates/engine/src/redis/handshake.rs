@@ -39,7 +39,7 @@ fn commands(plan: &plan::Redis) -> Vec<(bool, Vec<String>)> {
     if let Some(password) = &plan.password {
         let mut words = vec!["AUTH".to_owned()];
         words.extend(plan.username.clone());
-        words.push(password.clone());
+        words.push(password.to_string());
         commands.push((true, words));
     }
     if plan.database != 0 {

@@ -28,7 +28,7 @@ pub fn written_condition(condition: &FieldMatch) -> String {
         .values
         .iter()
         .map(|value| match value {
-            ValueMatch::Exact(text) => text.clone(),
+            ValueMatch::Exact(text) => text.to_string(),
             ValueMatch::Regex(pattern) => format!("~{pattern}"),
         })
         .collect();

@@ -60,7 +60,7 @@ fn header_fits(condition: &FieldMatch, request: &Request) -> bool {
     request.headers.iter().any(|(name, value)| {
         *name == condition.name
             && (condition.values.is_empty()
-                || condition.values.iter().any(|it| matches!(it, ValueMatch::Exact(text) if text == value)))
+                || condition.values.iter().any(|it| matches!(it, ValueMatch::Exact(text) if **text == **value)))
     })
 }
 

@@ -144,7 +144,7 @@ pub fn condition(written: &str) -> FieldMatch {
 fn value(written: &str) -> ValueMatch {
     match written.strip_prefix('~') {
         Some(pattern) => ValueMatch::Regex(pattern.to_owned()),
-        None => ValueMatch::Exact(written.to_owned()),
+        None => ValueMatch::Exact(written.into()),
     }
 }
 

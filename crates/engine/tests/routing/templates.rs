@@ -72,14 +72,14 @@ fn parts(written: &str) -> Vec<Part> {
     let mut rest = written;
     while let Some((text, after)) = rest.split_once('{') {
         if !text.is_empty() {
-            parts.push(Part::Text(text.to_owned()));
+            parts.push(Part::Text(text.into()));
         }
         let (name, after) = after.split_once('}').expect("a closing brace");
         parts.push(Part::Reference(reference(name)));
         rest = after;
     }
     if !rest.is_empty() {
-        parts.push(Part::Text(rest.to_owned()));
+        parts.push(Part::Text(rest.into()));
     }
     parts
 }

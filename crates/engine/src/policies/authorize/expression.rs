@@ -50,11 +50,15 @@ const FUNCTIONS: [(&str, usize); 12] = [
 ];
 const TYPES: [&str; 10] = ["bool", "bytes", "double", "dyn", "int", "list", "map", "null_type", "string", "uint"];
 
+/// What [`View`] says of claims that an expression cannot look at.
+pub(super) const TOO_LARGE: &str = "the claims are too large";
+
 /// Names of the variables that stand for compiled patterns begin so; no name in a text can.
 pub(super) const PATTERN: &str = "@pattern";
 
 #[derive(Debug)]
 pub struct Expression {
+    source: Box<str>,
     tree: IdedExpr,
     patterns: Vec<Pattern>,
     most_values: usize,
@@ -92,7 +96,7 @@ impl Expression {
                     Some(truth) => Ok(*truth.inner()),
                     None => Err(format!("the value is of type {}, not bool", value.get_type().name())),
                 },
-                Err(error) => Err(words(&error)),
+                Err(error) => Err(words(&error, &self.source)),
             }
         });
         catch_unwind(run).unwrap_or_else(|_| Err("the evaluation failed".into()))
@@ -157,7 +161,13 @@ fn parse(source: &str) -> Result<Expression, String> {
     let mut check = Check::default();
     check.expression(&mut tree, 0)?;
     let most_values = if check.has_loop { MOST_IN_LOOPS } else { MOST_VALUES };
-    Ok(Expression { tree, patterns: check.patterns, most_values, about_identity: check.about_identity })
+    Ok(Expression {
+        source: source.into(),
+        tree,
+        patterns: check.patterns,
+        most_values,
+        about_identity: check.about_identity,
+    })
 }
 
 /// One walk over the tree: bounds, names, patterns.
@@ -313,10 +323,11 @@ fn one_line(text: &str) -> String {
     text.lines().next().unwrap_or_default().trim().to_owned()
 }
 
-/// An error without the values it came about: they are a caller's.
-fn words(error: &ExecutionError) -> String {
+/// An error without the values it came about: they are a caller's. A key may be one, too, as in `{'a': 1}[claims.sub]`.
+fn words(error: &ExecutionError, source: &str) -> String {
     match error {
-        ExecutionError::NoSuchKey(name) => format!("there is no `{}`", name.chars().take(64).collect::<String>()),
+        ExecutionError::NoSuchKey(name) if has_word(source, name) => format!("there is no `{name}`"),
+        ExecutionError::NoSuchKey(_) => "there is no such key".into(),
         ExecutionError::UndeclaredReference(name) => format!("there is no `{name}`"),
         ExecutionError::NoSuchOverload(error) => error.to_string(),
         ExecutionError::UnexpectedType { got, want } => format!("expected {want}, got {got}"),
@@ -324,7 +335,17 @@ fn words(error: &ExecutionError) -> String {
         ExecutionError::DivisionByZero(_) | ExecutionError::RemainderByZero(_) => "a division by zero".into(),
         ExecutionError::Overflow(..) => "a number is too large".into(),
         ExecutionError::FunctionError { function, .. } => format!("`{function}` cannot take this value"),
-        ExecutionError::InternalError(message) => message.clone(),
+        ExecutionError::InternalError(message) if message == TOO_LARGE => TOO_LARGE.into(),
         _ => "the values cannot be used like this".into(),
     }
+}
+
+/// Whether the document's author has written this word.
+fn has_word(source: &str, word: &str) -> bool {
+    let is_part = |sign: char| sign.is_alphanumeric() || matches!(sign, '_' | '-');
+    !word.is_empty()
+        && source.match_indices(word).any(|(at, _)| {
+            !source[..at].chars().next_back().is_some_and(is_part)
+                && !source[at + word.len()..].chars().next().is_some_and(is_part)
+        })
 }

@@ -12,7 +12,7 @@ use cel::common::value::{CowVal, Val};
 use cel::context::VariableResolver;
 use serde_json::Value;
 
-use super::expression::{Expression, PATTERN};
+use super::expression::{Expression, PATTERN, TOO_LARGE};
 use crate::exchange::{Exchange, Request};
 use crate::identity::{Consumer, Identity};
 use crate::network::client_text;
@@ -228,7 +228,7 @@ fn text<'a>(bytes: &'a [u8]) -> Box<dyn Val + 'a> {
 /// A claim as the library has it. `left` is how many values there may be yet: a token with a list without end costs no more
 /// than one that is refused.
 fn convert<'a>(value: &'a Value, left: &mut usize) -> Result<Box<dyn Val + 'a>, ExecutionError> {
-    *left = left.checked_sub(1).ok_or_else(|| ExecutionError::InternalError("the claims are too large".into()))?;
+    *left = left.checked_sub(1).ok_or_else(|| ExecutionError::InternalError(TOO_LARGE.into()))?;
     Ok(match value {
         Value::Null => Box::new(CelNull),
         Value::Bool(truth) => Box::new(CelBool::from(*truth)),

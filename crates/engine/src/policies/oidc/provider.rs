@@ -66,7 +66,7 @@ impl Client {
                 base64::push_plain(&mut value, &pair);
                 Self::Basic(value.into())
             }
-            plan::OidcClient::Post(secret) => Self::Post(secret.as_str().into()),
+            plan::OidcClient::Post(secret) => Self::Post((**secret).into()),
             plan::OidcClient::Key(pem) => {
                 let key = SigningKey::from_pem(pem, 0, u64::MAX);
                 Self::Key(Box::new(key.map_err(|message| Problem::new("client_key", "config.bad_pem", message))?))
