@@ -25,6 +25,12 @@ class Provider:
     def __init__(self) -> None:
         self.codes: dict[str, dict[str, Any]] = {}
         self.refresh_tokens: set[str] = set()
+        self.access_tokens: dict[str, str] = {}
+        """And whose they are."""
+        self.userinfo: dict[str, Any] = {}
+        """What the userinfo endpoint says, beside `sub` or instead of it."""
+        self.userinfo_answer: tuple[int, str] | None = None
+        """Stands in for every answer of it."""
         self.asked: Counter[str] = Counter()
         """Requests by path; of the token endpoint by grant as well."""
         self.forms: list[dict[str, str]] = []
@@ -58,7 +64,9 @@ class Provider:
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 provider.asked[self.path] += 1
-                self._answer(200, json.dumps(provider.page(self.path)))
+                if self.path == "/userinfo":
+                    return self._answer(*provider.tell(self.headers["authorization"] or ""))
+                return self._answer(200, json.dumps(provider.page(self.path)))
 
             def do_POST(self) -> None:
                 form = self.rfile.read(int(self.headers["content-length"])).decode()
@@ -103,9 +111,19 @@ class Provider:
             "jwks_uri": f"{self.url}/jwks",
             "authorization_endpoint": f"{self.url}/authorize?tenant=a",
             "token_endpoint": f"{self.url}/token",
+            "userinfo_endpoint": f"{self.url}/userinfo",
             "end_session_endpoint": f"{self.url}/logout",
             **self.discovery,
         }
+
+    def tell(self, authorization: str) -> tuple[int, str]:
+        """The answer of the userinfo endpoint."""
+        if self.userinfo_answer is not None:
+            return self.userinfo_answer
+        sub = self.access_tokens.get(authorization.removeprefix("Bearer "))
+        if sub is None:
+            return 401, "{}"
+        return 200, json.dumps({"sub": sub, **self.userinfo})
 
     def log_in(self, location: str, sub: str = "ada") -> dict[str, str]:
         """What a user's login makes of an authorization request: the parameters of the answer."""
@@ -152,6 +170,7 @@ class Provider:
             "id_token": token(payload, **self.sign),
             **self.token,
         }
+        self.access_tokens[str(answer["access_token"])] = sub
         return {name: value for name, value in answer.items() if value is not None}
 
 

@@ -48,7 +48,7 @@ pub use limits::{
     TierMost, TimeZone,
 };
 pub use listener::{CertifiedKey, ClientCertificates, Listener, ListenerLimits, ListenerTls, TlsVersion};
-pub use oidc::{Oidc, OidcClient, OidcTokenEndpoint};
+pub use oidc::{Oidc, OidcClient, OidcEndpoint};
 pub use overload::{Overload, OverloadMemory, OverloadRule, QueueDelay};
 pub use redis::Redis;
 pub use reference::{Part, Reference, Template};

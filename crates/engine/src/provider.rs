@@ -8,6 +8,7 @@ use crate::jose::parse_object;
 pub struct Provider {
     pub authorization_endpoint: Option<Box<str>>,
     pub token_endpoint: Option<Box<str>>,
+    pub userinfo_endpoint: Option<Box<str>>,
     pub end_session_endpoint: Option<Box<str>>,
     /// Its answers say who gave them (RFC 9207 section 3).
     pub names_itself: bool,
@@ -24,6 +25,7 @@ impl Provider {
         Some(Self {
             authorization_endpoint: endpoint("authorization_endpoint"),
             token_endpoint: endpoint("token_endpoint"),
+            userinfo_endpoint: endpoint("userinfo_endpoint"),
             end_session_endpoint: endpoint("end_session_endpoint"),
             names_itself: document.get("authorization_response_iss_parameter_supported") == Some(&Value::Bool(true)),
         })

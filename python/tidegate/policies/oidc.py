@@ -84,6 +84,16 @@ class Oidc(Policy):
     end_session_endpoint: Text | None = Field(
         None, description="Where users log out of the provider; by default, what discovery says. `off`: nowhere."
     )
+    userinfo: Truth = Field(
+        False,
+        description="Also ask the provider's userinfo endpoint, at the login and with each renewal, and take the "
+        "claims that the id_token does not have.",
+    )
+    userinfo_endpoint: Text | None = Field(
+        None,
+        description="Where `userinfo` asks; by default, what discovery says, if that is at the host of the `issuer`. "
+        "One that is elsewhere is written here.",
+    )
     jwks: Text | None = Field(
         None, description="URL of the provider's keys, for one without discovery; then the endpoints are written too."
     )
@@ -172,7 +182,8 @@ class Oidc(Policy):
             "algorithms": self._algorithms(check, path),
             "keys": self._keys(issuer, check, path),
             "authorization_endpoint": self._url("authorization_endpoint", check, path),
-            "token_endpoint": self._token_endpoint(issuer, check, path),
+            "token_endpoint": self._endpoint("token_endpoint", issuer, check, path),
+            "userinfo_endpoint": self._endpoint("userinfo_endpoint", issuer, check, path) if self.userinfo else None,
             "end_session_endpoint": "" if self.end_session_endpoint == "off" else end_session,
             "parameters": [[name, value] for name, value in self.parameters.items()],
             "callback_path": callback,
@@ -243,7 +254,8 @@ class Oidc(Policy):
 
     def _keys(self, issuer: str, check: Check, path: Path) -> dict[str, Any]:
         if self.jwks is not None:
-            for name in ("authorization_endpoint", "token_endpoint"):
+            more = ("userinfo_endpoint",) if self.userinfo else ()
+            for name in ("authorization_endpoint", "token_endpoint", *more):
                 if getattr(self, name) is None:
                     message = f"`{name}` is missing; with `jwks` nothing is discovered"
                     check.problem(path, "missing", message, f"write `{name}`, or leave `jwks` out")
@@ -259,14 +271,14 @@ class Oidc(Policy):
             "lazy": self.on_start == "lazy",
         }
 
-    def _token_endpoint(self, issuer: str, check: Check, path: Path) -> dict[str, Any]:
-        """By which service the token endpoint is called, and what is known of where it is."""
-        written = self._url("token_endpoint", check, path)
+    def _endpoint(self, name: str, issuer: str, check: Check, path: Path) -> dict[str, Any]:
+        """By which service an endpoint is called, and what is known of where it is."""
+        written = self._url(name, check, path)
         parts = urlsplit(written or issuer)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "") if written else None
-        if self.service is not None:
+        if self.service is not None and (name == "token_endpoint" or not written):
             return {"service": self.service, "path": target, "origin": None}
-        at = (*path, "token_endpoint" if written else "issuer")
+        at = (*path, name if written else "issuer")
         url = addresses.url(f"{parts.scheme}://{parts.netloc}", check, at)
         if url is None:
             return {"service": "", "path": target, "origin": None}

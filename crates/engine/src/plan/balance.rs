@@ -1,10 +1,8 @@
 //! Which target of a service a request goes to.
 
-use std::fmt;
-
 use serde::Deserialize;
 
-use super::Template;
+use super::{Secret, Template};
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -34,7 +32,7 @@ pub enum HashTable {
     Ring,
 }
 
-#[derive(Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StickyCookie {
     pub name: String,
@@ -46,7 +44,7 @@ pub struct StickyCookie {
     pub secure: Option<bool>,
     pub same_site: SameSite,
     /// What names of targets are hidden with; `None`: a key of this process.
-    pub secret: Option<String>,
+    pub secret: Option<Secret>,
     /// How requests without a cookie are spread.
     pub otherwise: Spread,
 }
@@ -66,10 +64,4 @@ pub enum Spread {
     LeastRequests,
     PeakEwma,
     Random,
-}
-
-impl fmt::Debug for StickyCookie {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "StickyCookie({})", self.name)
-    }
 }

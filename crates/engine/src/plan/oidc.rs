@@ -18,7 +18,9 @@ pub struct Oidc {
     pub keys: RemoteKeys,
     /// `None`: what discovery says.
     pub authorization_endpoint: Option<String>,
-    pub token_endpoint: OidcTokenEndpoint,
+    pub token_endpoint: OidcEndpoint,
+    /// `None`: the id_token says all that is asked for.
+    pub userinfo_endpoint: Option<OidcEndpoint>,
     /// Empty: none, whatever discovery says.
     pub end_session_endpoint: Option<String>,
     /// Added to the authorization request.
@@ -46,10 +48,10 @@ pub struct Oidc {
     pub trusted_origins: Vec<String>,
 }
 
-/// Where tokens are asked for.
+/// Where the gateway itself asks the provider.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct OidcTokenEndpoint {
+pub struct OidcEndpoint {
     pub service: String,
     /// `None`: what discovery says, as long as it is at `origin`.
     pub path: Option<String>,

@@ -12,6 +12,7 @@ mod redirects;
 mod refresh;
 mod seal;
 mod session;
+mod userinfo;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,7 +36,7 @@ use crate::problem::Problem;
 use crate::respond::Code;
 use crate::snapshot::Pinned;
 use cookies::Jar;
-use provider::Client;
+use provider::{Client, Endpoint};
 pub use refresh::Refreshed;
 use seal::Sealer;
 pub use session::OpenSessions;
@@ -57,8 +58,8 @@ pub struct Oidc {
     id: u64,
     options: plan::Oidc,
     client: Client,
-    service: usize,
-    host: Box<[u8]>,
+    tokens: Endpoint,
+    userinfo: Option<Endpoint>,
     sealer: Sealer,
     algorithms: Box<[Algorithm]>,
     expectations: Expectations,
@@ -86,10 +87,6 @@ struct Asked {
 
 impl Oidc {
     pub fn compile(plan: &plan::Oidc, context: &Context<'_>) -> Result<Self, Problem> {
-        let Some((service, known)) = context.services.get(plan.token_endpoint.service.as_str()) else {
-            let message = format!("no service is named `{}`", plan.token_endpoint.service);
-            return Err(Problem::new("service", "config.unknown_name", message));
-        };
         let algorithm = |name: &String| {
             let unknown = || Problem::new("algorithms", "config.bad_value", format!("there is no algorithm `{name}`"));
             Algorithm::named(name).ok_or_else(unknown)
@@ -99,8 +96,12 @@ impl Oidc {
         Ok(Self {
             id: POLICIES.fetch_add(1, Ordering::Relaxed),
             client: Client::compile(plan)?,
-            service: *service,
-            host: known.plan.host.as_bytes().into(),
+            tokens: Endpoint::compile(&plan.token_endpoint, "token", context)?,
+            userinfo: plan
+                .userinfo_endpoint
+                .as_ref()
+                .map(|endpoint| Endpoint::compile(endpoint, "userinfo", context))
+                .transpose()?,
             sealer: Sealer::new(plan.secrets.iter().map(|secret| &**secret), &parts),
             algorithms: plan.algorithms.iter().map(algorithm).collect::<Result<_, _>>()?,
             expectations: Expectations {
@@ -211,7 +212,7 @@ impl Oidc {
     fn open(&self, kept: Kept, seen: u64) -> Option<Session> {
         let mut identity = Identity {
             method: "oidc",
-            claims: session::claims(&kept.id_token)?,
+            claims: session::all_claims(&kept)?,
             expires: Some(self.ends(&kept)),
             ..Identity::default()
         };
@@ -236,7 +237,11 @@ impl Oidc {
 
     fn holds(&self, session: &Session, now: u64) -> bool {
         let has_token = !self.options.forward_access_token || session.kept.access_token.is_some();
-        has_token && now < self.ends(&session.kept) && now < session.seen.saturating_add(self.options.idle_ms / 1000)
+        let has_userinfo = self.userinfo.is_none() || session.kept.userinfo.is_some();
+        has_token
+            && has_userinfo
+            && now < self.ends(&session.kept)
+            && now < session.seen.saturating_add(self.options.idle_ms / 1000)
     }
 
     /// Lets a session on, and now and then writes down that it was used.

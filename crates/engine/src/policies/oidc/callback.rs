@@ -80,7 +80,7 @@ impl Oidc {
             ("redirect_uri", &login.redirect_uri),
             ("code_verifier", &login.verifier),
         ];
-        let tokens = self.tokens(worker, &asked.snapshot, &form).await?;
+        let tokens = self.ask_tokens(worker, &asked.snapshot, &form).await?;
         let Some(id_token) = tokens.id_token.clone() else {
             return Err(Unmet::Unavailable("the provider's answer has no id_token".into()));
         };
@@ -96,6 +96,7 @@ impl Oidc {
             refresh_token: None,
             access_until: None,
             renew_from: None,
+            userinfo: self.userinfo(worker, &asked.snapshot, tokens.access_token.as_deref(), &claims).await?,
         };
         self.keep(kept, tokens, asked.now)
     }

@@ -11,6 +11,7 @@ use crate::base64;
 use crate::head::Head;
 use crate::jose::{Found, Refused, Token, parse_object};
 use crate::key_sets::Wish;
+use crate::pipeline::Context;
 use crate::plan;
 use crate::problem::Problem;
 use crate::provider::split_url;
@@ -21,7 +22,7 @@ use crate::upstream::fetch::{Errand, Fetched, fetch};
 use crate::worker::Worker;
 
 /// Longest answer of the provider.
-const MOST_BYTES: usize = 64 * 1024;
+pub(super) const MOST_BYTES: usize = 64 * 1024;
 /// How long an assertion of the client holds; seconds.
 const ASSERTION_SECONDS: u64 = 60;
 
@@ -41,6 +42,45 @@ pub(super) enum Client {
     Basic(Box<[u8]>),
     Post(Box<str>),
     Key(Box<SigningKey>),
+}
+
+/// Where the provider is asked.
+pub(super) struct Endpoint {
+    /// What it is for; for the log.
+    name: &'static str,
+    pub(super) service: usize,
+    pub(super) host: Box<[u8]>,
+    plan: plan::OidcEndpoint,
+}
+
+impl Endpoint {
+    pub(super) fn compile(
+        plan: &plan::OidcEndpoint,
+        name: &'static str,
+        context: &Context<'_>,
+    ) -> Result<Self, Problem> {
+        let Some((service, known)) = context.services.get(plan.service.as_str()) else {
+            let message = format!("no service is named `{}`", plan.service);
+            return Err(Problem::new("service", "config.unknown_name", message));
+        };
+        Ok(Self { name, service: *service, host: known.plan.host.as_bytes().into(), plan: plan.clone() })
+    }
+
+    /// Path and query; `discovered` is the URL that the provider has told of.
+    pub(super) fn target(&self, discovered: Option<Box<str>>) -> Result<String, Unmet> {
+        if let Some(path) = &self.plan.path {
+            return Ok(path.clone());
+        }
+        let name = self.name;
+        let unknown = || Unmet::Unavailable(format!("the provider has not said where its {name} endpoint is"));
+        let (origin, path) = discovered.as_deref().and_then(split_url).ok_or_else(unknown)?;
+        match &self.plan.origin {
+            Some(known) if !known.eq_ignore_ascii_case(origin) => {
+                Err(Unmet::Unavailable(format!("the {name} endpoint is at {origin}; the document must name it")))
+            }
+            _ => Ok(path.to_owned()),
+        }
+    }
 }
 
 /// Tokens as the provider gave them.
@@ -92,23 +132,6 @@ impl Oidc {
         self.keys.provider().is_some_and(|provider| provider.names_itself)
     }
 
-    fn token_target(&self) -> Result<String, Unmet> {
-        let endpoint = &self.options.token_endpoint;
-        if let Some(path) = &endpoint.path {
-            return Ok(path.clone());
-        }
-        let provider = self.keys.provider();
-        let url = provider.as_ref().and_then(|provider| provider.token_endpoint.as_deref());
-        let unknown = || Unmet::Unavailable("the provider has not said where tokens are".into());
-        let (origin, path) = url.and_then(split_url).ok_or_else(unknown)?;
-        match &endpoint.origin {
-            Some(known) if !known.eq_ignore_ascii_case(origin) => {
-                Err(Unmet::Unavailable(format!("the token endpoint is at {origin}; the document must name it")))
-            }
-            _ => Ok(path.to_owned()),
-        }
-    }
-
     /// Waits for the fetch that brings keys and endpoints, if one may be made.
     pub(super) async fn provider_described(&self, worker: &Rc<Worker>) {
         let Wish::Wait(mut waiting) = self.keys.wish(worker.now()) else { return };
@@ -119,7 +142,7 @@ impl Oidc {
     }
 
     /// Asks the token endpoint (RFC 6749 sections 4.1.3 and 6); `form` is what the grant adds.
-    pub(super) async fn tokens(
+    pub(super) async fn ask_tokens(
         &self,
         worker: &Rc<Worker>,
         snapshot: &Pinned,
@@ -128,7 +151,7 @@ impl Oidc {
         if self.options.token_endpoint.path.is_none() && self.keys.provider().is_none() {
             self.provider_described(worker).await;
         }
-        let target = self.token_target()?;
+        let target = self.tokens.target(self.keys.provider().and_then(|provider| provider.token_endpoint.clone()))?;
         let mut head = Head::default();
         head.add(b"content-type", b"application/x-www-form-urlencoded");
         head.add(b"accept", b"application/json");
@@ -136,10 +159,10 @@ impl Oidc {
         form.iter().for_each(|(name, value)| push_pair(&mut body, name, value));
         self.show_client(worker, &mut head, &mut body);
         let errand = Errand {
-            service: self.service,
+            service: self.tokens.service,
             method: b"POST",
             target: target.as_bytes(),
-            host: &self.host,
+            host: &self.tokens.host,
             head,
             body: body.into(),
             deadline: worker.now().saturating_add(self.options.timeout_ms),

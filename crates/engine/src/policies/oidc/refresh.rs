@@ -86,7 +86,7 @@ impl Oidc {
     ) -> Result<Kept, Unmet> {
         let token = old.refresh_token.as_deref().unwrap_or_default();
         let form = [("grant_type", "refresh_token"), ("refresh_token", token)];
-        let tokens = self.tokens(worker, snapshot, &form).await?;
+        let tokens = self.ask_tokens(worker, snapshot, &form).await?;
         let mut kept = old.clone();
         if let Some(id_token) = tokens.id_token.clone() {
             // OpenID Connect Core 1.0 section 12.2: of the same issuer, for the same user.
@@ -95,6 +95,14 @@ impl Oidc {
                 return Err(Unmet::Denied("id_token: it is of another user".into()));
             }
             kept.id_token = id_token;
+        }
+        let known = claims(&kept.id_token).unwrap_or_default();
+        match self.userinfo(worker, snapshot, tokens.access_token.as_deref(), &known).await {
+            Ok(Some(told)) => kept.userinfo = Some(told),
+            Ok(None) => {}
+            // What was told before still holds, as far as anybody knows.
+            Err(Unmet::Unavailable(why)) => tracing::debug!(reason = why, "claims not refreshed"),
+            Err(denied) => return Err(denied),
         }
         self.keep(kept, tokens, worker.clock.wall() / 1000)
     }

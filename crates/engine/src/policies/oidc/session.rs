@@ -28,6 +28,9 @@ pub(super) struct Kept {
     pub(super) access_until: Option<u64>,
     /// From when on it is renewed.
     pub(super) renew_from: Option<u64>,
+    /// A JSON object: what the provider tells of the user beside the id_token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) userinfo: Option<String>,
 }
 
 /// What is kept while the user is at the provider.
@@ -77,6 +80,16 @@ impl OpenSessions {
     pub(super) fn insert(&mut self, key: Box<[u8]>, session: Arc<Session>) {
         self.0.insert(key, session);
     }
+}
+
+/// All claims of a session: those of the id_token, and what was told beside it.
+pub(super) fn all_claims(kept: &Kept) -> Option<Map<String, Value>> {
+    let mut claims = claims(&kept.id_token)?;
+    let more = kept.userinfo.as_ref().and_then(|text| jose::parse_object(text.as_bytes()).ok());
+    for (name, value) in more.unwrap_or_default() {
+        claims.entry(name).or_insert(value);
+    }
+    Some(claims)
 }
 
 /// The claims of a token that was verified when it came.
