@@ -1,6 +1,7 @@
 """The engine, as Python sees it. Nothing here is public: `tidegate.serve` and `tidegate.extend` are."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 __version__: str
 
@@ -55,6 +56,13 @@ class Engine:
         """
     def reload(self, plan: bytes, handlers: Sequence[int] = ()) -> None:
         """Builds everything anew and swaps it as one; an error means that nothing has changed."""
+    def set_targets(self, service: str, targets: bytes | None) -> bool:
+        """Puts others (JSON, as in the plan) in place of the targets of a service; `None`: what the document says.
+
+        False when there is no such service.
+        """
+    def services(self) -> list[tuple[str, bool, list[tuple[str, int, int, Literal["one", "each", "srv"]]]]]:
+        """Name, whether it is spoken to over TLS, and targets (address, weight, priority, resolve) of each service."""
     def listeners(self) -> list[tuple[str, str, bool, tuple[str, int] | None]]:
         """Name, address as the plan has it, whether it speaks TLS, and the bound host and port (UNIX sockets: none)."""
     def put_signing_keys(self, name: str, keys: Sequence[tuple[str, int, int]]) -> None:

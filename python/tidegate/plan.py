@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from tidegate.actions.handler import plan_handler
@@ -23,7 +24,8 @@ from tidegate.config.listeners import Listener, ListenerTls
 from tidegate.config.problem import Path, quote
 from tidegate.config.routes import Route
 from tidegate.config.services import Service, ServiceTls
-from tidegate.config.upstream import ONE, only_target
+from tidegate.config.targets_file import TargetsFile
+from tidegate.config.upstream import ONE, Upstream, only_target, plan_targets
 from tidegate.policies import PLANNED, Policies
 from tidegate.policies.credentials import CREDENTIALS
 
@@ -231,11 +233,34 @@ def _targets(service: Service, check: Check) -> tuple[list[dict[str, Any]], str,
 
 def _pool(service: Service, check: Check, base: str, tls: bool) -> tuple[list[dict[str, Any]], str, str, bool, str]:
     default = 443 if tls else 80
-    targets = service.upstream.plan_targets(default, check, ("upstream",)) if service.upstream else []
+    targets = _members(service.upstream, service.name, default, check) if service.upstream else []
     named = (target["address"] for target in targets if target["address"] and not target["address"].startswith("unix:"))
     first = next(named, "")
     name = first.rpartition(":")[0]
     return targets, (name if first == f"{name}:{default}" else first) or "localhost", base, tls, name
+
+
+def _members(upstream: Upstream, service: str, default_port: int, check: Check) -> list[dict[str, Any]]:
+    """The targets of the document, then those of its file."""
+    path = ("upstream",)
+    if upstream.targets_file is None:
+        if not upstream.targets:
+            hint = "write `targets: [{address: ...}]`"
+            check.problem((*path, "targets"), "missing", "the upstream has no `targets` and no `targets_file`", hint)
+        return plan_targets(upstream.targets, default_port, check, path)
+    written = Check()
+    planned = plan_targets(upstream.targets, default_port, written, path)
+    check.findings += written.findings
+    if written.findings:
+        return planned
+    file = TargetsFile(check.files.named(upstream.targets_file), tuple(upstream.targets), default_port)
+    planned, problems = file.read()
+    for problem in problems:
+        where = f"{quote(upstream.targets_file)}{f':{problem.line}' if problem.line else ''}"
+        message = f"{where}: {f'{problem.path}: ' if problem.path else ''}{problem.message}"
+        check.problem((*path, "targets_file"), problem.code.removeprefix("config."), message, problem.hint)
+    check.implied.target_files[service] = replace(file, loaded=planned)
+    return planned
 
 
 def service_tls(tls: ServiceTls, server_name: str, check: Check, files: Files) -> dict[str, Any]:

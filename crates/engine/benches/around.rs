@@ -174,20 +174,7 @@ fn signed_identity(telemetry: &Telemetry, local: &Local, exchange: &mut Exchange
 }
 
 fn exchange(telemetry: &Arc<Telemetry>) -> Exchange {
-    let plan = Plan {
-        listeners: vec![],
-        services: vec![],
-        routes: vec![],
-        access_log: plan::AccessLog::Off,
-        trusted_proxies: vec!["10.0.0.0/8".into(), "192.168.0.0/16".into()],
-        drain_timeout_ms: 0,
-        policies: vec![],
-        consumers: vec![],
-        networks: Default::default(),
-        key_store: false,
-        redis: None,
-        overload: None,
-    };
+    let plan = Plan { trusted_proxies: vec!["10.0.0.0/8".into(), "192.168.0.0/16".into()], ..Plan::empty() };
     let snapshot = Snapshot::compile(plan, None, &telemetry.registry, &State::new())
         .unwrap_or_else(|_| panic!("a plan without faults"));
     let peer = "203.0.113.7:40000".parse().expect("an address");

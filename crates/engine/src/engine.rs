@@ -33,6 +33,7 @@ use crate::telemetry::Telemetry;
 use crate::telemetry::access_log::{self, AccessLog};
 use crate::telemetry::events;
 use crate::telemetry::metrics::Format;
+use crate::upstream::service::Service;
 
 /// Seconds for which quotas stay after their period, since workers' clocks differ a little.
 const SWEPT_AFTER: i64 = 60;
@@ -184,6 +185,7 @@ impl Engine {
             current: current.clone(),
             retired: retired.clone(),
             state: state.clone(),
+            telemetry: telemetry.clone(),
         };
         let thread = thread::Builder::new().name("slow".into());
         threads.push(thread.spawn(move || slow::run(&start, inbox)).map_err(StartError::Io)?);
@@ -382,6 +384,24 @@ impl Engine {
         let _ = self.slow.send(Told::Turn { taken: taken.clone() });
         drop(taken);
         while all_taken.recv().is_ok() {}
+    }
+
+    /// Puts others in place of the targets of a service; `None`: what the document says. False when there is no such service.
+    pub fn set_targets(&self, service: &str, targets: Option<&[plan::Target]>) -> Result<bool, Problem> {
+        // A reload that is just being made would not have them.
+        let _process = self.process();
+        let snapshot = self.current.load_full();
+        let Some(service) = snapshot.services.iter().find(|known| *known.name == *service) else { return Ok(false) };
+        service.targets.replace(targets, &self.telemetry.registry, self.clock.now())?;
+        let _ = self.slow.send(Told::Changed);
+        Ok(true)
+    }
+
+    /// The services by name, with whether they are spoken to over TLS and the targets that they have at present.
+    pub fn services(&self) -> Vec<(String, bool, Vec<plan::Target>)> {
+        let services = &self.current.load().services;
+        let of = |service: &Arc<Service>| (service.name.to_string(), service.tls.is_some(), service.targets.plan());
+        services.iter().map(of).collect()
     }
 
     /// Lets every worker seem so late, beside what it is; for tests.

@@ -15,6 +15,7 @@ pub mod canary;
 pub mod clock;
 pub mod credentials;
 mod date;
+pub mod dns;
 pub mod engine;
 pub mod exchange;
 pub mod explain;

@@ -21,6 +21,7 @@ mod oidc;
 mod overload;
 mod redis;
 mod reference;
+mod resolver;
 mod route;
 mod secret;
 mod service;
@@ -52,9 +53,10 @@ pub use oidc::{Oidc, OidcClient, OidcEndpoint};
 pub use overload::{Overload, OverloadMemory, OverloadRule, QueueDelay};
 pub use redis::Redis;
 pub use reference::{Part, Reference, Template};
+pub use resolver::{AddressFamily, Resolver};
 pub use route::{FieldMatch, PathPattern, Route, Segment, ValueMatch};
 pub use secret::Secret;
-pub use service::{Pool, Service, Target, UpstreamProtocol, UpstreamTls};
+pub use service::{Pool, Resolve, Service, Target, UpstreamProtocol, UpstreamTls};
 pub use signed_identity::{SignedIdentity, SigningKeys};
 pub use split::{Canary, Side, Slower, Split};
 
@@ -80,6 +82,7 @@ pub struct Plan {
     pub redis: Option<Redis>,
     /// `None`: requests are never refused because the gateway has too much to do.
     pub overload: Option<Overload>,
+    pub resolver: Resolver,
 }
 
 impl Plan {
@@ -98,6 +101,7 @@ impl Plan {
             key_store: false,
             redis: None,
             overload: None,
+            resolver: Resolver::of_nothing(),
         }
     }
 }

@@ -1,20 +1,26 @@
 //! The thread for slow work, off the workers: names, probes, memory, and taking old snapshots apart.
 
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::{LocalSet, spawn_local};
 
 use crate::clock::Clock;
 use crate::snapshot::Snapshot;
 use crate::state::State;
+use crate::telemetry::Telemetry;
 use crate::upstream::resolve;
 use crate::wheel::Wheel;
 
 /// Between two looks at what changes by itself.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// Between two looks at snapshots that nobody may use any more.
+const AGAIN: Duration = Duration::from_secs(10);
 
 /// What the thread is told.
 pub enum Told {
@@ -54,6 +60,7 @@ pub struct Start {
     pub current: Arc<ArcSwap<Snapshot>>,
     pub retired: Arc<Retired>,
     pub state: Arc<State>,
+    pub telemetry: Arc<Telemetry>,
 }
 
 /// Works until the engine is dropped or stopped.
@@ -70,27 +77,30 @@ pub fn run(start: &Start, inbox: UnboundedReceiver<Told>) {
 async fn work(start: &Start, mut inbox: UnboundedReceiver<Told>) {
     let wheel = Wheel::new(start.clock.clone());
     spawn_local(wheel.clone().drive());
+    let names = Rc::new(Notify::new());
+    let (clock, telemetry) = (start.clock.clone(), start.telemetry.clone());
+    spawn_local(resolve::keep_fresh(clock, telemetry, start.current.clone(), names.clone()));
     loop {
         start.retired.drop_unused();
         let snapshot = start.current.load_full();
         if snapshot.is_empty() {
             return;
         }
-        let resolving = async {
-            resolve::refresh(&snapshot).await;
-            tokio::time::sleep(resolve::REFRESH).await;
-        };
-        let mut resolving = std::pin::pin!(resolving);
+        let mut again = std::pin::pin!(tokio::time::sleep(AGAIN));
         let mut looking = std::pin::pin!(keep_looking(start, &snapshot));
         loop {
             tokio::select! {
-                () = &mut resolving => break,
+                () = &mut again => break,
                 () = &mut looking => break,
                 told = inbox.recv() => match told {
                     None => return,
-                    Some(Told::Changed) => break,
+                    Some(Told::Changed) => {
+                        names.notify_one();
+                        break;
+                    }
                     Some(Told::Turn { taken }) => {
                         wheel.clock_moved();
+                        names.notify_one();
                         let _ = taken.send(());
                     }
                 }

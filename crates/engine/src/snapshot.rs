@@ -8,6 +8,7 @@ use rustc_hash::FxHashMap;
 
 use crate::actions::Action;
 use crate::credentials::document::Credentials;
+use crate::dns::Resolver;
 use crate::identity::{Consumer, Consumers};
 use crate::network::Networks;
 use crate::overload::{Overload, Shed};
@@ -42,6 +43,8 @@ pub struct Snapshot {
     pub redis: Option<Arc<Store>>,
     /// What is refused when there is too much to do.
     pub overload: Option<Arc<Overload>>,
+    /// Looks names of services up.
+    pub resolver: Arc<Resolver>,
     /// For requests that match no route.
     pub unrouted: Pipeline,
     pub unrouted_series: Arc<RouteSeries>,
@@ -79,7 +82,11 @@ impl Snapshot {
             problems.push(Problem { path: format!("redis.{}", problem.path), ..problem });
             None
         });
-        let services = compile_services(&plan, previous, registry, state, &mut problems);
+        let resolver = compile_resolver(&plan, previous).unwrap_or_else(|problem| {
+            problems.push(problem);
+            Arc::new(Resolver::of_nothing())
+        });
+        let services = compile_services(&plan, previous, &resolver, registry, state, &mut problems);
         let by_name: ServiceIndex<'_> =
             services.iter().enumerate().map(|(index, service)| (&*service.name, (index, service))).collect();
         let nobody = Arc::default();
@@ -132,6 +139,7 @@ impl Snapshot {
             trailers,
             redis,
             overload,
+            resolver,
             unrouted,
             unrouted_series,
         })
@@ -157,6 +165,16 @@ fn compile_overload(
     compiled.map(Arc::new).map_err(|problem| problems.push(problem)).ok()
 }
 
+/// A resolver that is what it was stays, and with it what services know of their names.
+fn compile_resolver(plan: &Plan, previous: Option<&Snapshot>) -> Result<Arc<Resolver>, Problem> {
+    match previous.map(|previous| &previous.resolver).filter(|known| known.plan == plan.resolver) {
+        Some(same) => Ok(same.clone()),
+        None => Resolver::compile(&plan.resolver)
+            .map(Arc::new)
+            .map_err(|problem| Problem { path: format!("resolver.{}", problem.path), ..problem }),
+    }
+}
+
 fn compile_consumers(plan: &Plan, context: &Context<'_>, problems: &mut Vec<Problem>) -> Consumers {
     let compile = |(index, consumer): (usize, &plan::Consumer)| {
         let policies: &[plan::Policy] = if consumer.enabled { &consumer.policies } else { &[] };
@@ -178,6 +196,7 @@ fn compile_consumers(plan: &Plan, context: &Context<'_>, problems: &mut Vec<Prob
 fn compile_services(
     plan: &Plan,
     previous: Option<&Snapshot>,
+    resolver: &Arc<Resolver>,
     registry: &Registry,
     state: &State,
     problems: &mut Vec<Problem>,
@@ -186,12 +205,15 @@ fn compile_services(
         previous.iter().flat_map(|previous| &previous.services).map(|service| (&*service.name, service)).collect();
     let mut services = Vec::with_capacity(plan.services.len());
     for (index, service) in plan.services.iter().enumerate() {
-        if let Some(same) = known.get(service.name.as_str()).filter(|known| known.plan == *service) {
+        if let Some(same) = known
+            .get(service.name.as_str())
+            .filter(|known| known.plan == *service && Arc::ptr_eq(known.targets.resolver(), resolver))
+        {
             services.push(Arc::clone(same));
             continue;
         }
         let before = known.get(service.name.as_str()).map(|known| &***known);
-        match Service::compile(service, before, registry, state) {
+        match Service::compile(service, before, resolver, registry, state) {
             Ok(service) => services.push(Arc::new(service)),
             Err(problem) => problems.push(Problem { path: format!("services[{index}].{}", problem.path), ..problem }),
         }

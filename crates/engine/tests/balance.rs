@@ -7,7 +7,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use tidegate_engine::clock::Clock;
-use tidegate_engine::plan;
+use tidegate_engine::dns::Resolver;
+use tidegate_engine::plan::{self, Resolve};
 use tidegate_engine::respond::Code;
 use tidegate_engine::telemetry::Wall;
 use tidegate_engine::telemetry::metrics::Registry;
@@ -15,7 +16,7 @@ use tidegate_engine::upstream::balance::dice::{Dice, mix};
 use tidegate_engine::upstream::balance::level::Algorithm;
 use tidegate_engine::upstream::outcome::Outcome;
 use tidegate_engine::upstream::target::{Target, health};
-use tidegate_engine::upstream::targets::{Pick, Settings, Targets, Tried};
+use tidegate_engine::upstream::targets::{Parts, Pick, Settings, Targets, Tried};
 
 const SPREADING: [Algorithm; 4] =
     [Algorithm::RoundRobin, Algorithm::LeastRequests, Algorithm::PeakEwma, Algorithm::Random];
@@ -29,7 +30,7 @@ struct Scene {
 }
 
 fn target(address: &str, weight: u32, priority: u32) -> plan::Target {
-    plan::Target { address: address.into(), weight, priority }
+    plan::Target { address: address.into(), weight, priority, resolve: Resolve::One }
 }
 
 /// `10.0.0.1:80` and so on, with these weights.
@@ -48,7 +49,10 @@ impl Scene {
 
     fn with(settings: Settings, targets: &[plan::Target]) -> Self {
         let registry = Registry::new(1, Arc::new(Wall::new(Clock::default())));
-        let targets = Targets::compile("service", targets, settings, None, &registry, 0).unwrap_or_else(|problem| {
+        let resolver = Arc::new(Resolver::of_nothing());
+        let parts =
+            Parts { service: "service", plan: targets, settings, resolver: &resolver, registry: &registry, now: 0 };
+        let targets = Targets::compile(parts, None).unwrap_or_else(|problem| {
             panic!("{}: {}", problem.path, problem.message);
         });
         Self { targets, registry, dice: Dice::seeded(42) }
@@ -83,7 +87,7 @@ impl Scene {
     }
 
     fn replace(&self, targets: &[plan::Target]) {
-        self.targets.replace(targets, &self.registry, 0).map_err(|problem| problem.message).unwrap();
+        self.targets.replace(Some(targets), &self.registry, 0).map_err(|problem| problem.message).unwrap();
     }
 }
 
@@ -322,7 +326,11 @@ fn a_new_target_starts_slowly() {
     for algorithm in SPREADING {
         let settings = Settings { algorithm, slow_start_ms: 10_000, panic_percent: 0, seals: None };
         let scene = Scene::with(settings, &weighted(&[1]));
-        scene.targets.replace(&weighted(&[1, 1]), &scene.registry, 100_000).map_err(|problem| problem.message).unwrap();
+        scene
+            .targets
+            .replace(Some(&weighted(&[1, 1])), &scene.registry, 100_000)
+            .map_err(|problem| problem.message)
+            .unwrap();
         let share = |now| scene.counts(20_000, now).get(&name(1)).copied().unwrap_or(0) as f64 / 20_000.0;
         for (now, expected) in [(100_000, 1.0 / 11.0), (103_000, 3.0 / 13.0), (109_999, 9.0 / 19.0), (110_000, 0.5)] {
             let got = share(now);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tidegate_engine::clock::{Clock, NEVER};
 use tidegate_engine::head::Head;
-use tidegate_engine::plan::{Balance, Calling, Plan, Pool, Service, Target, UpstreamProtocol};
+use tidegate_engine::plan::{Balance, Calling, Plan, Pool, Resolve, Service, Target, UpstreamProtocol};
 use tidegate_engine::respond::{Code, Failure};
 use tidegate_engine::snapshot::{Pinned, Snapshot};
 use tidegate_engine::state::State;
@@ -33,7 +33,12 @@ impl Scene {
         let telemetry = Telemetry::start(1, clock.clone()).unwrap();
         let service = Service {
             name: "service".into(),
-            targets: vec![Target { address: listener.local_addr().unwrap().to_string(), weight: 1, priority: 0 }],
+            targets: vec![Target {
+                address: listener.local_addr().unwrap().to_string(),
+                weight: 1,
+                priority: 0,
+                resolve: Resolve::One,
+            }],
             balance: Balance::RoundRobin,
             slow_start_ms: 0,
             panic_percent: 20,

@@ -13,7 +13,7 @@ use tidegate_engine::explain::{ExplainError, Question, explain as explain_reques
 use tidegate_engine::limits::quota::Totals;
 use tidegate_engine::listener::bind::Sharing;
 use tidegate_engine::network::UNIX;
-use tidegate_engine::plan::{Action, Plan};
+use tidegate_engine::plan::{Action, Plan, Resolve, Target};
 use tidegate_engine::problem::Problem;
 use tidegate_engine::routing::{self, Router};
 use tidegate_engine::telemetry::metrics::Format;
@@ -33,6 +33,9 @@ type Found = (String, String, String);
 
 /// Name, address as the plan has it, whether it speaks TLS, and the host and port it is bound to (UNIX sockets: none).
 type Listening = (String, String, bool, Option<(String, u16)>);
+
+/// Address, weight, priority and what the name stands for.
+type PlannedTarget = (String, u32, u32, &'static str);
 
 #[pyclass(frozen, module = "tidegate._native")]
 pub struct Engine(engine::Engine);
@@ -222,6 +225,29 @@ impl Engine {
             other => return Err(PyValueError::new_err(format!("`{other}` is no command"))),
         };
         Ok(py.detach(|| self.0.command_canary(route, command)))
+    }
+
+    /// Puts others (JSON) in place of the targets of a service; `None`: what the document says. False: no such service.
+    #[pyo3(signature = (service, targets))]
+    fn set_targets(&self, py: Python<'_>, service: &str, targets: Option<&[u8]>) -> PyResult<bool> {
+        let parse = |json| serde_json::from_slice::<Vec<Target>>(json);
+        let targets = targets.map(parse).transpose().map_err(|error| PlanError::new_err(error.to_string()))?;
+        let set = py.detach(|| self.0.set_targets(service, targets.as_deref()));
+        set.map_err(|problem| raised(StartError::Problems(vec![problem])))
+    }
+
+    /// Name, whether it is spoken to over TLS, and targets of every service.
+    fn services(&self, py: Python<'_>) -> Vec<(String, bool, Vec<PlannedTarget>)> {
+        let planned = |target: Target| {
+            let resolve = match target.resolve {
+                Resolve::One => "one",
+                Resolve::Each => "each",
+                Resolve::Srv => "srv",
+            };
+            (target.address, target.weight, target.priority, resolve)
+        };
+        let services = py.detach(|| self.0.services()).into_iter();
+        services.map(|(name, tls, targets)| (name, tls, targets.into_iter().map(planned).collect())).collect()
     }
 
     fn advance(&self, py: Python<'_>, milliseconds: u64) {

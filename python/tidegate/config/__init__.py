@@ -24,6 +24,7 @@ from tidegate.config.overload import Overload, OverloadMemory, PriorityRule, Que
 from tidegate.config.problem import Problem
 from tidegate.config.redact import redacted
 from tidegate.config.redis import Redis
+from tidegate.config.resolver import Resolver
 from tidegate.config.routes import Route
 from tidegate.config.services import Pool, Service, ServiceTls
 from tidegate.config.store import Store
@@ -98,6 +99,7 @@ __all__ = [
     "Redis",
     "RequestHeaders",
     "RequestId",
+    "Resolver",
     "Respond",
     "ResponseHeaders",
     "Retries",

@@ -19,6 +19,11 @@ class Files:
         self.count = 0
         """Files read so far."""
 
+    def named(self, value: str) -> FilePath:
+        """A file that is followed by itself: it is read with every load, and a change of it is no reload."""
+        self.count += 1
+        return (self.folder / value).absolute()
+
     def pem(self, value: str, kind: str, check: Check, path: Path) -> str:
         """The PEM text of a value, which is a file name or the text itself. `kind` is what must be inside."""
         inline = "-----BEGIN" in value

@@ -16,6 +16,7 @@ from tidegate.config.listeners import Listener
 from tidegate.config.overload import Overload
 from tidegate.config.problem import quote
 from tidegate.config.redis import RedisOption
+from tidegate.config.resolver import Resolver
 from tidegate.config.routes import Route
 from tidegate.config.services import Service
 from tidegate.config.store import Store
@@ -104,6 +105,7 @@ class Gateway(Model):
         description="What is refused while the gateway itself has too much to do; `{}` for the defaults. Without it, "
         "nothing.",
     )
+    resolver: Resolver = Field(default_factory=Resolver, description="How names of services are looked up.")
     trusted_proxies: Texts = Field(
         default_factory=list,
         description="Addresses and networks (`10.0.0.0/8`) in front of the gateway whose `X-Forwarded-*`, "

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from tidegate.actions.signing_keys import signing_keys_route
+
+if TYPE_CHECKING:
+    from tidegate.config.targets_file import TargetsFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +32,11 @@ class Implied:
     """Keys as the plan has them, by the path that publishes them."""
     kept: dict[str, KeptKeys] = field(default_factory=dict)
     """By file."""
+    target_files: dict[str, TargetsFile] = field(default_factory=dict)
+    """Files with the targets of services, by service."""
 
     def __bool__(self) -> bool:
-        return bool(self.services or self.published or self.kept)
+        return bool(self.services or self.published or self.kept or self.target_files)
 
     def add(self, other: Implied) -> None:
         """Takes over what another part of the document needs."""
@@ -38,6 +44,7 @@ class Implied:
         for path, keys in other.published.items():
             self.published[path] = self.published.get(path, {}) | keys
         self.kept |= other.kept
+        self.target_files |= other.target_files
 
     def routes(self, policies: str) -> list[str]:
         """Parts of the plan of the routes that publish keys; `policies` is the list of theirs."""

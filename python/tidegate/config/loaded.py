@@ -12,6 +12,7 @@ from typing import Any
 from tidegate.config.implied import KeptKeys
 from tidegate.config.problem import Path, Problem
 from tidegate.config.store import StoreSettings
+from tidegate.config.targets_file import TargetsFile
 from tidegate.store.url import StoreUrl
 
 _PLAN_PATH = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
@@ -102,6 +103,8 @@ class Loaded(Planned):
     """The document as data. It holds secrets; `redacted(loaded.written())` is what may be shown."""
     signing: tuple[KeptKeys, ...] = ()
     """Keys to sign with that the gateway makes itself."""
+    target_files: Mapping[str, TargetsFile] = field(default_factory=dict)
+    """Files with the targets of services, by service."""
 
     @property
     def named(self) -> tuple[FilePath, ...]:

@@ -26,6 +26,7 @@ from tidegate.config.overload import Overload, OverloadMemory, PriorityRule, Que
 from tidegate.config.percent import show_percent
 from tidegate.config.redis import Redis
 from tidegate.config.references import FIXED
+from tidegate.config.resolver import Resolver
 from tidegate.config.routes import Route
 from tidegate.config.schema import schema
 from tidegate.config.services import Pool, Service, ServiceTls
@@ -96,6 +97,7 @@ SECTIONS: tuple[tuple[str, type[Model]], ...] = (
     ("Overload: memory", OverloadMemory),
     ("Overload: rule", PriorityRule),
     ("Redis", Redis),
+    ("Resolver", Resolver),
     ("Admin listener", Admin),
 )
 

@@ -22,6 +22,7 @@ from tidegate.config.listeners import Listener
 from tidegate.config.loaded import HandlerReference, Loaded
 from tidegate.config.problem import Finding, Path, Problem, did_you_mean, printable, quote, render_path
 from tidegate.config.redact import written_document
+from tidegate.config.resolver import Resolver
 from tidegate.config.sound import joined, sound_part
 from tidegate.config.sources.tree import Mark
 from tidegate.config.store import resolve_store
@@ -185,9 +186,10 @@ class Resolution:
             files = Files(self.folders.get("redis", self.folder), self.seen)
             redis = settings.redis.plan(check, ("redis",), files)
         overload = None if settings.overload is None else settings.overload.plan(check, ("overload",))
+        resolver = settings.resolver.plan(check, ("resolver",))
         self._setting_findings(check.findings)
         if check.findings:
-            networks, redis, overload = [], None, None
+            networks, redis, overload, resolver = [], None, None, Resolver().plan(Check(), ())
         listeners = self._listeners()
         consumers = self._consumers()
         services, scopes, base = self._services(gateway_policies)
@@ -202,7 +204,8 @@ class Resolution:
         rest = (
             f'"access_log":{encode(log)},"trusted_proxies":{encode(networks)},'
             f'"drain_timeout_ms":{settings.drain_timeout},"policies":{encode(base.over({}))},'
-            f'"key_store":{encode(store is not None)},"redis":{encode(redis)},"overload":{encode(overload)}'
+            f'"key_store":{encode(store is not None)},"redis":{encode(redis)},"overload":{encode(overload)},'
+            f'"resolver":{encode(resolver)}'
         )
         if self.problems:
             problems = [problem.without(self.secrets) for problem in self.problems]
@@ -222,6 +225,7 @@ class Resolution:
             written=lambda: written_document(self),
             secrets=self.secrets,
             signing=tuple(self.implied.kept.values()),
+            target_files=self.implied.target_files,
         )
 
     def networks_part(self, gateway: dict[str, str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
@@ -46,7 +47,13 @@ class Target(Model):
     """One address of a service."""
 
     address: Text = Field(
-        description="`host:port`, `[IPv6]:port`, or `unix:/path`. A host without a port takes 80, or 443 with TLS."
+        description="`host:port`, `[IPv6]:port`, or `unix:/path`. A host without a port takes 80, or 443 with TLS. "
+        "With `resolve: srv` a name without a port, such as `_http._tcp.orders.internal`."
+    )
+    resolve: Literal["one", "each", "srv"] = Field(
+        "one",
+        description="What a host name stands for: `one` target, whatever its addresses; a target for `each` of its "
+        "addresses; or the targets of its service records (`srv`), with their ports, weights and priorities.",
     )
     weight: Integer = Field(
         1,
@@ -158,6 +165,11 @@ class Balance(Model):
         return {"consistent_hash": {"key": template, "table": self.table, "most_percent": most}}
 
 
+def spelled_out(value: object) -> object:
+    """A bare address stands for a target with only that."""
+    return {"address": value} if isinstance(value, str) else value
+
+
 def _spelled_out(value: object) -> object:
     """A bare word stands for the options with only that."""
     return {"algorithm": value} if isinstance(value, str) else value
@@ -172,7 +184,12 @@ else:
 class Upstream(Model):
     """The pool of targets of a service that has more than one address."""
 
-    targets: list[Target] = Field(min_length=1, description="The addresses that share the requests.")
+    targets: list[Target] = Field(default_factory=list, description="The addresses that share the requests.")
+    targets_file: Text | None = Field(
+        None,
+        description="A YAML or JSON file with more of them: a list of targets, or of addresses. It is watched; a "
+        "change is live at once and is no reload.",
+    )
     balance: BalanceOption = Field(
         default_factory=lambda: Balance(algorithm="round_robin"),
         description="Which target a request goes to: the name of an algorithm, or its options.",
@@ -200,36 +217,50 @@ class Upstream(Model):
             "panic_percent": self.panic_threshold,
         }
 
-    def plan_targets(self, default_port: int, check: Check, path: Path) -> list[dict[str, Any]]:
-        """The targets as the engine takes them."""
-        planned: list[dict[str, Any]] = []
-        for index, target in enumerate(self.targets):
-            place = (*path, "targets", index)
-            one = plan_target(target, default_port, check, place)
-            if one["address"] and any(one["address"] == known["address"] for known in planned):
-                message = f"the target `{one['address']}` is already there"
-                check.problem((*place, "address"), "duplicate_name", message, "give it a higher `weight` instead")
-            planned.append(one)
-        if planned and all(target["weight"] == 0 for target in planned):
-            message = "every target has the weight 0, so none can be used"
-            check.problem((*path, "targets"), "bad_value", message)
-        return planned
+
+def plan_targets(targets: Sequence[Target], default_port: int, check: Check, path: Path) -> list[dict[str, Any]]:
+    """Targets as the engine takes them."""
+    planned: list[dict[str, Any]] = []
+    known: set[str] = set()
+    for index, target in enumerate(targets):
+        place = (*path, "targets", index)
+        one = plan_target(target, default_port, check, place)
+        if one["address"] in known:
+            message = f"the target `{one['address']}` is already there"
+            check.problem((*place, "address"), "duplicate_name", message, "give it a higher `weight` instead")
+        elif one["address"]:
+            known.add(one["address"])
+        planned.append(one)
+    if planned and all(target["weight"] == 0 for target in planned):
+        message = "every target has the weight 0, so none can be used"
+        check.problem((*path, "targets"), "bad_value", message)
+    return planned
 
 
 def plan_target(target: Target, default_port: int, check: Check, path: Path) -> dict[str, Any]:
     """One target as the engine takes it; without an address where that is bad."""
     address = ""
-    if target.address.startswith("unix:"):
+    if target.resolve == "srv":
+        address = _service_name(target.address, check, (*path, "address"))
+    elif target.address.startswith("unix:"):
         if url := addresses.url(target.address, check, (*path, "address")):
             address = f"unix:{url.unix}"
     elif authority := addresses.host_port(target.address, default_port, check, (*path, "address")):
         address = f"{authority[0]}:{authority[1]}"
-    return {"address": address, "weight": target.weight, "priority": target.priority}
+    return {"address": address, "weight": target.weight, "priority": target.priority, "resolve": target.resolve}
+
+
+def _service_name(text: str, check: Check, path: Path) -> str:
+    authority = None if ":" in text else addresses.host_port(text, 1, check, path)
+    if ":" in text:
+        hint = "leave the port out; service records have it"
+        check.problem(path, "bad_address", f"expected the name of service records, got {quote(text)}", hint)
+    return authority[0] if authority else ""
 
 
 def only_target(address: str) -> dict[str, Any]:
     """The target of a service with one address."""
-    return {"address": address, "weight": 1, "priority": 0}
+    return {"address": address, "weight": 1, "priority": 0, "resolve": "one"}
 
 
 ONE = Upstream.model_construct(

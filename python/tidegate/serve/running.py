@@ -11,6 +11,7 @@ from tidegate.admin import AdminServer
 from tidegate.errors import UsageError
 from tidegate.extend.runner import Runner
 from tidegate.serve.server import Server
+from tidegate.serve.services import RunningServices
 from tidegate.serve.source import Documents, Source
 
 CanaryCommand = Literal["pause", "resume", "promote", "roll_back", "restart"]
@@ -55,6 +56,11 @@ class Running:
         documents = self._documents if source is None else Documents(source, any_port=True)
         await asyncio.to_thread(lambda: self._server.reload_from(documents))
         self._documents = documents
+
+    @property
+    def services(self) -> RunningServices:
+        """The services by name, whose targets can be changed: `running.services["orders"].targets = [...]`."""
+        return RunningServices(self._server)
 
     def metrics(self) -> str:
         """What was counted, as Prometheus text."""

@@ -10,15 +10,17 @@ import time
 from typing import Any
 
 from tidegate._native import Engine
-from tidegate.config import Loaded
+from tidegate.config import Loaded, Target
 from tidegate.config.verify import found
 from tidegate.errors import CompileError, ConfigError, ListenError, UsageError
 from tidegate.extend.runner import Runner
 from tidegate.identity.key_sources import KeySources
+from tidegate.plan import encode
 from tidegate.serve.background import Background
 from tidegate.serve.quotas import QuotaBook
 from tidegate.serve.signing_keys import Files, SigningKeys
 from tidegate.serve.source import Documents
+from tidegate.serve.target_files import TargetFiles
 from tidegate.store.sync import KeySync
 
 FIRST_KEYS_SECONDS = 10.0
@@ -70,6 +72,8 @@ class Server:
         self._sign_with(signing)
         self._keep_quotas()
         self._follow_keys()
+        self._target_files = TargetFiles(self.set_targets)
+        self._target_files.follow(loaded.target_files)
         self._issuer_keys = KeySources(self._engine, self.background)
         self._issuer_keys.reconcile()
 
@@ -89,6 +93,7 @@ class Server:
             self.loaded = loaded
             self.refused = None
             self._sign_with(signing)
+            self._target_files.follow(loaded.target_files)
             self._keep_quotas()
             self._follow_keys()
             self._issuer_keys.reconcile()
@@ -117,6 +122,28 @@ class Server:
     def urls(self) -> dict[str, str]:
         """Each listener as a client would write it, by name."""
         return {name: _url(address, tls, bound) for name, address, tls, bound in self._engine.listeners()}
+
+    def services(self) -> list[str]:
+        """The names of the services."""
+        return [name for name, _, _ in self._engine.services()]
+
+    def targets(self, service: str) -> tuple[bool, list[Target]]:
+        """Whether a service is spoken to over TLS, and the targets it has at present; raises `KeyError`."""
+        for name, tls, targets in self._engine.services():
+            if name == service:
+                return tls, [
+                    Target(address=address, weight=weight, priority=priority, resolve=resolve)
+                    for address, weight, priority, resolve in targets
+                ]
+        raise KeyError(service)
+
+    def set_targets(self, service: str, planned: list[dict[str, Any]] | None) -> None:
+        """Puts others in place of the targets of a service, at once; `None`: what the document says.
+
+        Raises `KeyError` where there is no such service.
+        """
+        if not self._engine.set_targets(service, None if planned is None else encode(planned).encode()):
+            raise KeyError(service)
 
     def metrics(self, accept: str = "") -> tuple[str, str]:
         """What was counted, as content type and Prometheus text, in the form that suits an `Accept` header."""
@@ -150,6 +177,7 @@ class Server:
         """Ends everything at once; may be called again."""
         self._stopped, stopped = True, self._stopped
         if not stopped:
+            self._target_files.stop()
             self.background.stop()
             self._engine.stop()
             if self.quotas is not None:

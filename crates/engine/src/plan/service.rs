@@ -33,11 +33,24 @@ pub struct Service {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Target {
-    /// `host:port` (name or IP) or `unix:/path`.
+    /// `host:port` (name or IP), `unix:/path`, or the name of service records.
     pub address: String,
     pub weight: u32,
     /// 0 comes first; others help when those before them cannot take it all.
     pub priority: u32,
+    pub resolve: Resolve,
+}
+
+/// What the name of a target stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resolve {
+    /// One target, whatever its addresses.
+    One,
+    /// A target for each address.
+    Each,
+    /// A target for each address of the service records (RFC 2782) of the name, which has no port.
+    Srv,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

@@ -16,6 +16,8 @@ pub mod http1;
 pub mod http2;
 pub mod http2_links;
 pub mod latency;
+pub mod membership;
+pub mod name;
 pub mod outcome;
 pub mod pool;
 pub mod resolve;

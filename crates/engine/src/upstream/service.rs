@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::dns::Resolver;
 use crate::plan::{self, Balance, HashTable, Spread};
 use crate::problem::Problem;
 use crate::state::State;
@@ -9,7 +10,7 @@ use crate::telemetry::metrics::{Registry, ServiceSeries};
 use crate::upstream::affinity::Affinity;
 use crate::upstream::balance::level::Algorithm;
 use crate::upstream::target::Target;
-use crate::upstream::targets::{Pick, Settings, Targets};
+use crate::upstream::targets::{Before, Parts, Pick, Settings, Targets};
 use crate::upstream::tls::ClientTls;
 use crate::worker::Worker;
 
@@ -30,12 +31,15 @@ impl Service {
     pub fn compile(
         plan: &plan::Service,
         previous: Option<&Service>,
+        resolver: &Arc<Resolver>,
         registry: &Registry,
         state: &State,
     ) -> Result<Self, Problem> {
         // Connections that were made another way must not serve; they belong to the targets.
-        let alike = |previous: &&Service| previous.plan.tls == plan.tls && previous.plan.protocol == plan.protocol;
-        let previous = previous.filter(alike).map(|previous| &previous.targets);
+        let before = previous.map(|previous| Before {
+            targets: &previous.targets,
+            is_alike: previous.plan.tls == plan.tls && previous.plan.protocol == plan.protocol,
+        });
         let affinity = Affinity::compile(&plan.balance, &plan.name, &state.sticky_key)?;
         let settings = Settings {
             algorithm: algorithm(&plan.balance),
@@ -46,11 +50,13 @@ impl Service {
                 Affinity::None | Affinity::Key(_) => None,
             },
         };
+        let parts =
+            Parts { service: &plan.name, plan: &plan.targets, settings, resolver, registry, now: registry.now() };
         Ok(Self {
             name: plan.name.as_str().into(),
             plan: plan.clone(),
             host: plan.host.as_bytes().into(),
-            targets: Targets::compile(&plan.name, &plan.targets, settings, previous, registry, registry.now())?,
+            targets: Targets::compile(parts, before.as_ref())?,
             affinity,
             tls: plan.tls.as_ref().map(|tls| ClientTls::compile(tls, plan.protocol)).transpose()?,
             series: registry.service(&plan.name),

@@ -6,14 +6,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
-use arc_swap::ArcSwap;
-
 use crate::clock::Millis;
-use crate::plan;
+use crate::dns::Resolver;
+use crate::plan::{self, Resolve};
 use crate::problem::Problem;
 use crate::respond::Side;
-use crate::telemetry::metrics::{Registry, TargetSeries};
+use crate::telemetry::metrics::TargetSeries;
 use crate::upstream::balance::latency::Latency;
+use crate::upstream::membership::Maker;
+use crate::upstream::name::Name;
 use crate::upstream::outcome::Outcome;
 
 /// Numbers every target that was ever made: workers know their connections by it, and none is given twice.
@@ -72,34 +73,26 @@ impl Lineage {
 pub enum Place {
     Unix(PathBuf),
     Address(SocketAddr),
-    /// A name; the resolver keeps `addresses` fresh, empty until it resolved once.
-    Name {
-        host: Box<str>,
-        port: u16,
-        addresses: ArcSwap<Vec<SocketAddr>>,
-        /// Held by the one call that looks the name up for all that wait.
-        lookup: tokio::sync::Mutex<()>,
-    },
+    Name(Arc<Name>),
 }
 
 impl Target {
     /// The problem's path is relative to the target.
-    pub fn compile(
-        plan: &plan::Target,
-        service: &str,
-        lineage: &Arc<Lineage>,
-        registry: &Registry,
-        now: Millis,
-    ) -> Result<Self, Problem> {
-        Ok(Self {
+    pub fn compile(plan: &plan::Target, maker: &Maker<'_>) -> Result<Self, Problem> {
+        let place = Place::parse(&plan.address, plan.resolve, maker.resolver)?;
+        Ok(Self::new(&plan.address, place, maker))
+    }
+
+    pub fn new(name: &str, place: Place, maker: &Maker<'_>) -> Self {
+        Self {
             hot: Hot::default(),
             slot: NEXT_SLOT.fetch_add(1, Relaxed),
-            name: plan.address.as_str().into(),
-            place: Place::parse(&plan.address)?,
-            since: AtomicU64::new(now),
-            lineage: lineage.clone(),
-            series: registry.target(service, &plan.address),
-        })
+            name: name.into(),
+            place,
+            since: AtomicU64::new(maker.now),
+            lineage: maker.lineage.clone(),
+            series: maker.registry.target(maker.service, name),
+        }
     }
 
     /// An attempt goes to it. [`Target::ended`] must follow, once.
@@ -178,18 +171,35 @@ impl fmt::Debug for Target {
 }
 
 impl Place {
-    /// `host:port` or `unix:/path`.
-    pub fn parse(address: &str) -> Result<Self, Problem> {
+    pub fn name(&self) -> Option<&Arc<Name>> {
+        match self {
+            Self::Name(name) => Some(name),
+            Self::Unix(_) | Self::Address(_) => None,
+        }
+    }
+
+    /// Of two targets with the same name: whether they are reached the same way.
+    pub fn is_like(&self, other: &Self) -> bool {
+        match (self.name(), other.name()) {
+            (Some(name), Some(other)) => name.resolve == other.resolve && Arc::ptr_eq(&name.resolver, &other.resolver),
+            (name, other) => name.is_none() && other.is_none(),
+        }
+    }
+
+    /// `host:port`, `unix:/path`, or the name of service records.
+    fn parse(address: &str, resolve: Resolve, resolver: &Arc<Resolver>) -> Result<Self, Problem> {
         if let Some(path) = address.strip_prefix("unix:") {
             return Ok(Self::Unix(path.into()));
         }
         if let Ok(address) = address.parse() {
             return Ok(Self::Address(address));
         }
+        if resolve == Resolve::Srv {
+            return Ok(Self::Name(Arc::new(Name::new(address, 0, resolve, resolver))));
+        }
         let fault = || Problem::new("address", "config.bad_address", "expected `host:port`");
         let (host, port) = address.rsplit_once(':').ok_or_else(fault)?;
         let port = port.parse().map_err(|_| fault())?;
-        let (addresses, lookup) = (ArcSwap::default(), tokio::sync::Mutex::default());
-        Ok(Self::Name { host: host.into(), port, addresses, lookup })
+        Ok(Self::Name(Arc::new(Name::new(host, port, resolve, resolver))))
     }
 }

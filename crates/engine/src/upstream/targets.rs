@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use rustc_hash::FxHashMap;
 
 use crate::clock::{Millis, NEVER};
+use crate::dns::Resolver;
 use crate::plan;
 use crate::problem::Problem;
 use crate::telemetry::metrics::Registry;
@@ -14,6 +15,8 @@ use crate::upstream::affinity::Seals;
 use crate::upstream::balance::dice::Dice;
 use crate::upstream::balance::level::{Algorithm, Candidate, Level, Wish};
 use crate::upstream::balance::priorities::{Census, divide};
+use crate::upstream::membership::{Maker, Member, Membership};
+use crate::upstream::name::Name;
 use crate::upstream::target::{Lineage, Target};
 
 /// Steps in which a weight rises while a target starts slowly.
@@ -56,19 +59,31 @@ pub struct Targets {
     settings: Settings,
     current: ArcSwap<Set>,
     lineage: Arc<Lineage>,
+    resolver: Arc<Resolver>,
     /// Counts picks, for round robin.
     turn: AtomicUsize,
-    /// Who is in; held while a set is made.
-    members: Mutex<Vec<Member>>,
+    /// As the document has them.
+    written: Vec<plan::Target>,
+    /// Held while a set is made.
+    membership: Mutex<Membership>,
+    names: ArcSwap<Vec<Arc<Name>>>,
 }
 
-/// A target as one set has it.
-#[derive(Clone)]
-pub struct Member {
-    pub target: Arc<Target>,
-    pub weight: u32,
-    /// 0 comes first.
-    pub priority: u32,
+/// The same service before a reload.
+pub struct Before<'a> {
+    pub targets: &'a Targets,
+    /// What goes to its targets goes the same way: they keep their state and their connections.
+    pub is_alike: bool,
+}
+
+/// What targets are compiled with.
+pub struct Parts<'a> {
+    pub service: &'a str,
+    pub plan: &'a [plan::Target],
+    pub settings: Settings,
+    pub resolver: &'a Arc<Resolver>,
+    pub registry: &'a Registry,
+    pub now: Millis,
 }
 
 /// Who takes requests, worked out at one moment.
@@ -87,27 +102,30 @@ pub struct Set {
 }
 
 impl Targets {
-    /// `previous`: the targets of the same service before a reload, which keep their state and their connections.
-    pub fn compile(
-        service: &str,
-        plan: &[plan::Target],
-        settings: Settings,
-        previous: Option<&Targets>,
-        registry: &Registry,
-        now: Millis,
-    ) -> Result<Self, Problem> {
-        let lineage = previous.map(|previous| previous.lineage.clone()).unwrap_or_default();
-        let before = previous.map(|previous| previous.current.load_full());
-        let known = before.as_ref().map_or(&[][..], |set| &set.members);
-        let members = members(plan, service, known, &lineage, registry, now)?;
-        let set = Set::new(&members, &settings, lineage.epoch(), before.as_deref(), now);
+    /// Targets that were put in place of the document's stay as long as the document says of these what it said before.
+    pub fn compile(parts: Parts<'_>, before: Option<&Before<'_>>) -> Result<Self, Problem> {
+        let Parts { service, plan, settings, resolver, registry, now } = parts;
+        let same = before.filter(|before| before.is_alike).map(|before| before.targets);
+        let lineage = same.map(|same| same.lineage.clone()).unwrap_or_default();
+        let replaced = before.filter(|before| before.targets.written == plan);
+        let replaced = replaced.map(|before| before.targets.membership().plan());
+        let maker = Maker { service, lineage: &lineage, resolver, registry, now };
+        let membership = {
+            let known = same.map(Targets::membership);
+            Membership::new(replaced.as_deref().unwrap_or(plan), known.as_deref(), &maker)?
+        };
+        let known = same.map(|same| same.current.load_full());
+        let set = Set::new(&membership.members, &settings, lineage.epoch(), known.as_deref(), now);
         Ok(Self {
             service: service.into(),
             settings,
             current: ArcSwap::from_pointee(set),
             lineage,
+            resolver: resolver.clone(),
             turn: AtomicUsize::new(0),
-            members: Mutex::new(members),
+            written: plan.to_vec(),
+            names: ArcSwap::from_pointee(membership.names()),
+            membership: Mutex::new(membership),
         })
     }
 
@@ -116,14 +134,42 @@ impl Targets {
         self.current.load_full()
     }
 
-    /// Puts others in place of the targets. Those that stay keep their state and connections; those that go finish what is
-    /// under way to them.
-    pub fn replace(&self, plan: &[plan::Target], registry: &Registry, now: Millis) -> Result<(), Problem> {
-        let mut current = self.members();
-        let replaced = members(plan, &self.service, &current, &self.lineage, registry, now)?;
-        *current = replaced;
-        self.make(&current, now);
+    pub fn resolver(&self) -> &Arc<Resolver> {
+        &self.resolver
+    }
+
+    /// Names that have to be looked up.
+    pub fn names(&self) -> Arc<Vec<Arc<Name>>> {
+        self.names.load_full()
+    }
+
+    /// As they are wanted: what the document says, or what was put in its place.
+    pub fn plan(&self) -> Vec<plan::Target> {
+        self.membership().plan()
+    }
+
+    /// Puts others in place of the targets; `None`: what the document says. Those that stay keep their state and connections;
+    /// those that go finish what is under way to them.
+    pub fn replace(&self, plan: Option<&[plan::Target]>, registry: &Registry, now: Millis) -> Result<(), Problem> {
+        let mut membership = self.membership();
+        let plan = plan.unwrap_or(&self.written);
+        let replaced = Membership::new(plan, Some(&membership), &self.maker(registry, now))?;
+        *membership = replaced;
+        self.names.store(Arc::new(membership.names()));
+        self.make(&membership.members, now);
         Ok(())
+    }
+
+    /// A name of [`Targets::names`] leads somewhere.
+    pub fn resolved(&self, registry: &Registry, now: Millis) {
+        let mut membership = self.membership();
+        if membership.expand(&self.maker(registry, now)) {
+            self.make(&membership.members, now);
+        }
+    }
+
+    fn maker<'a>(&'a self, registry: &'a Registry, now: Millis) -> Maker<'a> {
+        Maker { service: &self.service, lineage: &self.lineage, resolver: &self.resolver, registry, now }
     }
 
     /// A target for one attempt; `None` when none may be used.
@@ -145,10 +191,10 @@ impl Targets {
 
     /// Makes the set anew when it is out of date, unless somebody is at it already.
     pub fn refresh(&self, now: Millis) {
-        let Ok(members) = self.members.try_lock() else { return };
+        let Ok(membership) = self.membership.try_lock() else { return };
         let set = self.current.load();
         if set.epoch != self.lineage.epoch() || now >= set.stale_at {
-            self.make(&members, now);
+            self.make(&membership.members, now);
         }
     }
 
@@ -159,31 +205,9 @@ impl Targets {
         self.current.store(Arc::new(Set::new(members, &self.settings, epoch, Some(&known), now)));
     }
 
-    fn members(&self) -> MutexGuard<'_, Vec<Member>> {
-        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    fn membership(&self) -> MutexGuard<'_, Membership> {
+        self.membership.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn members(
-    plan: &[plan::Target],
-    service: &str,
-    known: &[Member],
-    lineage: &Arc<Lineage>,
-    registry: &Registry,
-    now: Millis,
-) -> Result<Vec<Member>, Problem> {
-    let known: FxHashMap<&str, &Arc<Target>> = known.iter().map(|known| (&*known.target.name, &known.target)).collect();
-    let make = |(index, plan): (usize, &plan::Target)| {
-        let target = match known.get(plan.address.as_str()) {
-            Some(same) => Arc::clone(same),
-            None => Arc::new(
-                Target::compile(plan, service, lineage, registry, now)
-                    .map_err(|problem| Problem { path: format!("targets[{index}].{}", problem.path), ..problem })?,
-            ),
-        };
-        Ok(Member { target, weight: plan.weight, priority: plan.priority })
-    };
-    plan.iter().enumerate().map(make).collect()
 }
 
 impl Set {
