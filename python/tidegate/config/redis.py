@@ -118,7 +118,8 @@ class _Place:
         match = _URL.fullmatch(text)
         if match is None:
             shown = "" if isinstance(text, Interpolated) or "@" in text else f", got {quote(text)}"
-            check.problem(where, "bad_url", f"expected a URL such as `redis://host:6379/0`{shown}")
+            hint = f"write `redis://{text}`" if shown and ":/" not in text else None
+            check.problem(where, "bad_url", f"expected a URL such as `redis://host:6379/0`{shown}", hint)
             return
         scheme, who, authority, database = match.groups()
         self.tls = scheme in ("rediss", "valkeys")

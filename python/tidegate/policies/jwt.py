@@ -188,7 +188,10 @@ class TokenIssuer(Model):
                 check.problem(at, "missing", message, "write the URL of the document, or `jwks`")
             else:
                 names = ", ".join(f"`{name}`" for name in KEY_OPTIONS)
-                check.problem(path, "missing", "there are no keys to check tokens with", f"write one of {names}")
+                hint = f"write one of {names}"
+                if self.issuer is not None:
+                    hint += f", or the issuer as the URL that it is: `https://{self.issuer}`"
+                check.problem(path, "missing", "there are no keys to check tokens with", hint)
             return None
         return self._remote(document_url(self.issuer), True, check, (*path, "issuer"), lazy)
 
@@ -201,7 +204,8 @@ class TokenIssuer(Model):
             good = False
         if not good or not url.isascii() or re.search(r"[\s\x00-\x1f]", url):
             shown = quote(url)
-            check.problem(path, "bad_url", f"{shown} is not a URL of the form `https://host/path`")
+            hint = None if "://" in url else f"write `https://{url.lstrip('/')}`"
+            check.problem(path, "bad_url", f"{shown} is not a URL of the form `https://host/path`", hint)
         if self.ca is not None and "-----BEGIN CERTIFICATE-----" not in self.ca:
             at = (*path[:-1], "ca")
             check.problem(at, "bad_pem", "expected the text of a PEM file", "write `${file:ca.pem}`")

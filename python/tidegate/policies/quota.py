@@ -70,7 +70,8 @@ class QuotaAmount(Model):
             match = _WRITTEN.fullmatch(amount)
             if match is None:
                 message = f"expected a quota such as `10000/month`, got {quote(amount)}"
-                check.problem((*path, "limit"), "bad_value", message)
+                hint = "a period is an `hour`, a `day`, a `week` or a `month`; for rates there is `rate_limit`"
+                check.problem((*path, "limit"), "bad_value", message, hint)
                 return 1, "day"
             if period is not None and period != match[2]:
                 check.problem((*path, "period"), "bad_value", f"`limit` says `{match[2]}` already")

@@ -105,7 +105,8 @@ class SignedIdentity(Policy):
         if self.keys:
             check.problem((*path, "rotate"), "bad_value", "`rotate` and `keys` exclude each other")
         if self.key_file is None:
-            check.problem(path, "missing", "`key_file` is missing; it holds the keys that `rotate` makes")
+            hint = "write `key_file: identity-keys.json`, beside the document"
+            check.problem(path, "missing", "`key_file` is missing; it holds the keys that `rotate` makes", hint)
             return {"kept": ""}
         if int(self.rotate) < 2 * int(self.overlap):
             message = "`rotate` is at least twice as long as `overlap`, or keys would sign before they are known"
