@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from hyperframe.frame import GoAwayFrame
 from tidegate import ConfigError, ListenError
 
 from tests.conftest import StartGateway, StartProcess, StartUpstream
@@ -93,6 +94,22 @@ def test_listeners_come_and_go_with_the_document(gateway: StartGateway) -> None:
 
     eventually(refused, "the end of the second listener")
     assert running.get("/").text == "x"
+
+
+# Whoever kept a connection to a listener that was closed went on by it, for as long as it liked.
+def test_connections_of_a_listener_that_is_gone_close_after_their_answer(gateway: StartGateway) -> None:
+    listeners = [{"name": name, "address": "127.0.0.1:0"} for name in ("stays", "goes")]
+    running = gateway({"listeners": listeners, "routes": [respond("ok")]})
+    with running.raw("stays") as kept, running.raw("goes") as idle, Http2(running.address("goes")) as http2:
+        for client in (kept, idle):
+            client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert client.read_answer()[0] == 200
+        http2.greet()
+        running.reload({"listeners": listeners[:1], "routes": [respond("ok")]})
+        assert idle.read_all() == b""
+        assert http2.until(GoAwayFrame) is not None
+        kept.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert kept.read_answer()[0] == 200
 
 
 def test_an_open_stream_outlives_reloads(gateway: StartGateway, upstream: StartUpstream) -> None:

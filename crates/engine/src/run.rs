@@ -147,7 +147,10 @@ fn reconcile(worker: &Rc<Worker>, listeners: &mut Vec<Rc<Listener>>, openings: V
             }
         }
     }
-    listeners.drain(..).for_each(|listener| listener.close());
+    if !listeners.is_empty() {
+        listeners.drain(..).for_each(|listener| listener.close());
+        worker.wheel.wake_all();
+    }
     *listeners = next;
 }
 

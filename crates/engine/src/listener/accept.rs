@@ -168,9 +168,10 @@ impl Listener {
         !stays
     }
 
-    /// Stops accepting; connections that wait in the queue are still taken.
+    /// Stops accepting; connections that wait in the queue are still taken, and each closes after the answer it is at.
     pub fn close(&self) {
         self.closed.set(true);
+        self.settings.borrow().retired.begin();
         self.closing.notify_one();
     }
 }
