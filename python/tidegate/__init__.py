@@ -9,6 +9,7 @@ Gateway(services=[orders], routes=[Route(name="orders", paths=["/orders"], servi
 """
 
 from tidegate.config import (
+    Adaptive,
     Admin,
     ApiKey,
     Authorize,
@@ -17,13 +18,16 @@ from tidegate.config import (
     Basic,
     BasicUser,
     Canary,
+    Bulkhead,
     CertifiedKey,
+    CircuitBreaker,
     ClientCertificate,
     Consumer,
     Cors,
     Csrf,
     CsrfToken,
     DecisionCache,
+    Fallback,
     Fault,
     FaultAbort,
     FaultDelay,
@@ -78,9 +82,10 @@ from tidegate.config import (
 )
 from tidegate.config.load import check
 from tidegate.errors import BadContent, ClientGone, ConfigError, ListenError, PlanError, TidegateError, UsageError
-from tidegate.extend import Request, Response
+from tidegate.extend import BreakerEvent, Request, Response
 
 __all__ = [
+    "Adaptive",
     "Admin",
     "ApiKey",
     "Authorize",
@@ -90,7 +95,10 @@ __all__ = [
     "Basic",
     "BasicUser",
     "Canary",
+    "BreakerEvent",
+    "Bulkhead",
     "CertifiedKey",
+    "CircuitBreaker",
     "ClientCertificate",
     "ClientGone",
     "ConfigError",
@@ -99,6 +107,7 @@ __all__ = [
     "Csrf",
     "CsrfToken",
     "DecisionCache",
+    "Fallback",
     "Fault",
     "FaultAbort",
     "FaultDelay",

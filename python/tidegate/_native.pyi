@@ -110,6 +110,18 @@ class Engine:
         """Gives a source the discovery document that its keys were found by."""
     def keys_failed(self, source: int) -> None:
         """Says that a source could not be fetched; its keys hold as long as they may."""
+    def breakers(self) -> list[tuple[str, str, int]]:
+        """Name and state of every circuit breaker, and how many more milliseconds it is open."""
+
+    def force_breaker(self, name: str, is_open: bool | None) -> bool:
+        """Forces breakers of that name open or closed; `None` leaves them to themselves. False when there is none."""
+
+    def breaker_news_descriptor(self) -> int:
+        """Readable while there are changes of breakers that functions are to be told of."""
+
+    def breaker_news(self) -> list[tuple[int, str, str, str, str, int]]:
+        """The changes: number of the function, breaker, state before, state, reason, milliseconds it is open."""
+
     def keys_missing(self) -> list[str]:
         """URLs of sources that are not lazy and whose keys never came: until then, the gateway is not ready."""
     def counts_quotas(self) -> bool:
@@ -192,6 +204,10 @@ class Job:
     @property
     def gone(self) -> bool:
         """Nobody wants the answer any more."""
+    @property
+    def instead_of(self) -> str | None:
+        """As a fallback: what happened to the call."""
+
     def params(self) -> dict[str, str]:
         """What the route captured from the path, decoded."""
     def header(self, name: str) -> str | None:

@@ -110,7 +110,7 @@ def test_config_follows_a_reload(gateway: StartGateway) -> None:
 
 def test_the_index_names_every_page(gateway: StartGateway) -> None:
     text = admin(gateway(DOCUMENT), "/").text
-    pages = ["/livez", "/readyz", "/metrics", "/config", "/canaries"]
+    pages = ["/livez", "/readyz", "/metrics", "/config", "/canaries", "/breakers"]
     assert [line.split()[0] for line in text.splitlines()[2:]] == pages
 
 

@@ -35,6 +35,8 @@ use crate::telemetry::events;
 use crate::telemetry::metrics::Format;
 use crate::upstream::service::Service;
 
+mod breakers;
+
 /// Seconds for which quotas stay after their period, since workers' clocks differ a little.
 const SWEPT_AFTER: i64 = 60;
 

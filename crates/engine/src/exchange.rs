@@ -185,8 +185,21 @@ pub struct Notes {
     pub rule: Option<Box<str>>,
     pub request_bytes: u64,
     pub answer_bytes: u64,
+    /// After which another request may be answered otherwise, in seconds; for `Retry-After`.
+    pub retry_after: Option<u64>,
+    /// Who answered in the place of the service, and why: the word of a [`Code`], or of a status.
+    pub fallback: Option<Fallen>,
     /// On the clock's line, when the service's head came; 0 while it has not.
     pub answered_micros: u64,
+}
+
+/// A fallback took the place of a service.
+#[derive(Debug, Clone)]
+pub struct Fallen {
+    /// `fixed`, `service:name` or `handler:module:function`.
+    pub to: Box<str>,
+    /// The code of what happened to the call, or the status of the answer that was let go.
+    pub why: &'static str,
 }
 
 /// One request and its answer. Leased from the worker for as long as it lasts, so its buffers are reused.

@@ -4,17 +4,15 @@
 //! ([`Wishes`]); it is told what came of that ([`KeySet::arrived`], [`KeySet::failed`]). Between the two, any number of requests on
 //! any worker share one fetch, and a flood of tokens with unknown keys causes no more than one for each cool-down.
 
-use std::collections::VecDeque;
-use std::io::{self, PipeReader, PipeWriter, Read as _, Write as _};
-use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::watch;
 
 use crate::clock::Millis;
 use crate::jose::{KeyRing, KeysError, parse_jwks};
+use crate::outbox::Outbox;
 use crate::plan::RemoteKeys;
 use crate::provider::Provider;
 
@@ -232,52 +230,7 @@ impl Drop for Waiting {
 }
 
 /// Key sets that requests wait for, on their way to whoever fetches.
-#[derive(Default)]
-pub struct Wishes {
-    waiting: Mutex<VecDeque<u64>>,
-    pipe: OnceLock<(PipeReader, PipeWriter)>,
-}
-
-impl Wishes {
-    /// A descriptor that is readable while there are wishes.
-    pub fn descriptor(&self) -> io::Result<RawFd> {
-        // Under the lock, so that there is one byte in the pipe for a list that is not empty, and none for one that is.
-        let waiting = self.waiting();
-        if self.pipe.get().is_none() && self.pipe.set(io::pipe()?).is_ok() && !waiting.is_empty() {
-            self.ring();
-        }
-        self.pipe.get().map(|(reader, _)| reader.as_raw_fd()).ok_or_else(|| io::ErrorKind::BrokenPipe.into())
-    }
-
-    /// The sets that are wished for; called when the descriptor is readable.
-    pub fn take(&self) -> Vec<u64> {
-        let mut waiting = self.waiting();
-        if let Some((reader, _)) = self.pipe.get().filter(|_| !waiting.is_empty()) {
-            let mut reader = reader;
-            let _ = reader.read(&mut [0; 1]);
-        }
-        waiting.drain(..).collect()
-    }
-
-    fn push(&self, id: u64) {
-        let mut waiting = self.waiting();
-        waiting.push_back(id);
-        if waiting.len() == 1 {
-            self.ring();
-        }
-    }
-
-    fn ring(&self) {
-        if let Some((_, writer)) = self.pipe.get() {
-            let mut writer = writer;
-            let _ = writer.write(&[1]);
-        }
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, VecDeque<u64>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+pub type Wishes = Outbox<u64>;
 
 #[cfg(test)]
 mod tests {

@@ -28,6 +28,7 @@ pub mod key_sets;
 pub mod limits;
 pub mod listener;
 pub mod network;
+pub mod outbox;
 pub mod overload;
 pub mod owned;
 pub mod path;

@@ -8,9 +8,12 @@ mod asked;
 mod authorize;
 mod balance;
 mod browsers;
+mod bulkhead;
 mod calling;
+mod circuit_breaker;
 mod consumer;
 mod credentials;
+mod fallback;
 mod fault;
 mod headers;
 mod idempotency;
@@ -37,9 +40,12 @@ pub use asked::{DecisionCache, ForwardAuth, Introspection, IntrospectionClient};
 pub use authorize::{Authorize, Literal, Rule, Wanted, WantedClaim};
 pub use balance::{Balance, ConsistentHash, HashTable, SameSite, Spread, StickyCookie};
 pub use browsers::{Cors, Csrf, CsrfToken, Origin, SecurityHeaders};
+pub use bulkhead::{Adaptive, Bulkhead};
 pub use calling::{CallBudget, Calling, DeadlineTrust, HedgeAfter, Hedging, PassedDeadline, Retry, RetryOn};
+pub use circuit_breaker::{BreakerRates, Callback, CircuitBreaker, Counted, StatusRange};
 pub use consumer::{BasicUser, ClientCertificate, Consumer};
 pub use credentials::{ApiKey, Basic, ClaimToHeader, ConsumerField, ConsumerHeader, Credentials, Mtls, TokenPlace};
+pub use fallback::{Fallback, FallbackAnswer, FallbackOn, FixedAnswer};
 pub use fault::{Fault, FaultAbort, FaultDelay};
 pub use headers::{Forwarded, HeaderEdits, HeaderValue, Line, RequestId, TraceContext};
 pub use idempotency::Idempotency;
@@ -86,6 +92,18 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Every function of the user's that it names.
+    pub fn each_handler(&mut self, mut visit: impl FnMut(&mut Handler)) {
+        self.services.iter_mut().for_each(|service| service.calling.each_handler(&mut visit));
+        for route in &mut self.routes {
+            if let Action::Handler(handler) = &mut route.action {
+                visit(handler);
+            }
+            let callings = route.action.proxies_mut().into_iter().filter_map(|proxy| proxy.calling.as_mut());
+            callings.for_each(|calling| calling.each_handler(&mut visit));
+        }
+    }
+
     /// No listener, no route.
     pub fn empty() -> Self {
         Self {

@@ -74,6 +74,9 @@ codes! {
     LimitsUnavailable = "limits_unavailable", 503, Gateway, "The limits cannot be checked at present";
     FaultInjected = "fault_injected", 503, Gateway, "A fault was injected on purpose";
     Overloaded = "overloaded", 503, Gateway, "The gateway has too much to do";
+    CircuitOpen = "circuit_open", 503, Gateway, "The service is not called at present, as it failed before";
+    BulkheadFull = "bulkhead_full", 503, Gateway, "Too many requests to the service are under way";
+    QueueTimeout = "queue_timeout", 503, Gateway, "The request waited too long for its turn";
     Timeout = "timeout", 504, Gateway, "The answer took longer than the route allows";
     HandlerFailed = "handler_failed", 500, Gateway, "The handler failed";
     HandlerOverloaded = "handler_overloaded", 503, Gateway, "Too many requests wait for handlers";

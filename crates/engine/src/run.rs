@@ -16,6 +16,7 @@ use crate::overload::pulse;
 use crate::plan;
 use crate::snapshot::{Pinned, Snapshot};
 use crate::telemetry::Telemetry;
+use crate::upstream::breaker::share::keep_shared;
 use crate::upstream::pool::Pools;
 use crate::upstream::resolve;
 use crate::worker::Worker;
@@ -87,6 +88,9 @@ async fn control(worker: Rc<Worker>, mut inbox: UnboundedReceiver<Control>) {
         spawn_local(canary::keep(worker.clone()));
     }
     spawn_local(pulse::keep(worker.clone()));
+    if worker.index == 0 {
+        spawn_local(keep_shared(worker.clone()));
+    }
     let mut listeners: Vec<Rc<Listener>> = Vec::new();
     while let Some(control) = inbox.recv().await {
         match control {

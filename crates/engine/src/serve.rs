@@ -321,6 +321,9 @@ async fn fail<C: Client>(
     if let Some(allow) = &exchange.notes.allow {
         head.add(b"allow", allow.as_bytes());
     }
+    if let Some(seconds) = exchange.notes.retry_after {
+        head.add(b"retry-after", itoa::Buffer::new().format(seconds).as_bytes());
+    }
     for (known, name, value) in exchange.refusal.iter() {
         head.add_known(known, name, value);
     }

@@ -20,7 +20,9 @@ use crate::redis::Store;
 use crate::routing::Router;
 use crate::state::State;
 use crate::telemetry::metrics::{Registry, RouteSeries};
+use crate::upstream::breaker::Breaker;
 use crate::upstream::calling::Calling;
+use crate::upstream::protection;
 use crate::upstream::service::Service;
 
 /// Everything a request needs to be decided, immutable.
@@ -32,6 +34,8 @@ pub struct Snapshot {
     pub services: Vec<Arc<Service>>,
     /// How each of them is called by those who say nothing else.
     pub callings: Vec<Arc<Calling>>,
+    /// Circuit breakers that other gateways hear of.
+    pub shared_breakers: Vec<Arc<Breaker>>,
     pub trusted_proxies: Networks,
     pub consumers: Arc<Consumers>,
     pub credentials: Credentials,
@@ -119,6 +123,8 @@ impl Snapshot {
             problems.extend(found);
             Pipeline::default()
         });
+        problems.extend(protection::problems(&plan));
+        let shared_breakers = context.callings.shared_breakers();
         owned.append(&mut context.owned.borrow_mut());
         if !problems.is_empty() {
             return Err(problems);
@@ -132,6 +138,7 @@ impl Snapshot {
             routes,
             services,
             callings,
+            shared_breakers,
             trusted_proxies,
             consumers,
             credentials,

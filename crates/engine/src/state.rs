@@ -22,7 +22,9 @@ use crate::policies::verdicts::Verdicts;
 use crate::signing;
 use crate::telemetry::metrics::Text;
 use crate::upstream::affinity::OwnKey;
+use crate::upstream::breaker::{Breaker, News};
 use crate::upstream::budget::Budget;
+use crate::upstream::bulkhead::Bulkhead;
 use crate::upstream::hedge::Hedge;
 
 /// One for each engine; whoever compiles a policy finds in it what the policy before the reload has left.
@@ -39,6 +41,11 @@ pub struct State {
     pub hedges: Tables<(Box<str>, plan::Hedging), Hedge>,
     /// Where canaries are.
     pub canaries: Canaries,
+    /// Circuit breakers of services, and of routes that have their own.
+    pub breakers: Tables<plan::CircuitBreaker, Breaker>,
+    /// What breakers tell functions of the user's.
+    pub breaker_news: Arc<News>,
+    pub bulkheads: Tables<plan::Bulkhead, Bulkhead>,
     pub decisions: Tables<plan::ForwardAuth, Verdicts<Decision>>,
     /// Keys and answers, by where the policy stands.
     pub idempotency: Tables<String, idempotency::Table>,

@@ -145,6 +145,18 @@ fn explanation(code: Code) -> (&'static str, &'static str) {
             "The caller has used its limit up for now; `rule` in the log says which.",
             "Wait for as long as `Retry-After` says; `RateLimit` on every answer tells what is left.",
         ),
+        Code::CircuitOpen => (
+            "The circuit breaker of the service is open, half open with all its trials under way, or forced open: the call was not made.",
+            "Wait as long as `Retry-After` says. The log has a line `circuit breaker opened` with the reason; the page on the [circuit breaker](../concepts/circuit-breaker.md) says what counts.",
+        ),
+        Code::BulkheadFull => (
+            "As many calls as the `bulkhead` allows are under way, and `max_pending` wait already.",
+            "Look at `tidegate_bulkhead_requests` and at the latency of the service: it is slower than its load allows, or the bound is too small.",
+        ),
+        Code::QueueTimeout => (
+            "The call waited for its turn at the `bulkhead` for `queue_timeout`, and nothing became free.",
+            "As for `bulkhead_full`.",
+        ),
         Code::QuotaExceeded => {
             ("The caller has used its quota of this period up.", "Wait for the next period, or for a larger quota.")
         }

@@ -13,10 +13,11 @@ use tidegate_engine::explain::{ExplainError, Question, explain as explain_reques
 use tidegate_engine::limits::quota::Totals;
 use tidegate_engine::listener::bind::Sharing;
 use tidegate_engine::network::UNIX;
-use tidegate_engine::plan::{Action, Plan, Resolve, Target};
+use tidegate_engine::plan::{Plan, Resolve, Target};
 use tidegate_engine::problem::Problem;
 use tidegate_engine::routing::{self, Router};
 use tidegate_engine::telemetry::metrics::Format;
+use tidegate_engine::upstream::breaker::BreakerNews;
 use tidegate_engine::worker::NO_ADDRESS;
 
 use crate::bridge::Bridge;
@@ -36,6 +37,9 @@ type Listening = (String, String, bool, Option<(String, u16)>);
 
 /// Address, weight, priority and what the name stands for.
 type PlannedTarget = (String, u32, u32, &'static str);
+
+/// Number of a function, breaker, state before, state, reason, and for how many milliseconds it is open.
+type News = (u32, String, &'static str, &'static str, &'static str, u64);
 
 #[pyclass(frozen, module = "tidegate._native")]
 pub struct Engine(engine::Engine);
@@ -164,6 +168,26 @@ impl Engine {
     /// URLs of the sources without which the gateway is not ready.
     fn keys_missing(&self) -> Vec<String> {
         self.0.keys_missing()
+    }
+
+    fn breakers(&self, py: Python<'_>) -> Vec<(String, &'static str, u64)> {
+        py.detach(|| self.0.breakers()).into_iter().map(|(name, state, left)| (name, state.word(), left)).collect()
+    }
+
+    fn force_breaker(&self, py: Python<'_>, name: &str, open: Option<bool>) -> bool {
+        py.detach(|| self.0.force_breaker(name, open))
+    }
+
+    fn breaker_news_descriptor(&self) -> PyResult<i32> {
+        Ok(self.0.state().breaker_news.descriptor()?)
+    }
+
+    fn breaker_news(&self) -> Vec<News> {
+        let news = self.0.state().breaker_news.take().into_iter();
+        news.map(|BreakerNews { breaker, change, handler }| {
+            (handler, breaker.into(), change.from.word(), change.to.word(), change.why.word(), change.for_ms)
+        })
+        .collect()
     }
 
     fn counts_quotas(&self) -> bool {
@@ -300,13 +324,7 @@ fn json(value: &impl serde::Serialize) -> PyResult<String> {
 /// `handlers` gives each handler number of the plan the number it has in this process.
 pub fn decode(plan: &[u8], handlers: &[u32]) -> PyResult<Plan> {
     let mut plan: Plan = serde_json::from_slice(plan).map_err(|error| PlanError::new_err(error.to_string()))?;
-    for route in &mut plan.routes {
-        if let Action::Handler(handler) = &mut route.action
-            && let Some(number) = handlers.get(handler.id as usize)
-        {
-            handler.id = *number;
-        }
-    }
+    plan.each_handler(|handler| handler.id = handlers.get(handler.id as usize).copied().unwrap_or(handler.id));
     Ok(plan)
 }
 

@@ -80,6 +80,12 @@ impl Job {
         &self.0.request.route
     }
 
+    /// As a fallback: what happened to the call.
+    #[getter]
+    fn instead_of(&self) -> Option<&'static str> {
+        self.0.request.instead_of
+    }
+
     fn params<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let params = PyDict::new(py);
         for (name, value) in &self.0.request.captures {

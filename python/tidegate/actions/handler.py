@@ -20,12 +20,27 @@ def handler_name(handler: Any) -> str | None:
     return f"{module}:{name}"
 
 
+_NUMBERS: dict[Any, int] = {}
+"""Every function that a document ever named, with a number of its own: equal numbers, the same function."""
+
+
 def plan_handler(handler: Any, check: Check, path: Path) -> dict[str, Any]:
-    """The action as the engine takes it; the number is given when the plan is put together."""
+    """The function as the engine takes it; it has a number of its own until the plan is put together."""
     name = handler_name(handler) or ""
     if isinstance(handler, str) and not _REFERENCE.fullmatch(handler):
         hint = None
         if ":" not in handler and "." in handler:
             hint = "did you mean `{}:{}`?".format(*handler.rsplit(".", 1))
         check.problem(path, "bad_handler", f"expected `module:function`, got {quote(handler)}", hint)
-    return {"handler": {"id": 0, "name": name}}
+    check.handlers.append((handler, path))
+    return {"handler": {"id": _NUMBERS.setdefault(handler, len(_NUMBERS)), "name": name}}
+
+
+def numbered(handler: Any) -> int:
+    """The number by which parts of a plan name a function."""
+    return _NUMBERS[handler]
+
+
+def plan_callback(function: Any, check: Check, path: Path) -> dict[str, Any] | None:
+    """As `plan_handler`, for a function that is told of something."""
+    return None if function is None else plan_handler(function, check, path)

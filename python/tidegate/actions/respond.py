@@ -14,10 +14,11 @@ from tidegate.config.problem import Path, quote
 from tidegate.config.references import Part
 from tidegate.config.values import Integer, Text
 
-_WITHOUT_BODY = (204, 205, 304)
+WITHOUT_BODY = (204, 205, 304)
+"""Statuses of answers that have no body."""
 
 
-def _body(value: object) -> object:
+def body_data(value: object) -> object:
     """Text, or data that JSON can hold; YAML brings nothing else, Python might."""
     try:
         json.dumps(value, allow_nan=False)
@@ -33,7 +34,7 @@ class Respond(Model):
     headers: dict[str, Text] = Field(
         default_factory=dict, description="Headers of the answer. Values may use references such as `{request.id}`."
     )
-    body: Annotated[Any, BeforeValidator(_body)] = Field(
+    body: Annotated[Any, BeforeValidator(body_data)] = Field(
         None,
         description="Text (`text/plain`), or a mapping or list, sent as `application/json`. Both may use references. "
         "A `content-type` under `headers` wins.",
@@ -48,7 +49,7 @@ class Respond(Model):
             }
             for name, value in self.headers.items()
         ]
-        if self.body is not None and self.status in _WITHOUT_BODY:
+        if self.body is not None and self.status in WITHOUT_BODY:
             check.problem((*path, "body"), "bad_value", f"an answer with status `{self.status}` has no body")
         if self.body is None:
             body: list[Any] = []

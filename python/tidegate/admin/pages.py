@@ -58,7 +58,12 @@ class Pages:
             "/metrics": self.metrics,
             "/config": self.config,
             "/canaries": self.canaries,
+            "/breakers": self.breakers,
         }
+
+    def by_path_of_posts(self) -> dict[str, Page]:
+        """What operators can change, by its path."""
+        return {"/breakers": self.force_breaker}
 
     async def index(self, _: Request) -> Response:
         """Which pages there are, and what they show."""
@@ -101,6 +106,23 @@ class Pages:
     async def canaries(self, _: Request) -> Response:
         """Where the canaries are: phase, step, share, and why one went back."""
         return Response(200, {"canaries": self._server.canaries()})
+
+    async def breakers(self, _: Request) -> Response:
+        """Circuit breakers; POST `{"breaker": NAME, "state": "open" | "closed" | "auto"}` forces one."""
+        return Response(200, {"breakers": self._server.breakers()})
+
+    async def force_breaker(self, request: Request) -> Response:
+        """Forces a circuit breaker open or closed, or leaves it to itself again."""
+        # A form on a web page elsewhere cannot send this type without asking first, and nobody answers that question.
+        if (request.header("content-type") or "").partition(";")[0].strip().lower() != "application/json":
+            return Response(415, {"error": "send `application/json`"})
+        wish = await request.json()
+        name, state = (wish.get("breaker"), wish.get("state")) if isinstance(wish, dict) else (None, None)
+        if not isinstance(name, str) or state not in ("open", "closed", "auto"):
+            return Response(400, {"error": 'send {"breaker": NAME, "state": "open" | "closed" | "auto"}'})
+        if not self._server.force_breaker(name, state):
+            return Response(404, {"error": f"there is no circuit breaker named `{name}`"})
+        return Response(200, {"breakers": self._server.breakers()})
 
     async def config(self, _: Request) -> Response:
         """The running document, without its secrets."""

@@ -9,7 +9,7 @@ import errno
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-from tidegate.admin.pages import Pages, for_this_machine
+from tidegate.admin.pages import Page, Pages, for_this_machine
 from tidegate.config import Gateway, Listener, Route
 from tidegate.errors import ListenError
 from tidegate.extend.loop_thread import LoopThread
@@ -34,12 +34,13 @@ class AdminServer:
     def __init__(self, address: str, server: Server) -> None:
         from tidegate.serve.server import Server
 
-        pages = Pages(server).by_path()
-        if _is_loopback(address):
-            pages = {path: for_this_machine(page) for path, page in pages.items()}
+        pages = Pages(server)
+        asked = [("GET", path, page) for path, page in pages.by_path().items()]
+        asked += [("POST", path, page) for path, page in pages.by_path_of_posts().items()]
+        guarded = for_this_machine if _is_loopback(address) else _as_it_is
         routes = [
-            Route(name=path.strip("/") or "index", paths=[f"={path}"], methods=["GET"], handler=page)
-            for path, page in pages.items()
+            Route(name=f"{method} {path}", paths=[f"={path}"], methods=[method], handler=guarded(page))
+            for method, path, page in asked
         ]
         gateway = Gateway(listeners=[Listener(address=address)], routes=routes, access_log="off", admin=None)
         self._thread = LoopThread("tidegate-admin")
@@ -68,6 +69,10 @@ class AdminServer:
     def _close_loop(self) -> None:
         self._thread.call(self._runner.detach)
         self._thread.stop()
+
+
+def _as_it_is(page: Page) -> Page:
+    return page
 
 
 def _is_loopback(address: str) -> bool:

@@ -12,10 +12,13 @@ translate     pydantic's errors in our words        problem    place, problem, c
 from tidegate.actions.redirect import Redirect
 from tidegate.actions.respond import Respond
 from tidegate.actions.split import Split, SplitService
+from tidegate.config.bulkhead import Adaptive, Bulkhead
 from tidegate.config.calling import Backoff, Hedging, PassedDeadline, Retries, RetryBudget
 from tidegate.config.canary import Canary
+from tidegate.config.circuit_breaker import CircuitBreaker
 from tidegate.config.consumers import Consumer
 from tidegate.config.credentials import BasicUser, ClientCertificate
+from tidegate.config.fallback import Fallback
 from tidegate.config.gateway import Admin, Gateway
 from tidegate.config.listeners import CertifiedKey, Http2Limits, Limits, Listener, ListenerTls
 from tidegate.config.load import Loader, load
@@ -52,6 +55,7 @@ from tidegate.policies.signed_identity import SignedIdentity
 from tidegate.policies.trace_context import TraceContext
 
 __all__ = [
+    "Adaptive",
     "Admin",
     "ApiKey",
     "Authorize",
@@ -60,13 +64,16 @@ __all__ = [
     "Basic",
     "BasicUser",
     "Canary",
+    "Bulkhead",
     "CertifiedKey",
+    "CircuitBreaker",
     "ClientCertificate",
     "Consumer",
     "Cors",
     "Csrf",
     "CsrfToken",
     "DecisionCache",
+    "Fallback",
     "Fault",
     "FaultAbort",
     "FaultDelay",

@@ -218,6 +218,11 @@ def _plan_model(value: Any, check: Check, path: Path) -> Any:
     return None if value is None else value.plan(check, path)
 
 
+def _plan_named(value: Any, check: Check, path: Path) -> Any:
+    """As `_plan_model`, of what has a name of its own in log and metrics: the service's, or `route/NAME`."""
+    return None if value is None else value.plan(check.scope.removeprefix("service/"), check, path)
+
+
 def _plan_value(value: Any, _check: Check, _path: Path) -> Any:
     return value
 
@@ -228,12 +233,15 @@ OVERRIDES: Mapping[str, tuple[str, Callable[[Any, Check, Path], Any]]] = {
     "retries": ("retry", _plan_retries),
     "hedging": ("hedging", _plan_model),
     "deadline": ("deadline", _plan_model),
+    "circuit_breaker": ("circuit_breaker", _plan_named),
+    "bulkhead": ("bulkhead", _plan_named),
+    "fallback": ("fallback", _plan_model),
 }
 """What a service says and a route may say anew: the key in the document, the key in the plan, and how it is planned."""
 
 SWITCHES = {
-    "Service": ("hedging",),
-    "Route": ("hedging",),
+    "Service": ("hedging", "circuit_breaker", "bulkhead", "fallback"),
+    "Route": ("hedging", "circuit_breaker", "bulkhead", "fallback"),
     "Retries": ("backoff", "budget", "retry_after"),
 }
 """Keys that may be `off`, by their model; for the schema."""
@@ -241,8 +249,8 @@ SWITCHES = {
 
 def plan_calling(service: Service, check: Check) -> dict[str, Any]:
     """How a service is called, as the engine takes it."""
-    calling = {name: plan(getattr(service, key), check, (key,)) for key, (name, plan) in OVERRIDES.items()}
-    return {"timeout_ms": service.timeout, **calling}
+    planned = {name: plan(getattr(service, key), check, (key,)) for key, (name, plan) in OVERRIDES.items()}
+    return {"timeout_ms": service.timeout, **planned, **_fallback_of_breaker(service, check)}
 
 
 def override(of_service: Mapping[str, Any], route: Route, check: Check) -> dict[str, Any] | None:
@@ -254,7 +262,19 @@ def override(of_service: Mapping[str, Any], route: Route, check: Check) -> dict[
         value = getattr(route, key)
         if value is not None or key in SWITCHES["Route"]:
             own[name] = plan(value, check, (key,))
+    own |= _fallback_of_breaker(route, check)
     return {**of_service, **own} if own else None
+
+
+def _fallback_of_breaker(part: Service | Route, check: Check) -> dict[str, Any]:
+    """The fallback where it is written within `circuit_breaker`."""
+    breaker = part.circuit_breaker
+    if breaker is None or breaker.fallback is None:
+        return {}
+    path = ("circuit_breaker", "fallback")
+    if "fallback" in part.model_fields_set:
+        check.problem(path, "bad_value", "there is a `fallback` beside `circuit_breaker` already")
+    return {"fallback": breaker.fallback.plan(check, path)}
 
 
 def plan_methods(methods: Any, check: Check, path: Path) -> list[str] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tidegate.config import paths, references
 from tidegate.config.implied import Implied
@@ -95,6 +95,8 @@ class Check:
         """Lists of networks by the name they have in the plan."""
         self.used: dict[str, Path] = {}
         """Captures that were referred to, and where."""
+        self.handlers: list[tuple[Any, Path]] = []
+        """Functions that this part names, and where."""
 
     @property
     def files(self) -> Files:

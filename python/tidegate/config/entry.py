@@ -50,7 +50,7 @@ class Entry:
         "filled",
         "findings",
         "fragment",
-        "handler",
+        "handlers",
         "implied",
         "kind",
         "marks",
@@ -110,7 +110,8 @@ class Entry:
         known: dict[str, Any] = self.data if isinstance(self.data, dict) else {}
         name = known.get("name")
         self.name: str | None = name if isinstance(name, str) and name else None
-        self.handler: Any = None
+        self.handlers: list[tuple[Any, Path]] = []
+        """Functions that it names, and where."""
         self.enabled = True
         if kind == "services" and isinstance(known.get("routes"), list):
             self._adopt(known)
@@ -133,7 +134,7 @@ class Entry:
         entry.name = getattr(model, "name", None)
         entry.calls = _calls(model) if kind == "routes" else ()
         entry.anew = _anew(model) if kind == "routes" else ()
-        entry.handler = model.handler if kind == "routes" else None
+        entry.handlers = []
         entry.enabled = getattr(model, "enabled", True)
         entry.filled, entry.fill_findings, entry.raw, entry.marks = None, [], None, []
         entry.policies, entry.used, entry.children = {}, (), []
@@ -214,8 +215,6 @@ class Entry:
             self.enabled = self.model.enabled
         if self.model is not None and self.kind == "listeners":
             self.name = self.model.name or self.model.address
-        if self.model is not None and self.kind == "routes":
-            self.handler = self.model.handler
 
     def plan(self, scope: object, files: Files) -> None:
         """Makes this entry's part of the plan, and notes what is wrong with its meaning."""
@@ -244,6 +243,7 @@ class Entry:
             findings = [finding for finding in findings if not self._follows(finding)]
         self.plan_findings = findings
         self.networks = check.networks
+        self.handlers = check.handlers
         if not findings and not self.findings:
             self.fragment = encode(value)
         self._slim()

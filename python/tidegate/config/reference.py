@@ -16,10 +16,13 @@ from tidegate.actions.redirect import Redirect
 from tidegate.actions.respond import Respond
 from tidegate.actions.split import Split, SplitService
 from tidegate.config.base import Model
+from tidegate.config.bulkhead import Adaptive, Bulkhead
 from tidegate.config.calling import Backoff, Hedging, PassedDeadline, Retries, RetryBudget
 from tidegate.config.canary import Canary
+from tidegate.config.circuit_breaker import CircuitBreaker
 from tidegate.config.consumers import Consumer
 from tidegate.config.credentials import BasicUser, ClientCertificate
+from tidegate.config.fallback import Fallback
 from tidegate.config.gateway import Admin, Gateway
 from tidegate.config.listeners import CertifiedKey, Http2Limits, Limits, Listener, ListenerTls
 from tidegate.config.overload import Overload, OverloadMemory, PriorityRule, QueueDelay
@@ -73,6 +76,10 @@ SECTIONS: tuple[tuple[str, type[Model]], ...] = (
     ("Service: retries: budget", RetryBudget),
     ("Service: hedging", Hedging),
     ("Service: deadline", PassedDeadline),
+    ("Service: circuit breaker", CircuitBreaker),
+    ("Service: fallback", Fallback),
+    ("Service: bulkhead", Bulkhead),
+    ("Service: bulkhead: adaptive", Adaptive),
     ("Route", Route),
     ("Action: split", Split),
     ("Action: split: service", SplitService),
@@ -100,6 +107,13 @@ SECTIONS: tuple[tuple[str, type[Model]], ...] = (
     ("Resolver", Resolver),
     ("Admin listener", Admin),
 )
+
+CONCEPTS: dict[str, type[Model]] = {
+    "docs/concepts/circuit-breaker.md": CircuitBreaker,
+    "docs/concepts/fallback.md": Fallback,
+    "docs/concepts/bulkheads.md": Bulkhead,
+}
+"""Pages beside those of policies that show options."""
 
 _MEANINGS = {
     "consumer.name": "Name of the consumer that calls, empty while nobody is authenticated.",
@@ -301,8 +315,9 @@ def _default(value: object, kind: str) -> str:
 def pages(root: Path) -> dict[Path, str]:
     """Every page with generated parts, as it has to be."""
     out = {root / PAGE: page()}
-    for name, model in POLICIES.items():
-        file = root / "docs" / "policies" / f"{name}.md"
+    of_policies = {f"docs/policies/{name}.md": model for name, model in POLICIES.items()}
+    for name, model in {**of_policies, **CONCEPTS}.items():
+        file = root / name
         text = file.read_text()
         before, _, rest = text.partition(BEGIN)
         _, _, after = rest.partition(END)

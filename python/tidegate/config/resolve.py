@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path as FilePath
@@ -9,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tidegate.actions.handler import handler_name
+from tidegate.actions.handler import handler_name, numbered
 from tidegate.config import addresses, kong
 from tidegate.config.check import Check
 from tidegate.config.document import Document, Section
@@ -32,6 +33,8 @@ from tidegate.plan import PlannedPolicies, Scope, default_policies, encode
 from tidegate.store.url import DEFAULT_STORE, StoreUrl
 
 _KEYS = frozenset(field.alias or name for name, field in Gateway.model_fields.items())
+_HANDLER = re.compile(r'"handler":\{"id":(\d+),')
+"""A function in a part of the plan. Quotes within texts are escaped in JSON, so that this is found nowhere else."""
 _LISTS = ("trusted_proxies",)
 """Lists that are no entries; they too are concatenated over files."""
 
@@ -78,7 +81,7 @@ class Resolution:
         self.disabled: set[str] = set()
         """Names of services that are left out, and their routes with them."""
         self.implied = Implied()
-        self._handlers: dict[Any, tuple[int, list[tuple[Run, int]]]] = {}
+        self._handlers: dict[int, tuple[int, Any, list[tuple[Run, int, Path]]]] = {}
 
     def seen(self, file: FilePath) -> None:
         """Notes a file that was read or looked for."""
@@ -344,8 +347,10 @@ class Resolution:
                         self._entry_problem(run, index, finding)
                 elif self.is_planned(entry) and entry.fragment is not None:
                     fragment = entry.fragment
-                    if entry.handler is not None:
-                        fragment = self._numbered(fragment, entry.handler, run, index)
+                    for handler, path in entry.handlers:
+                        uses = self._handlers.setdefault(numbered(handler), (len(self._handlers), handler, []))[2]
+                        uses.append((run, index, path))
+                    fragment = _HANDLER.sub(self._renumbered, fragment)
                     fragments.append(fragment)
         return fragments
 
@@ -353,15 +358,16 @@ class Resolution:
         """It is switched on, or is a consumer: the plan has all of these, since whoever is switched off is refused."""
         return entry.kind == "consumers" or (entry.enabled and entry.service not in self.disabled)
 
-    def _numbered(self, fragment: str, handler: Any, run: Run, index: int) -> str:
-        number, uses = self._handlers.setdefault(handler, (len(self._handlers), []))
-        uses.append((run, index))
-        return fragment.replace('"handler":{"id":0,', f'"handler":{{"id":{number},', 1)
+    def _renumbered(self, match: re.Match[str]) -> str:
+        """A function with the number that it has in this document: its place in the list of them."""
+        known = self._handlers.get(int(match[1]))
+        # A route may have it from a service that has problems; then this plan is never taken.
+        return f'"handler":{{"id":{known[0]},' if known else match[0]
 
     def _handler_list(self) -> tuple[HandlerReference, ...]:
         out = []
-        for handler, (_, uses) in self._handlers.items():
-            places = tuple(self.where(run, index, ("handler",)) for run, index in uses)
+        for _, handler, uses in self._handlers.values():
+            places = tuple(self.where(run, index, path) for run, index, path in uses)
             out.append(HandlerReference(handler_name(handler) or "", handler, places))
         return tuple(out)
 

@@ -5,38 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
-from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
+from pydantic import Field
 
-from tidegate.actions.handler import handler_name
 from tidegate.actions.redirect import Redirect
 from tidegate.actions.respond import Respond
 from tidegate.actions.split import Split
-from tidegate.config.base import Model, problem
+from tidegate.config.base import Model
+from tidegate.config.bulkhead import Bulkhead
 from tidegate.config.calling import Hedging, PassedDeadline, RetriesOrNumber
 from tidegate.config.canary import Canary
+from tidegate.config.circuit_breaker import CircuitBreaker
+from tidegate.config.fallback import Fallback
 from tidegate.config.overload import Priority
-from tidegate.config.problem import quote
 from tidegate.config.service_reference import ServiceReference
 from tidegate.config.values import Condition, Duration, Size, Text, Texts, Truth
 from tidegate.policies import Policies
 from tidegate.policies.policy import SWITCHED
 
-
-def _handler(value: object) -> object:
-    if isinstance(value, str) or callable(value):
-        return value
-    raise problem("wrong_type", f"expected `module:function`, got {quote(value)}")
-
-
 if TYPE_CHECKING:
     HandlerReference: TypeAlias = str | Callable[..., Any]
 else:
-    HandlerReference = Annotated[
-        Any,
-        BeforeValidator(_handler),
-        PlainSerializer(handler_name, when_used="json"),
-        WithJsonSchema({"type": "string", "pattern": r"^[\w.]+:[\w.]+$", "title": "module:function"}),
-    ]
+    from tidegate.config.callbacks import Callback as HandlerReference
 
 
 class Route(Model):
@@ -111,6 +100,13 @@ class Route(Model):
     )
     retries: RetriesOrNumber | None = Field(None, description="Instead of the service's `retries`.")
     hedging: Annotated[Hedging | None, *SWITCHED] = Field(None, description="Instead of the service's `hedging`.")
+    circuit_breaker: Annotated[CircuitBreaker | None, *SWITCHED] = Field(
+        None, description="Instead of the service's `circuit_breaker`: one that counts the calls of this route only."
+    )
+    bulkhead: Annotated[Bulkhead | None, *SWITCHED] = Field(
+        None, description="Instead of the service's `bulkhead`: one that bounds the calls of this route only."
+    )
+    fallback: Annotated[Fallback | None, *SWITCHED] = Field(None, description="Instead of the service's `fallback`.")
     try_timeout: Duration | None = Field(None, description="Instead of the service's `try_timeout`.")
     first_byte_timeout: Duration | None = Field(None, description="Instead of the service's `first_byte_timeout`.")
     deadline: PassedDeadline | None = Field(None, description="Instead of the service's `deadline`.")

@@ -7,7 +7,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from tidegate.config.base import Model
+from tidegate.config.bulkhead import Bulkhead
 from tidegate.config.calling import Hedging, PassedDeadline, RetriesOrNumber
+from tidegate.config.circuit_breaker import CircuitBreaker
+from tidegate.config.fallback import Fallback
 from tidegate.config.upstream import Upstream
 from tidegate.config.values import Duration, Integer, Text, Truth
 from tidegate.policies import Policies
@@ -74,6 +77,13 @@ class Service(Model):
     )
     hedging: Annotated[Hedging | None, *SWITCHED] = Field(
         None, description="A second call when the first is late, for requests that are safe to send twice."
+    )
+    circuit_breaker: Annotated[CircuitBreaker | None, *SWITCHED] = Field(
+        None, description="Stop calling it while it fails. `{}` opens after five failures in a row."
+    )
+    bulkhead: Annotated[Bulkhead | None, *SWITCHED] = Field(None, description="How much of it may be in use at once.")
+    fallback: Annotated[Fallback | None, *SWITCHED] = Field(
+        None, description="What is answered in its place when it is not called, fails or takes too long."
     )
     timeout: Duration | None = Field(
         None, description="Time for the whole exchange, of routes that have no `timeout` of their own."

@@ -79,10 +79,11 @@ def _stand_ins(entries: dict[str, list[Placed]]) -> list[str]:
 def _handlers(resolution: Resolution) -> tuple[HandlerReference, ...]:
     """Every handler that is named in the right form."""
     uses: dict[Any, list[tuple[str, str | None, int | None]]] = {}
-    for run, index in _entries(resolution, "routes"):
+    for run, index in (placed for kind in ("services", "routes") for placed in _entries(resolution, kind)):
         entry = run.entries[index]
-        if entry.handler is not None and not _is_bad(entry, ("handler",)):
-            uses.setdefault(entry.handler, []).append(resolution.where(run, index, ("handler",)))
+        for handler, path in entry.handlers:
+            if not _is_bad(entry, path):
+                uses.setdefault(handler, []).append(resolution.where(run, index, path))
     return tuple(
         HandlerReference(handler_name(handler) or "", handler, tuple(places)) for handler, places in uses.items()
     )

@@ -3,10 +3,12 @@
 request    what a handler is given            response   what it may return
 handlers   the functions that routes name     runner     where and how they run
 answer     what they returned, as an answer   multi      fields that may come more than once
+events     what functions are told of
 loop_thread   an event loop on a thread of its own
 """
 
+from tidegate.extend.events import BreakerEvent
 from tidegate.extend.request import Request
 from tidegate.extend.response import Response
 
-__all__ = ["Request", "Response"]
+__all__ = ["BreakerEvent", "Request", "Response"]

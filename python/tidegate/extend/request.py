@@ -129,6 +129,11 @@ class Request:
         """The name of the route."""
         return self._job.route
 
+    @property
+    def instead_of(self) -> str | None:
+        """For a fallback: what happened to the call that it stands in for, such as `circuit_open`; else `None`."""
+        return self._job.instead_of
+
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.path}>"
 

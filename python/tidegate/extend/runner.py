@@ -40,6 +40,7 @@ class Runner:
         self.handlers = Handlers(self._set_blocking)
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._waiting: dict[tuple[int, int], asyncio.Future[None]] = {}
+        self._aside: set[asyncio.Task[None]] = set()
         self._threads: list[threading.Thread] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loop_thread = 0
@@ -55,7 +56,7 @@ class Runner:
         if self._loop is not None:
             self._loop.remove_reader(self.bridge.fileno())
         self.bridge.close()
-        for task in list(self._tasks.values()):
+        for task in (*self._tasks.values(), *self._aside):
             task.cancel()
 
     # ---- coroutines
@@ -117,6 +118,23 @@ class Runner:
             await future
         finally:
             del self._waiting[number, kind]
+
+    def begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Begins a coroutine that nobody waits for; from any thread. Without a loop it is not begun."""
+        loop = self._loop
+        if loop is None or loop.is_closed():
+            work.close()
+            return
+        try:
+            loop.call_soon_threadsafe(self._begin_aside, work)
+        except RuntimeError:  # it closed meanwhile
+            work.close()
+
+    def _begin_aside(self, work: Coroutine[Any, Any, None]) -> None:
+        assert self._loop is not None
+        task = self._loop.create_task(work)
+        self._aside.add(task)  # the loop alone would let a task be collected in the middle of its work
+        task.add_done_callback(self._aside.discard)
 
     # ---- plain functions
 

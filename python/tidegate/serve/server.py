@@ -17,6 +17,7 @@ from tidegate.extend.runner import Runner
 from tidegate.identity.key_sources import KeySources
 from tidegate.plan import encode
 from tidegate.serve.background import Background
+from tidegate.serve.breaker_events import BreakerEvents
 from tidegate.serve.quotas import QuotaBook
 from tidegate.serve.signing_keys import Files, SigningKeys
 from tidegate.serve.source import Documents
@@ -76,6 +77,8 @@ class Server:
         self._target_files.follow(loaded.target_files)
         self._issuer_keys = KeySources(self._engine, self.background)
         self._issuer_keys.reconcile()
+        self._breaker_events = BreakerEvents(self._engine, self.background, runner)
+        self._tell_of_breakers()
 
     def reload(self, loaded: Loaded) -> None:
         """Puts another document in place of the running one.
@@ -97,6 +100,7 @@ class Server:
             self._keep_quotas()
             self._follow_keys()
             self._issuer_keys.reconcile()
+            self._tell_of_breakers()
 
     def reload_from(self, documents: Documents, *, document: bool = True) -> Loaded:
         """Reads a document and puts it in place; a refusal is counted, and its reason kept in `refused`.
@@ -165,6 +169,23 @@ class Server:
             raise UsageError(f"the route `{route}` has no canary")
         return done
 
+    def breakers(self) -> list[dict[str, Any]]:
+        """Every circuit breaker with its state, and for how many more seconds it is open."""
+        return [
+            {"breaker": name, "state": state, "open_for": left_ms / 1000}
+            if state == "open"
+            else {"breaker": name, "state": state}
+            for name, state, left_ms in sorted(self._engine.breakers())
+        ]
+
+    def force_breaker(self, name: str, state: str) -> bool:
+        """Forces a breaker `open` or `closed`, or leaves it to itself again (`auto`); false when there is none."""
+        return self._engine.force_breaker(name, {"open": True, "closed": False, "auto": None}[state])
+
+    def _tell_of_breakers(self) -> None:
+        if b'"on_change":{' in self.loaded.plan:
+            self._breaker_events.follow()
+
     def drain(self, timeout_ms: int | None = None) -> bool:
         """Stops accepting and waits for what is open, by default as long as the document says.
 
@@ -179,6 +200,7 @@ class Server:
         if not stopped:
             self._target_files.stop()
             self.background.stop()
+            self._breaker_events.stop()
             self._engine.stop()
             if self.quotas is not None:
                 self.quotas.close()

@@ -10,14 +10,15 @@ use bytes::Bytes;
 
 use crate::bridge::{AnswerHead, Bridge, Job, JobRequest, Mailbox};
 use crate::clock::NEVER;
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Request};
 use crate::head::Head;
 use crate::plan;
 use crate::respond::{Code, Failure};
 use crate::serve::deliver;
 use crate::sides::{Answered, BodySize, Client, Filled, Sink, Source, Upstream};
+use crate::snapshot::Snapshot;
 use crate::transfer::{Begin, Patience, Transfer};
-use crate::upstream::call;
+use crate::upstream::call::{self, Asked, Caller};
 use crate::upstream::deadline::Deadline;
 use crate::wheel::Alarm;
 use crate::worker::Worker;
@@ -109,10 +110,14 @@ impl HandlerUpstream {
 
 impl JobRequest {
     /// The request of an exchange, once its policies have run.
-    pub fn of(exchange: &Exchange) -> Self {
-        let request = &exchange.request;
-        let snapshot = &exchange.snapshot;
-        let captures = exchange.captures.iter(&snapshot.router, &request.path);
+    pub fn of(exchange: &mut Exchange) -> Self {
+        let Asked { snapshot, request, caller, .. } = Asked::by(exchange);
+        let caller = caller.expect("an exchange has a caller");
+        Self::new(request, snapshot, &caller)
+    }
+
+    pub fn new(request: &Request, snapshot: &Snapshot, caller: &Caller<'_>) -> Self {
+        let captures = caller.captures.iter(&snapshot.router, &request.path);
         Self {
             method: request.method_name().into(),
             path: request.path.as_slice().into(),
@@ -120,13 +125,14 @@ impl JobRequest {
             authority: request.authority().into(),
             head: request.head.clone(),
             captures: captures.map(|(name, value)| (name.into(), value.into())).collect(),
-            client_ip: Some(exchange.client_ip),
-            tls: exchange.connection.tls,
+            client_ip: Some(caller.client_ip),
+            tls: caller.tls,
             version: request.protocol.version(),
-            id: exchange.id.as_slice().into(),
-            route: exchange.route.map(|index| snapshot.routes[index].name.clone()).unwrap_or_default(),
+            id: caller.id.into(),
+            route: caller.route.map(|index| snapshot.routes[index].name.clone()).unwrap_or_default(),
             body: request.body,
             expect_continue: request.expect_continue,
+            instead_of: None,
         }
     }
 }

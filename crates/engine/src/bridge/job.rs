@@ -39,6 +39,8 @@ pub struct JobRequest {
     pub body: BodySize,
     /// The client waits for a 100 before it sends the body.
     pub expect_continue: bool,
+    /// As a fallback: what happened to the call.
+    pub instead_of: Option<&'static str>,
 }
 
 /// The head of a handler's answer.

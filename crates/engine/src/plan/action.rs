@@ -15,6 +15,25 @@ pub enum Action {
     SigningKeys(Vec<SigningKeys>),
 }
 
+impl Action {
+    /// The services it may call, and how.
+    pub fn proxies(&self) -> Vec<&Proxy> {
+        match self {
+            Self::Proxy(proxy) => vec![proxy],
+            Self::Split(split) => split.sides.iter().map(|side| &side.proxy).collect(),
+            Self::Respond(_) | Self::Redirect(_) | Self::Handler(_) | Self::SigningKeys(_) => Vec::new(),
+        }
+    }
+
+    pub fn proxies_mut(&mut self) -> Vec<&mut Proxy> {
+        match self {
+            Self::Proxy(proxy) => vec![proxy],
+            Self::Split(split) => split.sides.iter_mut().map(|side| &mut side.proxy).collect(),
+            Self::Respond(_) | Self::Redirect(_) | Self::Handler(_) | Self::SigningKeys(_) => Vec::new(),
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Proxy {
@@ -47,7 +66,7 @@ pub struct Redirect {
 }
 
 /// A function of the user's, known to the bridge by its number.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Handler {
     pub id: u32,

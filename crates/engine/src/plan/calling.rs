@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use super::{Bulkhead, CircuitBreaker, Fallback, FallbackAnswer, Handler};
+
 /// Of a service, or of one route to it: then what the route says over what the service says.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -15,9 +17,22 @@ pub struct Calling {
     pub retry: Retry,
     pub hedging: Option<Hedging>,
     pub deadline: PassedDeadline,
+    pub circuit_breaker: Option<CircuitBreaker>,
+    pub bulkhead: Option<Bulkhead>,
+    pub fallback: Option<Fallback>,
 }
 
 impl Calling {
+    /// Every function of the user's that it names.
+    pub fn each_handler(&mut self, visit: &mut impl FnMut(&mut Handler)) {
+        if let Some(callback) = self.circuit_breaker.as_mut().and_then(|breaker| breaker.on_change.as_mut()) {
+            visit(&mut callback.handler);
+        }
+        if let Some(FallbackAnswer::Handler(handler)) = self.fallback.as_mut().map(|fallback| &mut fallback.answer) {
+            visit(handler);
+        }
+    }
+
     /// One attempt, and nothing beside it.
     pub fn once() -> Self {
         Self {
@@ -36,6 +51,9 @@ impl Calling {
             },
             hedging: None,
             deadline: PassedDeadline { header: None, trust: DeadlineTrust::Nobody },
+            circuit_breaker: None,
+            bulkhead: None,
+            fallback: None,
         }
     }
 }

@@ -41,6 +41,10 @@ impl Record<'_> {
             write_number(out, b"attempts", u64::from(notes.attempts));
         }
         write_text(out, b"rule", notes.rule.as_deref().unwrap_or_default().as_bytes());
+        if let Some(fallback) = &notes.fallback {
+            write_text(out, b"fallback", fallback.to.as_bytes());
+            write_text(out, b"fallback_reason", fallback.why.as_bytes());
+        }
         write_reason(out, notes.code, notes.detail.as_deref());
         write_end(out);
     }

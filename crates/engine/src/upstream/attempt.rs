@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
+use crate::actions::handler::HandlerUpstream;
 use crate::clock::{Millis, NEVER};
 use crate::exchange::{Protocol, Request, Upgrade};
 use crate::head::Head;
@@ -17,6 +18,8 @@ use crate::snapshot::Pinned;
 use crate::transfer::{Begin, Patience, Transfer};
 use crate::upstream::call::{Asked, Order, Outgoing, unless_gone};
 use crate::upstream::connect::connect;
+use crate::upstream::fallback::Fixed;
+use crate::upstream::guard::Guard;
 use crate::upstream::http1::{Http1Upstream, Wire};
 use crate::upstream::http2::{self, Http2Upstream};
 use crate::upstream::outcome::Outcome;
@@ -29,6 +32,9 @@ use crate::worker::Worker;
 pub enum Attempt {
     Http1(Http1Upstream),
     Http2(Box<Http2Upstream>),
+    /// A fallback's: no service is asked.
+    Fixed(Fixed),
+    Handler(Box<HandlerUpstream>),
 }
 
 /// Where an attempt goes.
@@ -48,7 +54,10 @@ pub struct Begun<'a> {
     pub upstream: Attempt,
     pub transfer: Transfer<'a>,
     pub answered: Answered,
-    pub ticket: Ticket,
+    /// `None`: no target was asked.
+    pub ticket: Option<Ticket>,
+    /// Of the call that it is the answer to.
+    pub guard: Guard,
 }
 
 /// No answer has begun.
@@ -58,6 +67,15 @@ pub struct Failed {
     pub stale: bool,
     /// The service may have seen the request.
     pub sent: bool,
+    pub outcome: Outcome,
+}
+
+impl From<Failure> for Failed {
+    /// Of the client's side, or the gateway's: it would be the same the next time.
+    fn from(failure: Failure) -> Self {
+        let outcome = Outcome::of(&failure);
+        Self { failure, stale: false, sent: true, outcome }
+    }
 }
 
 /// What is told, exactly once, about an attempt when it is over: from the choice of its target to the end of its answer.
@@ -109,12 +127,26 @@ impl Drop for Ticket {
     }
 }
 
-impl Begun<'_> {
+impl<'a> Begun<'a> {
+    /// An answer that no service gave.
+    pub fn of_the_gateway(upstream: Attempt, transfer: Transfer<'a>, answered: Answered) -> Self {
+        Self { upstream, transfer, answered, ticket: None, guard: Guard::default() }
+    }
+
+    /// What it took, to the head of the answer.
+    pub fn micros(&self) -> u64 {
+        self.ticket.as_ref().map_or(0, Ticket::micros)
+    }
+
     /// The answer is over, or was cut off.
     pub fn over(mut self, worker: &Worker, ended: &Result<(), Failure>) {
-        if let Err(failure) = ended {
-            let outcome = self.transfer.outcome(failure);
-            self.ticket.failed(outcome, worker.clock.now_micros());
+        match ended {
+            Ok(()) => self.guard.ended(),
+            Err(failure) => {
+                let (outcome, now_micros) = (self.transfer.outcome(failure), worker.clock.now_micros());
+                self.ticket.iter_mut().for_each(|ticket| ticket.failed(outcome, now_micros));
+                self.guard.failed(outcome, now_micros);
+            }
         }
     }
 }
@@ -133,8 +165,13 @@ pub async fn attempt<'a, C: Client>(
     let (mut upstream, mut transfer) = match begin(worker, client, asked, alarm, order, aim).await {
         Ok(begun) => begun,
         Err(failure) => {
-            ticket.failed(Outcome::of(&failure), worker.clock.now_micros());
-            return Err(Failed { failure, stale: false, sent: false });
+            // Who waits for a connection waits for the service.
+            let outcome = match failure.code {
+                Code::Timeout => Outcome::Failed(Code::Timeout),
+                _ => Outcome::of(&failure),
+            };
+            ticket.failed(outcome, worker.clock.now_micros());
+            return Err(Failed { failure, stale: false, sent: false, outcome });
         }
     };
     let head = &mut asked.answer.head;
@@ -143,16 +180,16 @@ pub async fn attempt<'a, C: Client>(
     match answered {
         Ok(answered) => {
             ticket.answered(answered.status(), now_micros);
-            asked.answer.protocol = Some(upstream.protocol());
+            asked.answer.protocol = upstream.protocol();
             asked.notes.answered_micros = now_micros;
-            Ok(Begun { upstream, transfer, answered, ticket })
+            Ok(Begun { upstream, transfer, answered, ticket: Some(ticket), guard: Guard::default() })
         }
         Err(failure) => {
-            let stale = upstream.is_stale();
+            let (stale, outcome) = (upstream.is_stale(), transfer.outcome(&failure));
             if !stale {
-                ticket.failed(transfer.outcome(&failure), now_micros);
+                ticket.failed(outcome, now_micros);
             }
-            Err(Failed { failure, stale, sent: !upstream.is_unseen() })
+            Err(Failed { failure, stale, sent: !upstream.is_unseen(), outcome })
         }
     }
 }
@@ -258,13 +295,15 @@ impl Attempt {
                 Ok(())
             }
             Self::Http2(upstream) => upstream.send_head(request, outgoing),
+            Self::Fixed(_) | Self::Handler(_) => Ok(()),
         }
     }
 
-    fn protocol(&self) -> Protocol {
+    fn protocol(&self) -> Option<Protocol> {
         match self {
-            Self::Http1(_) => Protocol::Http11,
-            Self::Http2(_) => Protocol::Http2,
+            Self::Http1(_) => Some(Protocol::Http11),
+            Self::Http2(_) => Some(Protocol::Http2),
+            Self::Fixed(_) | Self::Handler(_) => None,
         }
     }
 
@@ -273,6 +312,7 @@ impl Attempt {
         match self {
             Self::Http1(_) => false,
             Self::Http2(upstream) => upstream.is_unseen(),
+            Self::Fixed(_) | Self::Handler(_) => true,
         }
     }
 }
@@ -282,6 +322,8 @@ macro_rules! on_either {
         match $self {
             Attempt::Http1($upstream) => $call,
             Attempt::Http2($upstream) => $call,
+            Attempt::Fixed($upstream) => $call,
+            Attempt::Handler($upstream) => $call,
         }
     };
 }

@@ -9,6 +9,7 @@
 //! [`attempt`](crate::upstream::attempt) is one turn of it; [`retry`](crate::upstream::retry) decides about the next.
 
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -17,6 +18,7 @@ use crate::clock::{Millis, NEVER};
 use crate::exchange::{Answer, Exchange, Notes, Request};
 use crate::head::Head;
 use crate::respond::{Code, Failure, Side};
+use crate::routing::Captures;
 use crate::sides::{BodySize, Client};
 use crate::snapshot::Pinned;
 use crate::upstream::attempt::{Aim, Failed, attempt};
@@ -24,6 +26,8 @@ pub use crate::upstream::attempt::{Attempt, Begun};
 use crate::upstream::calling::Calling;
 use crate::upstream::deadline::{Deadline, Line};
 use crate::upstream::discard::discard;
+use crate::upstream::fallback::{Why, answer_instead, answer_or_keep};
+use crate::upstream::guard::Guard;
 use crate::upstream::hedge::hedged;
 use crate::upstream::retry::Reason;
 use crate::upstream::retry_after::retry_after;
@@ -53,13 +57,26 @@ pub struct Asked<'a> {
     pub request: &'a Request,
     pub answer: &'a mut Answer,
     pub notes: &'a mut Notes,
+    /// Whose request it is; `None` where the gateway itself is the one that asks.
+    pub caller: Option<Caller<'a>>,
+}
+
+/// What a handler is told of an exchange beside its request.
+#[derive(Clone, Copy)]
+pub struct Caller<'a> {
+    pub captures: &'a Captures,
+    pub client_ip: IpAddr,
+    pub tls: bool,
+    pub id: &'a [u8],
+    pub route: Option<usize>,
 }
 
 impl<'a> Asked<'a> {
     /// By the client of an exchange.
     pub fn by(exchange: &'a mut Exchange) -> Self {
-        let Exchange { snapshot, request, answer, notes, .. } = exchange;
-        Self { snapshot, request, answer, notes }
+        let Exchange { snapshot, request, answer, notes, captures, client_ip, connection, id, route, .. } = exchange;
+        let caller = Caller { captures, client_ip: *client_ip, tls: connection.tls, id, route: *route };
+        Self { snapshot, request, answer, notes, caller: Some(caller) }
     }
 }
 
@@ -81,7 +98,8 @@ impl Outgoing<'_> {
     }
 }
 
-/// Calls a service with the request that was asked, and tries again where that is safe.
+/// Calls a service with the request that was asked, if its breaker and its bulkhead let it; tries again where that is safe, and
+/// answers otherwise where the document says so.
 pub async fn call<'a, C: Client>(
     worker: &'a Rc<Worker>,
     client: &mut C,
@@ -89,17 +107,66 @@ pub async fn call<'a, C: Client>(
     alarm: &'a Alarm,
     order: &Order<'_>,
 ) -> Result<Begun<'a>, Failure> {
-    let service = &asked.snapshot.services[order.service];
+    let ended = guarded(worker, client, asked, alarm, order).await;
+    let Some(fallback) = &order.calling.plan.fallback else { return ended };
+    // Apart, so that calls without one do not carry its state.
+    match ended {
+        Ok(begun) if fallback.takes_answer(&begun) => {
+            Ok(Box::pin(answer_or_keep(worker, client, asked, alarm, order, fallback, begun)).await)
+        }
+        Err(failure) if fallback.takes(failure.code) => {
+            let why = Why::Failed(failure.code);
+            let instead = Box::pin(answer_instead(worker, client, asked, alarm, order, fallback, why)).await;
+            instead.ok_or(failure)
+        }
+        ended => ended,
+    }
+}
+
+/// Asks the breaker and the bulkhead first, and tells them what came of it.
+async fn guarded<'a, C: Client>(
+    worker: &'a Rc<Worker>,
+    client: &mut C,
+    asked: &mut Asked<'_>,
+    alarm: &'a Alarm,
+    order: &Order<'_>,
+) -> Result<Begun<'a>, Failure> {
     let started_micros = worker.clock.now_micros();
+    if asked.request.body != BodySize::Empty {
+        client.keep_body(order.calling.kept_body());
+    }
+    let mut guard = Guard::enter(worker, client, asked.notes, order, started_micros).await?;
+    match tried(worker, client, asked, alarm, order, guard.started_micros()).await {
+        Ok(mut begun) => {
+            guard.answered(worker, &begun.answered, &asked.answer.head, asked.notes.answered_micros);
+            begun.guard = guard;
+            Ok(begun)
+        }
+        Err(Failed { failure, outcome, .. }) => {
+            if guard.is_there() {
+                guard.failed(outcome, worker.clock.now_micros());
+            }
+            Err(failure)
+        }
+    }
+}
+
+/// Tries until an answer comes that is good enough.
+async fn tried<'a, C: Client>(
+    worker: &'a Rc<Worker>,
+    client: &mut C,
+    asked: &mut Asked<'_>,
+    alarm: &'a Alarm,
+    order: &Order<'_>,
+    started_micros: u64,
+) -> Result<Begun<'a>, Failed> {
+    let service = &asked.snapshot.services[order.service];
     if let Some(budget) = &order.calling.budget {
         budget.deposit(worker.index, started_micros / 1000);
     }
     let hedge = order.calling.hedge.as_deref().filter(|hedge| hedge.takes(asked.request));
     if let Some(hedge) = hedge {
         hedge.deposit(worker.index, started_micros / 1000);
-    }
-    if asked.request.body != BodySize::Empty {
-        client.keep_body(order.calling.kept_body());
     }
     let mut again = Again { worker, service, order, request: asked.request, retries: 0 };
     let tried = Tried::default();
@@ -124,12 +191,12 @@ pub async fn call<'a, C: Client>(
                 again.tell(&failed, asked.notes);
                 match again.after_failure(client, &failed, aim.fresh) {
                     Some(wait) => wait,
-                    None => return Err(failed.failure),
+                    None => return Err(failed),
                 }
             }
         };
         if !client.rewind() {
-            return Err(Failure::with(Code::InternalError, "the request body was not kept"));
+            return Err(Failure::with(Code::InternalError, "the request body was not kept").into());
         }
         asked.answer.head.clear();
         asked.answer.protocol = None;
@@ -176,7 +243,7 @@ impl Again<'_> {
     }
 
     fn after_failure<C: Client>(&mut self, client: &C, failed: &Failed, fresh: bool) -> Option<Wait> {
-        let Failed { failure, stale, sent } = failed;
+        let Failed { failure, stale, sent, .. } = failed;
         let retry = &self.order.calling.retry;
         if *stale && !fresh {
             let repeats = retry.may_repeat(self.request, *sent) && client.can_rewind() && !self.is_late(0);

@@ -9,7 +9,9 @@ use crate::clock::Millis;
 use crate::plan;
 use crate::state::State;
 use crate::telemetry::metrics::Registry;
+use crate::upstream::breaker::Breaker;
 use crate::upstream::budget::Budget;
+use crate::upstream::bulkhead::Bulkhead;
 use crate::upstream::hedge::Hedge;
 use crate::upstream::retry::Retry;
 
@@ -20,6 +22,8 @@ pub struct Calling {
     /// Of all calls of the service with an equal budget; `None`: retries are bounded by their number alone.
     pub budget: Option<Arc<Budget>>,
     pub hedge: Option<Arc<Hedge>>,
+    pub breaker: Option<Arc<Breaker>>,
+    pub bulkhead: Option<Arc<Bulkhead>>,
 }
 
 impl Calling {
@@ -32,12 +36,24 @@ impl Calling {
             let key = (Box::from(service), hedging.clone());
             state.hedges.of(&key, || Hedge::new(hedging, registry.workers()))
         });
-        Self { retry: Retry::new(&plan.retry), budget, hedge, plan: plan.clone() }
+        let breaker = plan.circuit_breaker.as_ref().map(|breaker| {
+            let make = || {
+                let series = registry.breaker(&breaker.name);
+                Breaker::new(breaker, registry.now(), series, state.breaker_news.clone())
+            };
+            state.breakers.of(breaker, make)
+        });
+        let bulkhead = plan.bulkhead.as_ref().map(|bulkhead| {
+            let make = || Bulkhead::new(bulkhead, registry.now(), registry.bulkhead(&bulkhead.name));
+            state.bulkheads.of(bulkhead, make)
+        });
+        Self { retry: Retry::new(&plan.retry), budget, hedge, breaker, bulkhead, plan: plan.clone() }
     }
 
     /// Of a request body so much is kept.
     pub fn kept_body(&self) -> u64 {
-        if self.retry.attempts > 0 || self.hedge.is_some() { self.retry.body_bytes } else { 0 }
+        let own = if self.retry.attempts > 0 || self.hedge.is_some() { self.retry.body_bytes } else { 0 };
+        self.plan.fallback.as_ref().map_or(own, |fallback| own.max(fallback.kept_body()))
     }
 
     /// By when the head of an answer must be there, for an attempt that begins now.
@@ -58,5 +74,15 @@ impl Callings {
         let key = (Box::from(service), plan.clone());
         let mut known = self.0.borrow_mut();
         known.entry(key).or_insert_with(|| Arc::new(Calling::compile(service, plan, registry, state))).clone()
+    }
+
+    /// The breakers that other gateways hear of.
+    pub fn shared_breakers(&self) -> Vec<Arc<Breaker>> {
+        let known = self.0.borrow();
+        let breakers = known.values().filter_map(|calling| calling.breaker.as_ref());
+        let mut shared: Vec<_> = breakers.filter(|breaker| breaker.settings.share).cloned().collect();
+        shared.sort_by(|one, other| one.name().cmp(other.name()));
+        shared.dedup_by(|one, other| Arc::ptr_eq(one, other));
+        shared
     }
 }

@@ -26,7 +26,7 @@ pub fn discard(worker: &Rc<Worker>, begun: Begun<'_>) {
     }
 }
 
-async fn drain(worker: Rc<Worker>, mut upstream: Attempt, ticket: Ticket) {
+async fn drain(worker: Rc<Worker>, mut upstream: Attempt, ticket: Option<Ticket>) {
     let alarm = worker.wheel.alarm();
     alarm.set(worker.now().saturating_add(MOST_MS));
     let mut left = MOST_BYTES;

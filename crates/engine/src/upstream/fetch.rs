@@ -62,7 +62,7 @@ pub async fn fetch(worker: &Rc<Worker>, snapshot: &Pinned, errand: Errand<'_>) -
     let alarm = worker.wheel.alarm();
     let calling = &*snapshot.callings[service];
     let order = Order { service, calling, target, host, hash: None, deadline: Deadline::at(deadline) };
-    let mut asked = Asked { snapshot, request: &request, answer: &mut answer, notes: &mut notes };
+    let mut asked = Asked { snapshot, request: &request, answer: &mut answer, notes: &mut notes, caller: None };
     let begun = call::call(worker, &mut collector, &mut asked, &alarm, &order).await?;
     let status = begun.answered.status();
     collect(worker, begun, &mut collector).await?;

@@ -108,7 +108,7 @@ pub async fn hedged<'a, C: Client>(
     let (Some(delay), Some(body)) = (delay, body) else {
         let ended = attempt(worker, client, asked, alarm, order, aim).await;
         if let Ok(begun) = &ended {
-            hedge.took(begun.ticket.micros());
+            hedge.took(begun.micros());
         }
         return ended;
     };
@@ -151,7 +151,7 @@ pub async fn hedged<'a, C: Client>(
         }
     };
     if let Ok(begun) = &raced.ended {
-        hedge.took(begun.ticket.micros());
+        hedge.took(begun.micros());
     }
     take(worker, client, asked, alarm, raced)
 }
@@ -167,7 +167,7 @@ async fn race<'s>(
 ) -> Raced<'s> {
     let (mut answer, mut notes) = (Answer::default(), Notes::default());
     let mut client = Collector::new(body, 0);
-    let mut asked = Asked { snapshot, request, answer: &mut answer, notes: &mut notes };
+    let mut asked = Asked { snapshot, request, answer: &mut answer, notes: &mut notes, caller: None };
     let ended = attempt(worker, &mut client, &mut asked, alarm, order, aim).await;
     Raced { ended, answer, notes, sent: client.bytes_received() }
 }
@@ -240,11 +240,11 @@ fn take<'a, C: Client>(
     *asked.answer = answer;
     asked.notes.target = notes.target;
     asked.notes.answered_micros = notes.answered_micros;
-    let Begun { upstream, transfer, answered, ticket } = ended?;
+    let Begun { upstream, transfer, answered, ticket, guard } = ended?;
     if transfer.is_sending() && client.rewind() {
         skip(client, sent);
     }
-    Ok(Begun { upstream, transfer: transfer.with_alarm(&worker.clock, alarm), answered, ticket })
+    Ok(Begun { upstream, transfer: transfer.with_alarm(&worker.clock, alarm), answered, ticket, guard })
 }
 
 /// Consumes what was sent already of a body that is all here.
@@ -309,14 +309,14 @@ async fn collect<C: Client>(
     }
     match client.rewind() {
         true => Ok(None),
-        false => Err(Failed { failure: Code::InternalError.into(), stale: false, sent: false }),
+        false => Err(Failed { sent: false, ..Failure::from(Code::InternalError).into() }),
     }
 }
 
 fn not_sent(failure: Failure) -> Failed {
-    Failed { failure, stale: false, sent: false }
+    Failed { sent: false, ..failure.into() }
 }
 
 fn gone() -> Failed {
-    Failed { failure: Code::ClientGone.into(), stale: false, sent: true }
+    Failure::from(Code::ClientGone).into()
 }

@@ -4,6 +4,8 @@
 //! little more than their names. The set of series is bounded by the document: labels are names from it, status codes
 //! (limited per route) and the words of [`crate::respond::Code`].
 
+mod breaker;
+mod bulkhead;
 mod cell;
 mod histogram;
 mod limit;
@@ -21,6 +23,8 @@ mod text;
 mod totals;
 mod worker;
 
+pub use breaker::BreakerSeries;
+pub use bulkhead::{BulkheadSeries, Entrance};
 pub use limit::{LimitSeries, Outcome};
 pub use listener::ListenerSeries;
 pub use overload::OverloadSeries;

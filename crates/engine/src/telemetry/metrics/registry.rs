@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use crate::clock::Millis;
 use crate::state::State;
 use crate::telemetry::Wall;
+use crate::telemetry::metrics::breaker::BreakerSeries;
+use crate::telemetry::metrics::bulkhead::BulkheadSeries;
 use crate::telemetry::metrics::cell::Counter;
 use crate::telemetry::metrics::limit::LimitSeries;
 use crate::telemetry::metrics::listener::ListenerSeries;
@@ -39,6 +41,8 @@ pub struct Registry {
     limits: Table<(&'static str, Box<str>, Box<str>), LimitSeries>,
     /// By the family's name and the label.
     tallies: Table<(&'static str, Box<str>), Tally>,
+    breakers: Table<Box<str>, BreakerSeries>,
+    bulkheads: Table<Box<str>, BulkheadSeries>,
     /// Whose tables are shown with them.
     pub(super) state: OnceLock<Arc<State>>,
     /// One at most: a document has one store.
@@ -71,6 +75,8 @@ impl Registry {
             listeners: Table::default(),
             limits: Table::default(),
             tallies: Table::default(),
+            breakers: Table::default(),
+            bulkheads: Table::default(),
             state: OnceLock::new(),
             stores: Table::default(),
             overloads: Table::default(),
@@ -124,6 +130,15 @@ impl Registry {
         self.tallies.get((family.name, of.into()), || Tally::new(family, of, self.workers))
     }
 
+    /// The series of a circuit breaker, by its name.
+    pub fn breaker(&self, name: &str) -> Arc<BreakerSeries> {
+        self.breakers.get(name.into(), || BreakerSeries::new(name, self.workers))
+    }
+
+    pub fn bulkhead(&self, name: &str) -> Arc<BulkheadSeries> {
+        self.bulkheads.get(name.into(), || BulkheadSeries::new(name, self.workers))
+    }
+
     /// Shows what is kept over reloads, too.
     pub fn show_state(&self, state: Arc<State>) {
         let _ = self.state.set(state);
@@ -161,6 +176,8 @@ impl Registry {
         self.listeners.sweep(now, ListenerSeries::is_unused);
         self.limits.sweep(now, LimitSeries::is_unused);
         self.tallies.sweep(now, Tally::is_unused);
+        self.breakers.sweep(now, BreakerSeries::is_unused);
+        self.bulkheads.sweep(now, BulkheadSeries::is_unused);
         self.stores.sweep(now, StoreSeries::is_unused);
         self.overloads.sweep(now, OverloadSeries::is_unused);
     }
@@ -192,6 +209,14 @@ impl Registry {
     /// In the order of families.
     pub(super) fn tallies(&self) -> Vec<Arc<Tally>> {
         self.tallies.list()
+    }
+
+    pub(super) fn breakers(&self) -> Vec<Arc<BreakerSeries>> {
+        self.breakers.list()
+    }
+
+    pub(super) fn bulkheads(&self) -> Vec<Arc<BulkheadSeries>> {
+        self.bulkheads.list()
     }
 
     pub(super) fn limits(&self) -> Vec<Arc<LimitSeries>> {

@@ -9,7 +9,7 @@ use crate::telemetry::metrics::histogram::Reading;
 use crate::telemetry::metrics::limit::Outcome;
 use crate::telemetry::metrics::registry::Registry;
 use crate::telemetry::metrics::route::{CLASSES, RouteReading, RouteSeries, class};
-use crate::telemetry::metrics::service::ServiceReading;
+use crate::telemetry::metrics::service::{FALLBACKS, ServiceReading};
 use crate::telemetry::metrics::text::{Format, Kind, Text};
 use crate::upstream::retry::Reason;
 
@@ -31,6 +31,8 @@ impl Registry {
         render_upstream(&mut text, &routes);
         self.render_targets(&mut text);
         self.render_services(&mut text);
+        self.render_breakers(&mut text);
+        self.render_bulkheads(&mut text);
         self.render_limits(&mut text);
         self.render_tallies(&mut text);
         self.render_connections(&mut text);
@@ -48,6 +50,7 @@ impl Registry {
         render_pools(text, &readings);
         render_retries(text, &readings);
         render_hedges(text, &readings);
+        render_fallbacks(text, &readings);
     }
 
     fn render_targets(&self, text: &mut Text) {
@@ -255,5 +258,14 @@ fn render_hedges(text: &mut Text, readings: &Services<'_>) {
     text.family("tidegate_upstream_hedge_budget_exhausted", Kind::Counter, help);
     for (service, reading) in &hedged {
         text.sample(&[("service", service)], reading.hedges_out_of_budget);
+    }
+}
+
+fn render_fallbacks(text: &mut Text, services: &Services<'_>) {
+    text.family("tidegate_fallbacks", Kind::Counter, "Answers that were given in the place of a service.");
+    for (service, reading) in services {
+        for (kind, count) in FALLBACKS.iter().zip(reading.fallbacks).filter(|(_, count)| *count > 0) {
+            text.sample(&[("service", service), ("kind", kind)], count);
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! What is counted for the connections and the calls to one service.
 
+use crate::plan::FallbackAnswer;
 use crate::telemetry::metrics::cell::Counter;
 use crate::telemetry::metrics::shards::Shards;
 use crate::upstream::retry::Reason;
@@ -21,7 +22,12 @@ struct Part {
     hedges: Counter,
     hedges_won: Counter,
     hedges_out_of_budget: Counter,
+    /// In the order of [`FALLBACKS`].
+    fallbacks: [Counter; FALLBACKS.len()],
 }
+
+/// What answers in the place of a service.
+pub(super) const FALLBACKS: [&str; 3] = ["fixed", "service", "handler"];
 
 #[derive(Default)]
 pub(super) struct ServiceReading {
@@ -35,6 +41,7 @@ pub(super) struct ServiceReading {
     pub hedges: u64,
     pub hedges_won: u64,
     pub hedges_out_of_budget: u64,
+    pub fallbacks: [u64; FALLBACKS.len()],
 }
 
 impl ServiceSeries {
@@ -99,6 +106,16 @@ impl ServiceSeries {
         self.parts.of(worker).hedges_out_of_budget.add(1);
     }
 
+    /// Something else answered in its place.
+    pub fn fell_back(&self, worker: usize, to: &FallbackAnswer) {
+        let kind = match to {
+            FallbackAnswer::Fixed(_) => 0,
+            FallbackAnswer::Service(_) => 1,
+            FallbackAnswer::Handler(_) => 2,
+        };
+        self.parts.of(worker).fallbacks[kind].add(1);
+    }
+
     pub(super) fn is_unused(&self) -> bool {
         self.parts.is_unused()
     }
@@ -114,6 +131,7 @@ impl ServiceSeries {
             hedges: self.parts.sum(|part| part.hedges.get()),
             hedges_won: self.parts.sum(|part| part.hedges_won.get()),
             hedges_out_of_budget: self.parts.sum(|part| part.hedges_out_of_budget.get()),
+            fallbacks: std::array::from_fn(|kind| self.parts.sum(|part| part.fallbacks[kind].get())),
         }
     }
 }

@@ -78,6 +78,11 @@ impl Text {
         self.line("", labels, None, format_args!("{}.{:04}", parts / 10_000, parts % 10_000));
     }
 
+    /// Microseconds, written as seconds.
+    pub fn micros(&mut self, labels: Labels<'_>, micros: u64) {
+        self.line("", labels, None, format_args!("{}.{:06}", micros / 1_000_000, micros % 1_000_000));
+    }
+
     pub(super) fn histogram(&mut self, labels: Labels<'_>, reading: &Reading) {
         let bounds = BOUNDS.iter().map(|(_, text)| *text).chain(["+Inf"]);
         let mut below = 0;
