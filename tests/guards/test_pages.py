@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```ya?ml\n(.*?)^```", re.MULTILINE | re.DOTALL)
-FILE = re.compile(r"[\w./-]+\.(?:pem|crt|key|jwks\.json)\b")
+FILE = re.compile(r"[\w./-]+\.(?:pem|crt|key|jwks\.json|targets\.json)\b")
 LISTENER = "listeners:\n  - address: 127.0.0.1:0\n"
 """What a block of a page that shows only the options of a listener belongs to."""
 ENVIRONMENT = {
@@ -42,6 +42,7 @@ def files() -> dict[str, str]:
     public = ec.generate_private_key(ec.SECP256R1()).public_key()
     key = {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}
     return {
+        "targets.json": json.dumps(["127.0.0.1:9001"]),
         "partner.pem": public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode(),
         ".pem": issued.cert_chain_pems[0].bytes().decode() + authority.cert_pem.bytes().decode(),
         ".crt": issued.cert_chain_pems[0].bytes().decode(),

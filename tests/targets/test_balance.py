@@ -110,6 +110,7 @@ def test_targets_are_counted(gateway: StartGateway, targets: StartTargets) -> No
     bad.status = 500
     running = gateway(document(pool([good, bad], "round_robin")))
     reached(running, 6)
+    good.started.clear()
     slow = threading.Thread(target=lambda: running.get("/slow"))
     slow.start()
     assert good.started.wait(20)
