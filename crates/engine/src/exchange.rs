@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use tidegate_http1::{Known, Span};
 
+use bytes::Bytes;
+
 use crate::actions::Action;
 use crate::head::Head;
 use crate::identity::{Identity, Line};
@@ -236,6 +238,8 @@ pub struct Exchange {
     pub(crate) early: Option<(u8, u8)>,
     /// A policy has waited for something: `started_micros` is not now any more.
     pub waited: bool,
+    /// The body of the request, where a policy asked for it.
+    pub collected: Option<Bytes>,
     /// The client has shown credentials, and they were no good (401).
     pub refused_credentials: bool,
     /// The limits that `rate_limit` has met, by its stage.
@@ -278,6 +282,7 @@ impl Exchange {
             answer_lines: Vec::new(),
             early: None,
             waited: false,
+            collected: None,
             refused_credentials: false,
             limits: Default::default(),
             tells_limits: false,
@@ -308,6 +313,7 @@ impl Exchange {
         self.answer_lines.clear();
         self.early = None;
         self.waited = false;
+        self.collected = None;
         self.refused_credentials = false;
         self.limits.iter_mut().for_each(Meeting::clear);
         self.tells_limits = false;

@@ -205,7 +205,7 @@ fn admit(pipeline: &Pipeline, local: &Local, exchange: &mut Exchange) -> Result<
         Flow::Respond(failure) => Err(words(&failure)),
         Flow::Answer(reply) => Err(format!("a policy answers with {}", reply.status)),
         // Nothing is waited for here: what such a policy and those behind it would add is not shown.
-        Flow::Continue | Flow::Wait(_) => Ok(()),
+        Flow::Continue | Flow::Wait(_) | Flow::Body(_) => Ok(()),
     }
 }
 

@@ -13,6 +13,7 @@ pub mod bridge;
 pub mod buffer;
 pub mod canary;
 pub mod clock;
+mod collect;
 pub mod credentials;
 mod date;
 pub mod dns;

@@ -143,6 +143,15 @@ pub enum Flow {
     Answer(Box<Reply>),
     /// The policy needs something that is not here yet.
     Wait(Waiting),
+    /// The policy needs the body of the request, which is then in `exchange.collected`.
+    Body(Box<Wanted>),
+}
+
+/// A body that a policy has to know.
+pub struct Wanted {
+    /// A longer one is refused.
+    pub most: u64,
+    pub resume: Resume,
 }
 
 /// An answer of a policy's own.

@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use crate::collect;
 use crate::exchange::{Exchange, Method};
 use crate::head::Head;
 use crate::pipeline::{self, Flow, Pipeline, Reply};
@@ -100,7 +101,7 @@ async fn answer<C: Client>(
     if let Some(shed) = &route.shed {
         shed.check_early(&worker.local, exchange)?;
     }
-    if let Some(reply) = admit(worker, client, exchange, &route.pipeline).await? {
+    if let Some(reply) = admit(worker, client, exchange, alarm, &route.pipeline).await? {
         return say_reply(worker, client, exchange, alarm, *reply).await;
     }
     check_method(exchange, &snapshot.plan.routes[index])?;
@@ -146,7 +147,7 @@ async fn unrouted<C: Client>(
     failure: Failure,
 ) -> Result<(), Failure> {
     let snapshot = exchange.snapshot.clone();
-    match admit(worker, client, exchange, &snapshot.unrouted).await? {
+    match admit(worker, client, exchange, alarm, &snapshot.unrouted).await? {
         Some(reply) => say_reply(worker, client, exchange, alarm, *reply).await,
         None => Err(failure),
     }
@@ -157,6 +158,7 @@ async fn admit<C: Client>(
     worker: &Rc<Worker>,
     client: &mut C,
     exchange: &mut Exchange,
+    alarm: &Alarm,
     pipeline: &Pipeline,
 ) -> Result<Option<Box<Reply>>, Failure> {
     let mut from = 0;
@@ -170,6 +172,14 @@ async fn admit<C: Client>(
                 Flow::Wait(wait) => {
                     let waited = wait(worker.clone());
                     let resume = unless_gone(client, async { Ok(waited.await) }).await?;
+                    exchange.waited = true;
+                    flow = resume(&worker.local, exchange);
+                }
+                Flow::Body(wanted) => {
+                    let pipeline::Wanted { most, resume } = *wanted;
+                    // Apart, since few requests need it.
+                    let body = Box::pin(collect::peek(worker, client, exchange, alarm, most)).await?;
+                    exchange.collected = Some(body);
                     exchange.waited = true;
                     flow = resume(&worker.local, exchange);
                 }

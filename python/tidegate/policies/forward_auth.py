@@ -13,6 +13,7 @@ from tidegate.config.problem import Path, did_you_mean, quote
 from tidegate.config.values import Duration, Integer, Size, Text, Texts
 from tidegate.policies.asked import Asked
 
+MOST_BODY = 1 << 20
 TO_CLIENT = ["www-authenticate", "location", "set-cookie", "content-type", "cache-control", "retry-after"]
 
 
@@ -37,7 +38,12 @@ class ForwardAuth(Asked):
     path: Text | None = Field(
         None, description="Path to ask for, behind that of the `url`; may use references. Without one, `/`."
     )
-    method: Text = Field("GET", description="Method to ask with. A body is never sent.")
+    method: Text | None = Field(None, description="Method to ask with. Unless set: `GET`, and `POST` with `body`.")
+    body: Size | None = Field(
+        None,
+        description="Send the body of the request along, with its `Content-Type` and `Content-Encoding`: as long as "
+        "this at most, and a longer one is refused with 413. Without it, no body is sent.",
+    )
     headers: Texts = Field(
         default_factory=lambda: ["authorization", "cookie"],
         description="Headers of the request that the service sees, beside `X-Forwarded-Method`, `-Proto`, `-Host`, "
@@ -82,8 +88,11 @@ class ForwardAuth(Asked):
     def plan(self, check: Check, path: Path) -> dict[str, Any]:
         """The options as the engine takes them."""
         service, base = self.asked(check, path)
-        if not TOKEN.fullmatch(self.method):
-            check.problem((*path, "method"), "bad_value", f"{quote(self.method)} is not a method")
+        method = self.method or ("GET" if self.body is None else "POST")
+        if not TOKEN.fullmatch(method):
+            check.problem((*path, "method"), "bad_value", f"{quote(method)} is not a method")
+        if self.body is not None:
+            self._check_body(method, check, path)
         target = self.path if self.path is not None else "" if base else "/"
         if target and not target.startswith("/"):
             check.problem((*path, "path"), "bad_path", "a path begins with `/`", f"write `/{target}`")
@@ -94,7 +103,7 @@ class ForwardAuth(Asked):
             check.problem((*path, "consumer_claim"), "unknown_name", message, hint)
         return {
             "service": service,
-            "method": self.method.upper(),
+            "method": method.upper(),
             "path": [{"text": base}, *parts] if base else parts,
             **{
                 name: [check.header(header, (*path, name, index)) for index, header in enumerate(getattr(self, name))]
@@ -107,9 +116,19 @@ class ForwardAuth(Asked):
             "claims": [(name, check.header(header, (*path, "claims", name))) for name, header in self.claims.items()],
             "consumer_claim": self.consumer_claim,
             "timeout_ms": self.timeout,
+            "body_bytes": self.body,
             "max_answer": self.max_answer,
             "cache": self._cache(check, (*path, "cache")),
         }
+
+    def _check_body(self, method: str, check: Check, path: Path) -> None:
+        if method.upper() in ("GET", "HEAD", "TRACE"):
+            check.problem((*path, "method"), "bad_value", f"a {method.upper()} has no body", "leave `method` out")
+        if self.cache is not None:
+            message = "`body` and `cache` exclude each other: a decision that is kept knows nothing of the body"
+            check.problem((*path, "body"), "bad_value", message)
+        if not 0 < int(self.body or 0) <= MOST_BODY:
+            check.problem((*path, "body"), "bad_size", "expected a size of at most 1MiB, as it is held in memory")
 
     def _cache(self, check: Check, path: Path) -> dict[str, Any] | None:
         cache = self.cache

@@ -27,6 +27,8 @@ pub struct ForwardAuth {
     /// The one of them that names a consumer.
     pub consumer_claim: Option<String>,
     pub timeout_ms: u64,
+    /// Longest body of a request, which goes along; `None`: none does.
+    pub body_bytes: Option<u64>,
     /// Longest body of an answer; bytes.
     pub max_answer: usize,
     pub cache: Option<DecisionCache>,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::exchange::{Exchange, Request};
 use crate::identity::{Identity, Line};
-use crate::pipeline::{Context, Flow, LocalBoxFuture, Reply};
+use crate::pipeline::{Context, Flow, LocalBoxFuture, Reply, Resume, Wanted};
 use crate::plan;
 use crate::policies::Local;
 use crate::policies::api_key::ApiKey;
@@ -33,6 +33,8 @@ pub enum Proof {
     Answer(Box<Reply>),
     /// It cannot be told yet.
     Wait(WaitProof),
+    /// Nor can it without the body of the request, of at most so many bytes.
+    Body(u64),
 }
 
 /// Begins to find out; the future owns what it needs.
@@ -156,6 +158,7 @@ impl Credential {
             Proof::Answer(reply) => Verdict::Answer(reply),
             // A proof that still waits proves nothing; whoever waited has asked again by now.
             Proof::Wait(_) => Verdict::Refused(Code::AuthenticationUnavailable.into()),
+            Proof::Body(most) => Verdict::Body(most),
         }
     }
 
@@ -249,6 +252,7 @@ enum Verdict {
     Refused(Refusal),
     Answer(Box<Reply>),
     Wait(usize, WaitProof),
+    Body(u64),
 }
 
 impl Authentication {
@@ -295,7 +299,7 @@ impl Authentication {
             let future = wait(worker);
             Box::pin(async move {
                 let proof = future.await;
-                let resume: crate::pipeline::Resume = Box::new(move |local, exchange| {
+                let resume: Resume = Box::new(move |local, exchange| {
                     if let Proof::Wait(wait) = proof {
                         return this.wait(index, wait, known);
                     }
@@ -317,6 +321,7 @@ impl Authentication {
                 Some(proof) => self.credentials[*index].verdict(proof.again()),
                 empty => match self.credentials[*index].check(local, exchange) {
                     Proof::Wait(wait) => Verdict::Wait(*index, wait),
+                    Proof::Body(most) => Verdict::Body(most),
                     proof => self.credentials[*index].verdict(empty.insert(proof).again()),
                 },
             },
@@ -380,6 +385,14 @@ impl Authentication {
                 Flow::Answer(reply)
             }
             Verdict::Wait(index, wait) => self.wait(index, wait, known),
+            Verdict::Body(most) => {
+                let this = self.clone();
+                let resume: Resume = Box::new(move |local, exchange| match known.is_empty() {
+                    true => this.on_request(local, exchange),
+                    false => this.go_on(local, exchange, known),
+                });
+                Flow::Body(Box::new(Wanted { most, resume }))
+            }
         }
     }
 
@@ -426,7 +439,7 @@ impl Proof {
             Self::Refused(refusal) => Self::Refused(refusal.clone()),
             Self::Answer(reply) => Self::Answer(reply.clone()),
             // What still waits has proved nothing.
-            Self::Wait(_) => Self::Refused(Code::AuthenticationUnavailable.into()),
+            Self::Wait(_) | Self::Body(_) => Self::Refused(Code::AuthenticationUnavailable.into()),
         }
     }
 }
@@ -513,7 +526,7 @@ pub(crate) mod tests {
             Flow::Continue => exchange.identity.as_ref().map_or("nobody", |it| it.subject.as_deref().unwrap()).into(),
             Flow::Respond(failure) => failure.to_string(),
             Flow::Answer(reply) => reply.status.to_string(),
-            Flow::Wait(_) => "waits".into(),
+            Flow::Wait(_) | Flow::Body(_) => "waits".into(),
         }
     }
 

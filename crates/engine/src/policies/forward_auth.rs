@@ -19,6 +19,7 @@ use crate::policies::trust::is_alias;
 use crate::policies::verdicts::{Key, Verdict, Verdicts};
 use crate::problem::Problem;
 use crate::respond::{Code, Failure};
+use crate::sides::BodySize;
 use crate::snapshot::Pinned;
 use crate::template::{Destination, Template, Values};
 use crate::upstream::call;
@@ -47,6 +48,8 @@ pub struct ForwardAuth {
     consumer: Option<Box<str>>,
     consumers: Arc<Consumers>,
     timeout_ms: Millis,
+    /// The longest body of a request that goes along; `None`: none does.
+    body_bytes: Option<u64>,
     most_bytes: usize,
     cache: Option<Cache>,
 }
@@ -77,6 +80,7 @@ pub enum Decision {
 struct Question {
     target: Vec<u8>,
     head: Head,
+    body: Bytes,
     deadline: Millis,
 }
 
@@ -104,6 +108,7 @@ impl ForwardAuth {
             consumer: plan.consumer_claim.as_deref().map(Into::into),
             consumers: context.consumers.clone(),
             timeout_ms: plan.timeout_ms,
+            body_bytes: plan.body_bytes,
             most_bytes: plan.max_answer,
             cache,
         })
@@ -116,6 +121,12 @@ impl ForwardAuth {
             && let Some(decision) = cache.verdicts.get(key, now)
         {
             return decision.into_proof();
+        }
+        if let Some(most) = self.body_bytes
+            && exchange.request.body != BodySize::Empty
+            && exchange.collected.is_none()
+        {
+            return Proof::Body(most);
         }
         let question = match self.question(exchange) {
             Ok(question) => question,
@@ -167,14 +178,14 @@ impl ForwardAuth {
 
     /// Asks, and says whether the decision may serve other requests too.
     async fn fetch(&self, worker: &Rc<Worker>, snapshot: &Pinned, question: Question) -> (Decision, bool) {
-        let Question { target, head, deadline } = question;
+        let Question { target, head, body, deadline } = question;
         let errand = Errand {
             service: self.service,
             method: &self.method,
             target: &target,
             host: &self.host,
             head,
-            body: Bytes::new(),
+            body,
             deadline: deadline.min(worker.now().saturating_add(self.timeout_ms)),
             most_bytes: self.most_bytes,
         };
@@ -217,7 +228,16 @@ impl ForwardAuth {
         self.path.render(exchange, &mut target).map_err(|error| Failure::with(Code::BadPath, error))?;
         let timeout = exchange.route().and_then(|route| route.timeout_ms);
         let deadline = call::deadline(exchange.started_micros / 1000, timeout);
-        Ok(Question { target, head: self.head(exchange), deadline })
+        let body = exchange.collected.clone().filter(|_| self.body_bytes.is_some()).unwrap_or_default();
+        let mut head = self.head(exchange);
+        if !body.is_empty() {
+            for name in [b"content-type".as_slice(), b"content-encoding"] {
+                if !head.contains(name) {
+                    exchange.request.head.get_all(name).for_each(|value| head.add(name, value));
+                }
+            }
+        }
+        Ok(Question { target, head, body, deadline })
     }
 
     /// The chosen headers of the request, and what the service must know of it besides.

@@ -1,9 +1,7 @@
 //! What happens around the action of a request with a key.
 
-use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use aws_lc_rs::digest::Context as Digest;
 use bytes::Bytes;
@@ -15,11 +13,11 @@ use super::table::{Begun, Bounds, Lease};
 use super::{Asked, Fingerprint, Idempotency, Name, Outcome, add, finished};
 use crate::actions::Action;
 use crate::clock::Millis;
+use crate::collect::collect;
 use crate::exchange::Exchange;
-use crate::head::Head;
 use crate::pipeline::Reply;
 use crate::respond::{Code, Failure};
-use crate::sides::{BodySize, Client, Filled};
+use crate::sides::Client;
 use crate::upstream::call;
 use crate::wheel::Alarm;
 use crate::worker::Worker;
@@ -43,7 +41,7 @@ pub async fn run<C: Client>(
     asked: Asked,
 ) -> Result<Option<Reply>, Failure> {
     let Asked { policy, name, fingerprint } = asked;
-    let body = collect(worker, client, exchange, alarm, &policy).await?;
+    let body = collect(worker, client, exchange, alarm, policy.plan.body_bytes).await?;
     let fingerprint = with_body(fingerprint, &body);
     let begun = call::unless_gone(client, async { Ok(policy.begin(worker, &name, &fingerprint).await) }).await?;
     let hold = match begun {
@@ -164,74 +162,4 @@ impl<L> Begun<L> {
 fn with_body(mut digest: Digest, body: &[u8]) -> Fingerprint {
     add(&mut digest, body);
     finished(digest)
-}
-
-/// Reads all of the request's body.
-async fn collect<C: Client>(
-    worker: &Worker,
-    client: &mut C,
-    exchange: &mut Exchange,
-    alarm: &Alarm,
-    policy: &Idempotency,
-) -> Result<Bytes, Failure> {
-    let route = exchange.route();
-    let most = route.map_or(u64::MAX, |route| route.body_bytes).min(policy.plan.body_bytes);
-    let deadline = call::deadline(exchange.started_micros / 1000, route.and_then(|route| route.timeout_ms));
-    match exchange.request.body {
-        BodySize::Empty => return Ok(Bytes::new()),
-        BodySize::Length(length) if length > most => return Err(Code::BodyTooLarge.into()),
-        BodySize::Length(_) | BodySize::Unknown => {}
-    }
-    client.limit_body(most);
-    if std::mem::take(&mut exchange.request.expect_continue) {
-        client.send_interim(100, &Head::default());
-    }
-    let mut body = Vec::new();
-    let mut patience = Waiting { worker, alarm, deadline };
-    patience.moved(client.patience());
-    poll_fn(|cx| poll_collect(cx, client, &mut body, &mut patience)).await?;
-    if exchange.request.body == BodySize::Unknown && client.trailers().is_none() {
-        exchange.request.body = BodySize::Length(body.len() as u64);
-    }
-    Ok(body.into())
-}
-
-/// Bounds how long a client may take.
-struct Waiting<'a> {
-    worker: &'a Worker,
-    alarm: &'a Alarm,
-    deadline: Millis,
-}
-
-impl Waiting<'_> {
-    fn moved(&mut self, patience: Millis) {
-        self.alarm.set(self.worker.now().saturating_add(patience).min(self.deadline));
-    }
-}
-
-fn poll_collect<C: Client>(
-    cx: &mut Context<'_>,
-    client: &mut C,
-    body: &mut Vec<u8>,
-    patience: &mut Waiting<'_>,
-) -> Poll<Result<(), Failure>> {
-    loop {
-        match client.poll_fill(cx)? {
-            Poll::Ready(Filled::Data) => {
-                let count = client.chunk().len();
-                body.extend_from_slice(client.chunk());
-                client.consume(count);
-                patience.moved(client.patience());
-            }
-            Poll::Ready(Filled::End) => return Poll::Ready(Ok(())),
-            Poll::Pending => {
-                // The 100 that the client waits for.
-                let _ = client.poll_flush(cx)?;
-                return patience.alarm.poll(cx).map(|()| {
-                    let late = patience.worker.now() >= patience.deadline;
-                    Err(if late { Code::Timeout } else { Code::BodyTimeout }.into())
-                });
-            }
-        }
-    }
 }
