@@ -74,6 +74,7 @@ LIMITS: dict[str, dict[str, dict[str, object]]] = {
     "leaky_bucket": {"rate_limit": {"limit": "5/1m", "algorithm": "leaky_bucket", "max_delay": "100ms"}},
     "quota": {"quota": {"limit": "5/day"}},
     "concurrency": {"concurrency": {"limit": 5}},
+    "synced": {"rate_limit": {"limit": "5/1m", "sync": "20ms"}, "quota": {"limit": "5/day", "sync": "20ms"}},
 }
 
 
