@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 import struct
+import time
 
 import pytest
 
 from tests.conftest import StartGateway
 from tests.harness import RunningGateway
-from tests.harness.dns import FakeDns, Misbehaviour
+from tests.harness.dns import A, FakeDns, Misbehaviour, parsed
 from tests.harness.poll import eventually
 from tests.targets.conftest import StartTargets, Target, document, reached
 
@@ -199,9 +201,6 @@ def test_a_name_that_is_one_target_goes_to_the_address_that_connects(
 def test_an_address_that_does_not_answer_costs_a_quarter_of_a_second_once(
     gateway: StartGateway, dns: FakeDns, targets: StartTargets
 ) -> None:
-    import socket
-    import time
-
     (target,) = targets(1)
     # A socket whose queue is full neither takes nor refuses connections.
     deaf = socket.create_server(("127.0.0.77", target.port), backlog=0)
@@ -242,3 +241,22 @@ def test_short_names_are_searched(gateway: StartGateway, dns: FakeDns, targets: 
     setup = document({"targets": [{"address": f"orders:{target.port}"}]}, dns)
     setup["resolver"]["search"] = ["dev.test", "prod.test"]
     assert gateway(setup).get("/").text == target.address
+
+
+def test_while_nobody_answers_requests_fail_at_once_after_the_first(gateway: StartGateway, dns: FakeDns) -> None:
+    dns.silent = True
+    running = gateway(document({"targets": [{"address": "orders.test:80"}]}, dns, retries=0))
+    assert running.get("/").code == "upstream_unresolved"
+    began = time.monotonic()
+    assert running.get("/").code == "upstream_unresolved"
+    assert time.monotonic() - began < 0.2
+
+
+def test_a_family_that_is_not_answered_for_does_not_hide_the_other(
+    gateway: StartGateway, dns: FakeDns, targets: StartTargets
+) -> None:
+    two = targets(2)
+    dns.addresses("orders.test", *(target.host for target in two))
+    dns.misbehave = lambda question, proper: [proper] if parsed(question)[1] == A else []
+    running = each(gateway, dns, two[0].port)
+    eventually(lambda: reached(running, 4).keys() == addresses_of(two))

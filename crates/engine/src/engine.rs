@@ -32,7 +32,7 @@ use crate::state::State;
 use crate::telemetry::Telemetry;
 use crate::telemetry::access_log::{self, AccessLog};
 use crate::telemetry::events;
-use crate::telemetry::metrics::Format;
+use crate::telemetry::metrics::{Format, Kind, Text};
 use crate::upstream::service::Service;
 
 mod breakers;
@@ -320,7 +320,10 @@ impl Engine {
     /// Prometheus text.
     pub fn metrics(&self, format: Format) -> String {
         let snapshot = self.current.load();
-        self.telemetry.registry.render_with(format, |text| self.state.render(&snapshot.plan, text))
+        self.telemetry.registry.render_with(format, |text| {
+            render_panics(&snapshot.services, text);
+            self.state.render(&snapshot.plan, text);
+        })
     }
 
     /// Keys that are to be fetched, and who waits for them.
@@ -413,6 +416,17 @@ impl Engine {
 
     fn process(&self) -> MutexGuard<'_, Process> {
         self.process.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn render_panics(services: &[Arc<Service>], text: &mut Text) {
+    let help = "Priorities of a service in which too few targets are healthy, so that all of them are used.";
+    text.family("tidegate_target_panics", Kind::Gauge, help);
+    for service in services {
+        let set = service.targets.set();
+        if set.members.len() > 1 {
+            text.sample(&[("service", &service.name)], u64::from(set.panics));
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 
@@ -15,6 +15,8 @@ use crate::plan::{AddressFamily, Resolve};
 /// The first wait after a lookup that failed, and the longest one.
 const FIRST_PAUSE_MS: Millis = 1_000;
 const LONGEST_PAUSE_MS: Millis = 30_000;
+/// The longest one while nothing is known at all: requests fail until the next lookup.
+const LONGEST_UNKNOWN_MS: Millis = 2_000;
 
 pub struct Name {
     pub host: Box<str>,
@@ -29,6 +31,8 @@ pub struct Name {
     /// When to look again.
     due: AtomicU64,
     failures: AtomicU32,
+    /// Why the last lookup failed, for requests until the next one.
+    failure: Mutex<Option<(io::ErrorKind, String)>>,
     /// The address that answered when the first one did not; forgotten with the next lookup.
     preferred: Mutex<Option<SocketAddr>>,
 }
@@ -44,6 +48,7 @@ impl Name {
             lookup: tokio::sync::Mutex::default(),
             due: AtomicU64::new(0),
             failures: AtomicU32::new(0),
+            failure: Mutex::default(),
             preferred: Mutex::default(),
         }
     }
@@ -54,11 +59,12 @@ impl Name {
     }
 
     /// The addresses to try, in this order. While none is known one caller looks the name up and the others wait for what it
-    /// finds: a name server that does not answer must not gather a lookup for every request.
+    /// finds, or fail with it: a name server that does not answer must not gather a lookup for every request.
     pub async fn addresses(&self, now: Millis) -> io::Result<Vec<SocketAddr>> {
         if self.known.load().is_empty() {
             let _turn = self.lookup.lock().await;
             if self.known.load().is_empty() {
+                self.failed_until(now)?;
                 self.look_up_in_turn(now).await?;
             }
         }
@@ -100,17 +106,32 @@ impl Name {
         match looked {
             Ok(looked) => {
                 self.failures.store(0, Relaxed);
+                *self.failure() = None;
                 let lasting = Millis::try_from(looked.lasting.as_millis()).unwrap_or(NEVER);
                 self.due.store(now.saturating_add(lasting.max(1)), Relaxed);
                 Ok(self.take(looked))
             }
             Err(error) => {
                 let failures = self.failures.fetch_add(1, Relaxed).min(5);
-                let pause = (FIRST_PAUSE_MS << failures).min(LONGEST_PAUSE_MS);
+                let longest = if self.known.load().is_empty() { LONGEST_UNKNOWN_MS } else { LONGEST_PAUSE_MS };
+                let pause = (FIRST_PAUSE_MS << failures).min(longest);
+                *self.failure() = Some((error.kind(), error.to_string()));
                 self.due.store(now.saturating_add(pause), Relaxed);
                 Err(error)
             }
         }
+    }
+
+    /// The failure that still holds.
+    fn failed_until(&self, now: Millis) -> io::Result<()> {
+        match &*self.failure() {
+            Some((kind, message)) if (now..NEVER).contains(&self.due()) => Err(io::Error::new(*kind, message.clone())),
+            _ => Ok(()),
+        }
+    }
+
+    fn failure(&self) -> MutexGuard<'_, Option<(io::ErrorKind, String)>> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take(&self, looked: Looked) -> bool {

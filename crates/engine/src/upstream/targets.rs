@@ -202,7 +202,13 @@ impl Targets {
         let known = self.current.load();
         // Read first: a change that comes while the set is made makes it stale again.
         let epoch = self.lineage.epoch();
-        self.current.store(Arc::new(Set::new(members, &self.settings, epoch, Some(&known), now)));
+        let set = Set::new(members, &self.settings, epoch, Some(&known), now);
+        if set.panics > known.panics {
+            tracing::warn!(service = %self.service, "too few targets are healthy, all are used");
+        } else if set.panics < known.panics {
+            tracing::info!(service = %self.service, "enough targets are healthy again");
+        }
+        self.current.store(Arc::new(set));
     }
 
     fn membership(&self) -> MutexGuard<'_, Membership> {
