@@ -41,6 +41,8 @@ class Workload:
     """Python code, as `module:function`, that answers the first route instead of the service."""
     guard: Guard | None = None
     """Policies that decide who may pass; a contestant without any is asked in the same way."""
+    shielded: bool | None = None
+    """Tidegate with all that shields services and callers, or without even the part of it that is there by default."""
     bare: bool = False
     """Asked as the guarded ones are, but without the policies: what the wire alone costs."""
 

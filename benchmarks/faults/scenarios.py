@@ -8,7 +8,10 @@ from benchmarks.faults.judge import judge
 from benchmarks.faults.peers import Shield, ShieldingEnvoy, ShieldingHaproxy, ShieldingTidegate
 from benchmarks.faults.plot import draw, keep
 from benchmarks.faults.run import run
+from benchmarks.load import Load
+from benchmarks.peers import Tidegate
 from benchmarks.scenario import Contestant, Figure, Figures, Goal, Scenario
+from benchmarks.scenarios.cost import COST_FIGURES, CPU, cost_of
 from benchmarks.stage import Stage
 from benchmarks.workload import Workload
 
@@ -59,4 +62,21 @@ def _scenario(illness: Illness) -> Scenario:
     )
 
 
-FAULT_SCENARIOS = tuple(_scenario(illness) for illness in Illness)
+COST = Scenario(
+    name="shielded",
+    title="All shields up, nothing wrong",
+    description=(
+        "The first scenario with balancing, active and passive health checks, deadlines, retries, hedging, a breaker, "
+        "a bulkhead, a fallback and protection from overload configured, and without any of them."
+    ),
+    contestants=(
+        Contestant("tidegate", Tidegate(), Workload(shielded=True)),
+        Contestant("tidegate, no shields", Tidegate(), Workload(shielded=False)),
+        Contestant("tidegate, by default", Tidegate(), Workload()),
+    ),
+    figures=COST_FIGURES,
+    measure=cost_of(Load()),
+    goals=(Goal(CPU, "tidegate", 1.0, over="tidegate, no shields"),),
+)
+
+FAULT_SCENARIOS = (COST, *(_scenario(illness) for illness in Illness))

@@ -16,6 +16,7 @@ from benchmarks.workload import HOST, Launch, Protocol, Site, Workload
 
 Json: TypeAlias = dict[str, Any]
 MANY = 1_000_000
+OVERLOAD: Json = {}
 SAME_WORK: Json = {"forwarded": {"via": False}, "request_id": {"answer": False}}
 """Leaves out what Tidegate does by default and no peer does here: `Via`, and the request id on the answer too."""
 
@@ -48,9 +49,14 @@ def _document(workload: Workload, site: Site) -> Json:
     if workload.client.is_encrypted:
         listener["tls"] = {"certificate": str(site.certificate), "key": str(site.key)}
     service: Json = {"name": "service", "url": f"http://{site.upstream}"}
+    if workload.shielded is False:
+        service["retries"] = 0
     if workload.upstream is Protocol.H2C:
         service["protocol"] = "h2"
+    if workload.shielded:
+        service = {"name": "service"} | _shield(site)
     document: Json = {
+        "overload": OVERLOAD if workload.shielded else None,
         "listeners": [listener],
         "admin": {"address": f"{HOST}:{site.admin_port}"},
         "access_log": {"file": f"{site.folder}/access.log"} if workload.access_log else "off",
@@ -60,7 +66,30 @@ def _document(workload: Workload, site: Site) -> Json:
     policies = {} if workload.as_it_comes else dict(SAME_WORK)
     if guard := workload.policies:
         _guard(guard, site, document, policies)
-    return document | {"policies": policies}
+    return {name: value for name, value in document.items() if value is not None} | {"policies": policies}
+
+
+def _shield(site: Site) -> Json:
+    """Every part of a service's shield at once."""
+    return {
+        "upstream": {
+            "targets": [{"address": site.upstream}],
+            "balance": "least_requests",
+            "slow_start": "10s",
+            "health_check": {
+                "active": {"path": "/health", "interval": "1s"},
+                "passive": {"consecutive_failures": 5, "failure_rate": 0.5, "slow_rate": 0.9, "slow_call": "1s"},
+            },
+        },
+        "timeout": "10s",
+        "try_timeout": "5s",
+        "first_byte_timeout": "5s",
+        "retries": {"attempts": 2, "on": ["connect_failure", "reset", 502, 503]},
+        "hedging": {"after": "p95"},
+        "circuit_breaker": {"failure_threshold": 5, "failure_rate": 0.5, "slow_call": "1s", "slow_call_rate": 0.9},
+        "bulkhead": {"max_connections": 1000, "max_requests": 1000, "max_pending": 100, "queue_timeout": "1s"},
+        "fallback": {"status": 503, "body": {"error": "temporarily unavailable"}},
+    }
 
 
 def _guard(guard: Guard, site: Site, document: Json, policies: Json) -> None:
