@@ -7,6 +7,9 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
+import h2.connection
+import h2.events
+
 from tests.conftest import StartGateway, StartUpstream
 from tests.harness import Connection, FakeUpstream, RunningGateway
 from tests.harness.gateway import Answer
@@ -154,3 +157,90 @@ def test_an_adaptive_bound_is_measured(gateway: StartGateway, upstream: StartUps
     assert [running.get("/orders").status for _ in range(2)] == [200, 200]
     assert gauge(running, "limit") == 7
     assert "tidegate_bulkhead_least_latency_seconds" in running.metrics()
+
+
+def test_no_more_connections_than_are_allowed_and_they_are_handed_on(
+    gateway: StartGateway, upstream: StartUpstream
+) -> None:
+    gate = Gate(upstream())
+    running = gateway(document(gate.upstream, {"max_connections": 2, "queue_timeout": "1h"}))
+    begun = [begin(running) for _ in range(6)]
+    gate.upstream.wait_for_requests(2)
+    gate.open(6)
+    assert [one.get(timeout=DEADLINE).status for one in begun] == [200] * 6
+    assert gate.upstream.connections == 2
+    assert 'tidegate_pool_connections{service="orders",state="idle"} 2' in running.metrics()
+
+
+def test_connections_are_bounded_over_all_workers(gateway: StartGateway, upstream: StartUpstream) -> None:
+    service = upstream()
+    seen: list[int] = []
+
+    def play(connection: Connection) -> None:
+        seen.append(gauge_of_open(service))
+        service._answer_all(connection)
+
+    service.script(play)
+    running = gateway(document(service, {"max_connections": 1, "queue_timeout": "1h"}), workers=3)
+    begun = [begin(running) for _ in range(30)]
+    assert [one.get(timeout=DEADLINE).status for one in begun] == [200] * 30
+    assert max(seen) <= 1
+
+
+def gauge_of_open(service: FakeUpstream) -> int:
+    """Connections that have begun and whose end the service has not seen yet; its own sees them end a little later."""
+    return service.connections - service._state.closed - 1
+
+
+def test_an_idle_connection_gives_way_to_those_who_wait(gateway: StartGateway, upstream: StartUpstream) -> None:
+    first, second = upstream(), upstream()
+    targets = [{"address": of.url.removeprefix("http://")} for of in (first, second)]
+    running = gateway(
+        {
+            "services": [
+                {
+                    "name": "orders",
+                    "upstream": {"balance": "round_robin", "targets": targets},
+                    "bulkhead": {"max_connections": 1, "queue_timeout": "1h"},
+                }
+            ],
+            "routes": [{"name": "orders", "paths": ["/orders"], "service": "orders"}],
+        }
+    )
+    assert [running.get("/orders").status for _ in range(4)] == [200] * 4
+    assert len(first.requests) == len(second.requests) == 2
+
+
+def test_a_client_of_http2_cannot_open_a_hundred_connections(gateway: StartGateway, upstream: StartUpstream) -> None:
+    gate = Gate(upstream())
+    running = gateway(document(gate.upstream, {"max_connections": 3, "max_pending": 200, "queue_timeout": "1h"}))
+    gate.open(100)
+    connection = h2.connection.H2Connection()
+    connection.initiate_connection()
+    for number in range(1, 200, 2):
+        path = [(":method", "GET"), (":path", "/orders"), (":scheme", "http"), (":authority", "a")]
+        connection.send_headers(number, path, end_stream=True)
+    with running.raw() as client:
+        client.send(connection.data_to_send())
+        ended = 0
+        while ended < 100:
+            assert client._more()
+            received, client.buffer = client.buffer, b""
+            events = connection.receive_data(received)
+            ended += sum(isinstance(event, h2.events.StreamEnded) for event in events)
+            client.send(connection.data_to_send())
+    assert gate.upstream.connections == 3
+
+
+def test_no_connection_within_the_time_is_told(gateway: StartGateway, upstream: StartUpstream) -> None:
+    gate = Gate(upstream())
+    running = gateway(document(gate.upstream, {"max_connections": 1, "max_pending": 1, "queue_timeout": "5s"}))
+    first = begin(running)
+    gate.upstream.wait_for_requests(1)
+    second = begin(running)
+    eventually(lambda: [running.get("/orders").code] == ["bulkhead_full"])
+    running.advance(5.1)
+    late = second.get(timeout=DEADLINE)
+    assert (late.code, late.headers["retry-after"]) == ("queue_timeout", "1")
+    gate.open()
+    assert first.get(timeout=DEADLINE).status == 200

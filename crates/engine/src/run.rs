@@ -17,6 +17,7 @@ use crate::plan;
 use crate::snapshot::{Pinned, Snapshot};
 use crate::telemetry::Telemetry;
 use crate::upstream::breaker::share::keep_shared;
+use crate::upstream::bulkhead::keep_reclaimed;
 use crate::upstream::pool::Pools;
 use crate::upstream::resolve;
 use crate::worker::Worker;
@@ -88,6 +89,7 @@ async fn control(worker: Rc<Worker>, mut inbox: UnboundedReceiver<Control>) {
         spawn_local(canary::keep(worker.clone()));
     }
     spawn_local(pulse::keep(worker.clone()));
+    spawn_local(keep_reclaimed(worker.clone()));
     if worker.index == 0 {
         spawn_local(keep_shared(worker.clone()));
     }

@@ -24,7 +24,7 @@ use crate::telemetry::metrics::Text;
 use crate::upstream::affinity::OwnKey;
 use crate::upstream::breaker::{Breaker, News};
 use crate::upstream::budget::Budget;
-use crate::upstream::bulkhead::Bulkhead;
+use crate::upstream::bulkhead::{Bulkhead, Slots};
 use crate::upstream::hedge::Hedge;
 
 /// One for each engine; whoever compiles a policy finds in it what the policy before the reload has left.
@@ -46,6 +46,8 @@ pub struct State {
     /// What breakers tell functions of the user's.
     pub breaker_news: Arc<News>,
     pub bulkheads: Tables<plan::Bulkhead, Bulkhead>,
+    /// Open connections, by service and bound.
+    pub connections: Tables<(Box<str>, u32), Slots>,
     pub decisions: Tables<plan::ForwardAuth, Verdicts<Decision>>,
     /// Keys and answers, by where the policy stands.
     pub idempotency: Tables<String, idempotency::Table>,

@@ -53,11 +53,18 @@ class Bulkhead(Model):
     max_requests: Integer | None = Field(
         None, ge=1, le=1_000_000, description="Calls under way at once. Without it, any number."
     )
+    max_connections: Integer | None = Field(
+        None,
+        ge=1,
+        le=1_000_000,
+        description="Open connections, busy and idle; of a service only, as routes share them. Without it, any number.",
+    )
     max_pending: Integer = Field(
         100,
         ge=0,
         le=1_000_000,
-        description="Calls that may wait for their turn, in the order in which they came. More are refused at once.",
+        description="Calls that may wait for one of `max_requests`, and as many for one of `max_connections`, in the "
+        "order in which they came. More are refused at once.",
     )
     queue_timeout: Duration = Field(1000, description="The longest that a call waits.")
     adaptive: Adaptive | None = Field(
@@ -70,12 +77,17 @@ class Bulkhead(Model):
             hint = "write the bound as `adaptive: {maximum: ...}`"
             message = "`adaptive` and `max_requests` exclude each other"
             check.problem((*path, "max_requests"), "bad_value", message, hint)
-        if self.adaptive is None and self.max_requests is None:
-            check.problem(path, "missing", "the bulkhead has no bound", "write `max_requests` or `adaptive`")
+        if self.max_connections is not None and not check.scope.startswith("service/"):
+            message = "`max_connections` belongs to the service, whose routes share its connections"
+            check.problem((*path, "max_connections"), "bad_value", message)
+        if self.adaptive is None and self.max_requests is None and self.max_connections is None:
+            hint = "write `max_requests`, `max_connections` or `adaptive`"
+            check.problem(path, "missing", "the bulkhead has no bound", hint)
         adaptive = None if self.adaptive is None else self.adaptive.plan(check, (*path, "adaptive"))
         return {
             "name": name,
             "max_requests": self.max_requests,
+            "max_connections": self.max_connections,
             "max_pending": self.max_pending,
             "queue_timeout_ms": self.queue_timeout,
             "adaptive": adaptive,

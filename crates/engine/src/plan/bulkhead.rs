@@ -7,6 +7,8 @@ use serde::Deserialize;
 pub struct Bulkhead {
     /// What log and metrics call it: the service's name, or `service/route`.
     pub name: String,
+    /// Connections over all workers; of a service only.
+    pub max_connections: Option<u32>,
     /// Calls over all workers.
     pub max_requests: Option<u32>,
     /// Those that wait for one of them.

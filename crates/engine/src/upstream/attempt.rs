@@ -16,6 +16,7 @@ use crate::respond::{Code, Failure};
 use crate::sides::{Answered, BodySize, Client, Filled, Sink, Source, Upstream};
 use crate::snapshot::Pinned;
 use crate::transfer::{Begin, Patience, Transfer};
+use crate::upstream::bulkhead::Got;
 use crate::upstream::call::{Asked, Order, Outgoing, unless_gone};
 use crate::upstream::connect::connect;
 use crate::upstream::fallback::Fixed;
@@ -211,8 +212,8 @@ async fn begin<'a, C: Client>(
     let (mut upstream, now) = match pooled(worker, snapshot, order.service, aim, once) {
         Some(upstream) => (upstream, started),
         None => {
-            let due = started.saturating_add(service.plan.connect_timeout_ms).min(order.deadline.at).min(head_due);
-            let opened = unless_gone(client, open(worker, snapshot, order.service, &aim.target, due)).await;
+            let due = order.deadline.at.min(head_due);
+            let opened = unless_gone(client, open(worker, snapshot, order.service, aim, due)).await;
             // What connecting took is not the service's silence.
             let now = worker.now();
             (opened.map_err(|failure| late(failure, now, order, head_due))?, now)
@@ -245,7 +246,7 @@ async fn begin<'a, C: Client>(
 /// The time to connect may have been shorter than the service's own.
 fn late(failure: Failure, now: Millis, order: &Order<'_>, head_due: Millis) -> Failure {
     match failure.code {
-        Code::UpstreamConnectTimeout if now >= order.deadline.at => order.deadline.late.into(),
+        Code::UpstreamConnectTimeout | Code::QueueTimeout if now >= order.deadline.at => order.deadline.late.into(),
         Code::UpstreamConnectTimeout if now >= head_due => Failure { code: Code::UpstreamTryTimeout, ..failure },
         _ => failure,
     }
@@ -269,22 +270,38 @@ fn pooled(worker: &Rc<Worker>, snapshot: &Pinned, service: usize, aim: &Aim, onc
     Some(Attempt::Http1(Http1Upstream::new(worker, snapshot, service, &aim.target, wire)))
 }
 
+/// Opens a connection, or is handed one that has become free where there may be no more; `due` at the latest.
 async fn open(
     worker: &Rc<Worker>,
     snapshot: &Pinned,
     service: usize,
-    target: &Arc<Target>,
+    aim: &Aim,
     due: Millis,
 ) -> Result<Attempt, Failure> {
-    let plan = &snapshot.services[service];
-    match plan.plan.protocol {
-        UpstreamProtocol::Http1 => {
-            let socket = connect(worker, plan, target, due).await?;
-            plan.series.opened(worker.index);
-            Ok(Attempt::Http1(Http1Upstream::new(worker, snapshot, service, target, Wire::new(socket))))
-        }
-        UpstreamProtocol::H2 => http2::open(worker, snapshot, service, target, due).await.map(Attempt::Http2),
+    let (plan, target) = (&snapshot.services[service], &aim.target);
+    let connect_due = |began: Millis| began.saturating_add(plan.plan.connect_timeout_ms).min(due);
+    let began = aim.started_micros / 1000;
+    if plan.plan.protocol == UpstreamProtocol::H2 {
+        let due = if plan.connections.is_some() { due } else { connect_due(began) };
+        return http2::open(worker, snapshot, service, target, due).await.map(Attempt::Http2);
     }
+    let http1 = |wire| Attempt::Http1(Http1Upstream::new(worker, snapshot, service, target, wire));
+    let (held, began) = match &plan.connections {
+        None => (None, began),
+        Some(connections) => loop {
+            match connections.ask(worker, target.slot, due).await? {
+                Got::Slot(slot) => break (Some(slot), worker.now()),
+                Got::Handed(number) => {
+                    if let Some(wire) = worker.pools.handed(worker, number) {
+                        return Ok(http1(wire));
+                    }
+                }
+            }
+        },
+    };
+    let socket = connect(worker, plan, target, connect_due(began)).await?;
+    plan.series.opened(worker.index);
+    Ok(http1(Wire::new(socket, held)))
 }
 
 impl Attempt {

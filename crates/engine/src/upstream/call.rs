@@ -143,6 +143,9 @@ async fn guarded<'a, C: Client>(
             Ok(begun)
         }
         Err(Failed { failure, outcome, .. }) => {
+            if matches!(failure.code, Code::BulkheadFull | Code::QueueTimeout) {
+                asked.notes.retry_after = Some(1);
+            }
             if guard.is_there() {
                 guard.failed(outcome, worker.clock.now_micros());
             }

@@ -14,6 +14,7 @@ use crate::listener::socket::Socket;
 use crate::respond::{Code, Failure};
 use crate::sides::{Answered, BodySize, Filled, Sink, Source, Upstream};
 use crate::snapshot::Pinned;
+use crate::upstream::bulkhead::Held;
 use crate::upstream::call::Outgoing;
 use crate::upstream::target::Target;
 use crate::wire::inbound::{Inbound, ReadError};
@@ -37,16 +38,19 @@ pub struct Wire {
     outbound: Outbound,
     /// Sent requests before.
     reused: bool,
+    /// Its place among the connections to the service, where these are bounded.
+    _held: Held,
 }
 
 impl Wire {
-    pub fn new(socket: Socket) -> Box<Self> {
+    pub fn new(socket: Socket, held: Held) -> Box<Self> {
         Box::new(Self {
             socket,
             parser: ResponseParser::new(LIMITS),
             inbound: Inbound::default(),
             outbound: Outbound::default(),
             reused: false,
+            _held: held,
         })
     }
 

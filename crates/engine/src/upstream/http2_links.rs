@@ -21,6 +21,7 @@ use crate::clock::{Millis, NEVER};
 use crate::listener::socket::Socket;
 use crate::respond::{Code, Failure};
 use crate::telemetry::metrics::ServiceSeries;
+use crate::upstream::bulkhead::{Got, Held};
 use crate::upstream::connect::connect;
 use crate::upstream::service::Service;
 use crate::upstream::target::Target;
@@ -87,6 +88,7 @@ pub struct Link {
 /// A stream's place on a connection, given back when it is dropped.
 pub struct Place {
     worker: Rc<Worker>,
+    key: Key,
     link: Rc<Link>,
     idle_timeout_ms: Millis,
     taken: Millis,
@@ -107,11 +109,30 @@ impl Links {
         let key = target.slot;
         loop {
             let opening = match worker.links.find(key) {
-                Ok(link) => return Ok(Place::new(worker, link, service)),
+                Ok(link) => return Ok(Place::new(worker, link, service, key)),
                 Err(Some(opening)) => opening,
                 Err(None) => open(worker, service, target),
             };
             wait(worker, service, target, &opening, due).await?;
+        }
+    }
+
+    /// A connection has a free stream.
+    fn has_room(&self, key: Key) -> bool {
+        let groups = self.groups.borrow();
+        groups.get(&key).is_some_and(|group| group.links.iter().any(|link| link.is_usable() && link.has_room()))
+    }
+
+    /// Closes idle connections to a service for those who wait for one.
+    pub fn reclaim(&self, worker: &Worker, service: &Service) {
+        let groups = self.groups.borrow();
+        for member in &service.targets.set().members {
+            let links = groups.get(&member.target.slot).into_iter().flat_map(|group| &group.links);
+            for link in links.filter(|link| link.streams.get() == 0) {
+                // Without a sender and streams the connection says GOAWAY and ends.
+                *link.sender.borrow_mut() = None;
+                link.alarm.set(worker.now());
+            }
         }
     }
 
@@ -141,6 +162,10 @@ impl Links {
         opening.waiting.notify_waiters();
     }
 
+    fn opening(&self, key: Key) -> Option<Rc<Opening>> {
+        self.groups.borrow().get(&key)?.opening.clone()
+    }
+
     fn remove(&self, key: Key, link: &Rc<Link>) {
         let mut groups = self.groups.borrow_mut();
         if let Some(group) = groups.get_mut(&key) {
@@ -159,11 +184,24 @@ fn open(worker: &Rc<Worker>, service: &Arc<Service>, target: &Arc<Target>) -> Rc
     worker.links.groups.borrow_mut().entry(key).or_default().opening = Some(opening.clone());
     let (worker, service, target, mine) = (worker.clone(), service.clone(), target.clone(), opening.clone());
     tokio::task::spawn_local(async move {
-        let due = worker.now().saturating_add(service.plan.connect_timeout_ms);
-        let opened = establish(&worker, &service, &target, due).await;
+        let opened = match take_slot(&worker, &service, &target).await {
+            Ok(held) => establish(&worker, &service, &target, held).await,
+            Err(failure) => Err(failure),
+        };
         worker.links.opened(key, opened, &mine);
     });
     opening
+}
+
+/// A place among the connections to the service, where these are bounded.
+async fn take_slot(worker: &Worker, service: &Service, target: &Target) -> Result<Held, Failure> {
+    let Some(connections) = &service.connections else { return Ok(None) };
+    loop {
+        // What is handed are connections of HTTP/1.1; there are none of these.
+        if let Got::Slot(slot) = connections.ask(worker, target.slot, NEVER).await? {
+            return Ok(Some(slot));
+        }
+    }
 }
 
 async fn wait(
@@ -174,12 +212,16 @@ async fn wait(
     due: Millis,
 ) -> Result<(), Failure> {
     let started = worker.now();
-    while !opening.done.get() {
+    // Where there may be no more connections, a stream may become free before another is opened.
+    while !opening.done.get() && !worker.links.has_room(target.slot) {
         tokio::select! {
             biased;
             () = opening.waiting.notified() => {}
             () = worker.wheel.sleep_until(due) => return Err(late(worker, service, target, started)),
         }
+    }
+    if worker.links.has_room(target.slot) {
+        return Ok(());
     }
     opening.failure.borrow().clone().map_or(Ok(()), Err)
 }
@@ -198,9 +240,10 @@ async fn establish(
     worker: &Rc<Worker>,
     service: &Arc<Service>,
     target: &Arc<Target>,
-    due: Millis,
+    held: Held,
 ) -> Result<Rc<Link>, Failure> {
     let started = worker.now();
+    let due = started.saturating_add(service.plan.connect_timeout_ms);
     let socket = connect(worker, service, target, due).await?;
     let failed = |error: h2::Error| {
         let name = &target.name;
@@ -243,8 +286,15 @@ async fn establish(
         series: service.series.clone(),
         authority: RefCell::new(None),
     });
-    let driver =
-        Driver { worker: worker.clone(), link: link.clone(), connection, pings, pinged: NEVER, idle_timeout_ms };
+    let driver = Driver {
+        worker: worker.clone(),
+        link: link.clone(),
+        connection,
+        pings,
+        pinged: NEVER,
+        idle_timeout_ms,
+        _held: held,
+    };
     tokio::task::spawn_local(driver.run(target.slot));
     Ok(link)
 }
@@ -278,7 +328,7 @@ impl Link {
 }
 
 impl Place {
-    fn new(worker: &Rc<Worker>, link: Rc<Link>, service: &Service) -> Self {
+    fn new(worker: &Rc<Worker>, link: Rc<Link>, service: &Service, key: Key) -> Self {
         let streams = link.streams.get();
         link.streams.set(streams + 1);
         let reused = link.used.replace(true);
@@ -287,7 +337,7 @@ impl Place {
         }
         let answers = link.answers.get();
         let idle_timeout_ms = service.plan.pool.idle_timeout_ms;
-        Self { worker: worker.clone(), link, idle_timeout_ms, taken: worker.now(), answers, reused }
+        Self { worker: worker.clone(), key, link, idle_timeout_ms, taken: worker.now(), answers, reused }
     }
 
     /// Calls `send` with the connection's sender; `None` when it takes no more requests.
@@ -323,6 +373,9 @@ impl Drop for Place {
     fn drop(&mut self) {
         let streams = self.link.streams.get() - 1;
         self.link.streams.set(streams);
+        if let Some(opening) = self.worker.links.opening(self.key) {
+            opening.waiting.notify_waiters();
+        }
         if streams > 0 {
             return;
         }
@@ -346,6 +399,7 @@ struct Driver {
     /// When the ping that is under way must be answered; `NEVER` while there is none.
     pinged: Millis,
     idle_timeout_ms: Millis,
+    _held: Held,
 }
 
 impl Driver {

@@ -11,6 +11,7 @@ use rustc_hash::FxHashMap;
 
 use crate::clock::Millis;
 use crate::telemetry::metrics::ServiceSeries;
+use crate::upstream::bulkhead::Place;
 use crate::upstream::http1::Wire;
 use crate::upstream::service::Service;
 use crate::upstream::target::Target;
@@ -37,6 +38,13 @@ struct Pool {
 #[derive(Default)]
 pub struct Pools {
     slots: RefCell<FxHashMap<usize, Pool>>,
+    /// Connections for those who waited for one, by the number under which they look for it.
+    handed: RefCell<FxHashMap<u64, Handed>>,
+}
+
+struct Handed {
+    idle: Idle,
+    series: Arc<ServiceSeries>,
 }
 
 impl Pools {
@@ -58,6 +66,21 @@ impl Pools {
     /// Takes a connection back when it is clean and there is room; else it is closed.
     pub fn give_back(&self, worker: &Worker, service: &Service, target: &Target, wire: Box<Wire>, clean: bool) {
         let plan = &service.plan.pool;
+        let waited_for = service.connections.as_ref().filter(|connections| connections.slots.waiting() > 0);
+        if let Some(connections) = waited_for
+            && clean
+        {
+            match connections.slots.hand(Place { worker: worker.index, target: target.slot }) {
+                Some(number) => {
+                    service.series.parked(worker.index);
+                    let handed = Handed { idle: Idle { wire, since: worker.now() }, series: service.series.clone() };
+                    self.handed.borrow_mut().insert(number, handed);
+                }
+                // Somebody waits elsewhere: its place goes there.
+                None => service.series.closed_busy(worker.index),
+            }
+            return;
+        }
         let kept = clean && !worker.drain.has_begun() && {
             let mut slots = self.slots.borrow_mut();
             let pool = slots.entry(target.slot).or_insert_with(|| Pool::new(service));
@@ -77,9 +100,39 @@ impl Pools {
         }
     }
 
+    /// What was handed to somebody who waited; `None` when it has died meanwhile.
+    pub fn handed(&self, worker: &Worker, number: u64) -> Option<Box<Wire>> {
+        let mut handed = self.handed.borrow_mut().remove(&number)?;
+        if handed.idle.wire.is_surely_idle() {
+            handed.series.reused(worker.index);
+            return Some(handed.idle.wire);
+        }
+        handed.series.closed_idle(worker.index);
+        None
+    }
+
+    /// Closes idle connections to a service for those who wait for one, those idle for longest first.
+    pub fn reclaim(&self, worker: &Worker, service: &Service, mut most: usize) {
+        let mut slots = self.slots.borrow_mut();
+        for member in &service.targets.set().members {
+            let Some(pool) = slots.get_mut(&member.target.slot) else { continue };
+            let count = pool.idle.len().min(most);
+            pool.idle.drain(..count).for_each(|_| pool.series.closed_idle(worker.index));
+            most -= count;
+        }
+    }
+
     /// Drops connections that were idle too long or have died, and the pools of targets that are gone.
     pub fn sweep(&self, worker: &Worker) {
         let now = worker.now();
+        // Those for whom they were have left.
+        self.handed.borrow_mut().retain(|_, handed| {
+            let kept = now.saturating_sub(handed.idle.since) < SWEEP_MS;
+            if !kept {
+                handed.series.closed_idle(worker.index);
+            }
+            kept
+        });
         let mut slots = self.slots.borrow_mut();
         if slots.is_empty() {
             return;

@@ -9,6 +9,7 @@ use crate::state::State;
 use crate::telemetry::metrics::{Registry, ServiceSeries};
 use crate::upstream::affinity::Affinity;
 use crate::upstream::balance::level::Algorithm;
+use crate::upstream::bulkhead::{Connections, Slots};
 use crate::upstream::target::Target;
 use crate::upstream::targets::{Before, Parts, Pick, Settings, Targets};
 use crate::upstream::tls::ClientTls;
@@ -24,6 +25,8 @@ pub struct Service {
     pub affinity: Affinity,
     pub tls: Option<ClientTls>,
     pub series: Arc<ServiceSeries>,
+    /// Where there may be only so many.
+    pub connections: Option<Connections>,
 }
 
 impl Service {
@@ -60,6 +63,11 @@ impl Service {
             affinity,
             tls: plan.tls.as_ref().map(|tls| ClientTls::compile(tls, plan.protocol)).transpose()?,
             series: registry.service(&plan.name),
+            connections: plan.calling.bulkhead.as_ref().and_then(|bulkhead| {
+                let key = (plan.name.as_str().into(), bulkhead.max_connections?);
+                let slots = state.connections.of(&key, || Slots::with(key.1));
+                Some(Connections::new(bulkhead, slots, registry.bulkhead(&bulkhead.name)))
+            }),
         })
     }
 

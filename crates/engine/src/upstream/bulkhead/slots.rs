@@ -76,7 +76,12 @@ fn waiting(word: u64) -> u32 {
 
 impl Slots {
     pub fn new(most: u32) -> Arc<Self> {
-        Arc::new(Self { word: AtomicU64::new(0), most: AtomicU32::new(most), queue: Mutex::default() })
+        Arc::new(Self::with(most))
+    }
+
+    /// As [`Slots::new`], for whoever keeps it.
+    pub fn with(most: u32) -> Self {
+        Self { word: AtomicU64::new(0), most: AtomicU32::new(most), queue: Mutex::default() }
     }
 
     /// Asks for a slot; when there is none, for a place in the queue, unless `longest` wait already.
