@@ -10,7 +10,6 @@ use crate::clock::Millis;
 use crate::dns::Resolver;
 use crate::plan::{self, Resolve};
 use crate::problem::Problem;
-use crate::respond::Side;
 use crate::telemetry::metrics::TargetSeries;
 use crate::upstream::balance::latency::Latency;
 use crate::upstream::membership::Maker;
@@ -107,11 +106,9 @@ impl Target {
         self.series.ended(worker, outcome);
         match outcome {
             Outcome::Answered { .. } => self.hot.latency.observe(now, micros),
-            Outcome::Failed(code) if code.side() == Side::Upstream => {
-                self.hot.latency.observe(now, micros.max(FAILED_MICROS));
-            }
+            Outcome::Failed(_) => self.hot.latency.observe(now, micros.max(FAILED_MICROS)),
             // It says nothing about the target.
-            Outcome::Failed(_) | Outcome::Abandoned => {}
+            Outcome::Abandoned => {}
         }
     }
 

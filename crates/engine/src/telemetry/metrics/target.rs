@@ -1,6 +1,5 @@
 //! What is counted for one target of a service.
 
-use crate::respond::Side;
 use crate::telemetry::metrics::cell::Counter;
 use crate::telemetry::metrics::shards::Shards;
 use crate::upstream::outcome::Outcome;
@@ -46,8 +45,8 @@ impl TargetSeries {
         let counter = match outcome {
             Outcome::Answered { status: 500.. } => &part.errors,
             Outcome::Answered { .. } => &part.answered,
-            Outcome::Failed(code) if code.side() == Side::Upstream => &part.failed,
-            Outcome::Failed(_) | Outcome::Abandoned => &part.abandoned,
+            Outcome::Failed(_) => &part.failed,
+            Outcome::Abandoned => &part.abandoned,
         };
         counter.add(1);
     }
