@@ -10,7 +10,7 @@ import pytest
 from tests.calls import misbehaving as mis
 from tests.calls.test_retries import sample
 from tests.conftest import Proxy, StartUpstream
-from tests.harness import Connection, FakeUpstream, RunningGateway, Script, eventually
+from tests.harness import Connection, RunningGateway, Script, eventually
 from tests.harness.upstream import OK, half_answer, hang_after_head, hang_before_head, reset_mid_answer
 from tests.proxying.conftest import GET, advance_until_heard
 
@@ -79,11 +79,18 @@ def test_whose_time_ran_out(
 
 
 def test_a_client_that_takes_its_time_is_not_the_services_fault(proxy: Proxy, upstream: StartUpstream) -> None:
-    service: FakeUpstream = upstream()
-    gateway = proxy(service, retries=0, timeout="10s")
+    seen = threading.Event()
+
+    def play(connection: Connection) -> None:
+        connection.request_head()
+        assert connection.read_exactly(4) == b"half"
+        seen.set()
+        connection.hang()
+
+    gateway = proxy(upstream().script(play), retries=0, timeout="10s")
     with gateway.raw() as client:
         client.send("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf")
-        service.wait_for_connections()
+        assert seen.wait(20)
         advance_until_heard(gateway, client, 10.1)
         assert client.read_head()[0] == 504
     becomes(gateway, {"abandoned": 1})

@@ -133,7 +133,8 @@ async fn guarded<'a, C: Client>(
 ) -> Result<Begun<'a>, Failure> {
     let started_micros = worker.clock.now_micros();
     if asked.request.body != BodySize::Empty {
-        client.keep_body(order.calling.kept_body());
+        let protocol = asked.snapshot.services[order.service].plan.protocol;
+        client.keep_body(order.calling.kept_body(asked.request, protocol));
     }
     let mut guard = Guard::enter(worker, client, asked.notes, order, started_micros).await?;
     match tried(worker, client, asked, alarm, order, guard.started_micros()).await {

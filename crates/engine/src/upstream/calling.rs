@@ -6,7 +6,8 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use crate::clock::Millis;
-use crate::plan;
+use crate::exchange::Request;
+use crate::plan::{self, UpstreamProtocol};
 use crate::state::State;
 use crate::telemetry::metrics::Registry;
 use crate::upstream::breaker::Breaker;
@@ -50,9 +51,13 @@ impl Calling {
         Self { retry: Retry::new(&plan.retry), budget, hedge, breaker, bulkhead, plan: plan.clone() }
     }
 
-    /// Of a request body so much is kept.
-    pub fn kept_body(&self) -> u64 {
-        let own = if self.retry.attempts > 0 || self.hedge.is_some() { self.retry.body_bytes } else { 0 };
+    /// Of a request body so much is kept, where it may be wanted again. HTTP/1.1 cannot say that it has not looked at a request
+    /// whose body it began to take, so there it matters whether the request may be sent twice.
+    pub fn kept_body(&self, request: &Request, protocol: UpstreamProtocol) -> u64 {
+        let may = protocol == UpstreamProtocol::H2 || self.retry.may_repeat(request, true);
+        let again = self.retry.attempts > 0 && may;
+        let hedges = self.hedge.as_ref().is_some_and(|hedge| hedge.takes(request));
+        let own = if again || hedges { self.retry.body_bytes } else { 0 };
         self.plan.fallback.as_ref().map_or(own, |fallback| own.max(fallback.kept_body()))
     }
 

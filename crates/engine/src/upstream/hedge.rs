@@ -268,7 +268,7 @@ async fn collect<C: Client>(
     if request.body == BodySize::Empty {
         return Ok(Some(Bytes::new()));
     }
-    let most = order.calling.kept_body();
+    let most = order.calling.retry.body_bytes;
     if let BodySize::Length(length) = request.body
         && length > most
     {
