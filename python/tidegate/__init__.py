@@ -9,6 +9,7 @@ Gateway(services=[orders], routes=[Route(name="orders", paths=["/orders"], servi
 """
 
 from tidegate.config import (
+    ActiveHealthCheck,
     Adaptive,
     Admin,
     ApiKey,
@@ -34,6 +35,7 @@ from tidegate.config import (
     ForwardAuth,
     Forwarded,
     Gateway,
+    HealthCheck,
     Hedging,
     Http2Limits,
     Idempotency,
@@ -49,6 +51,7 @@ from tidegate.config import (
     Overload,
     OverloadMemory,
     PassedDeadline,
+    PassiveHealthCheck,
     Policies,
     Pool,
     PriorityRule,
@@ -85,6 +88,7 @@ from tidegate.errors import BadContent, ClientGone, ConfigError, ListenError, Pl
 from tidegate.extend import BreakerEvent, Request, Response
 
 __all__ = [
+    "ActiveHealthCheck",
     "Adaptive",
     "Admin",
     "ApiKey",
@@ -114,6 +118,7 @@ __all__ = [
     "ForwardAuth",
     "Forwarded",
     "Gateway",
+    "HealthCheck",
     "Hedging",
     "Http2Limits",
     "Idempotency",
@@ -130,6 +135,7 @@ __all__ = [
     "Overload",
     "OverloadMemory",
     "PassedDeadline",
+    "PassiveHealthCheck",
     "PlanError",
     "Policies",
     "Pool",

@@ -135,6 +135,8 @@ class Engine:
         """What could not be written."""
     def settle_quotas(self, totals: Sequence[tuple[str, int, int, int]]) -> None:
         """Totals as the store has them."""
+    def health(self) -> str:
+        """The services with their targets and what is known of these, as JSON."""
     def inject_delay(self, milliseconds: int) -> None:
         """Lets every worker seem so late, beside what it is; for tests."""
     def quota_totals_came(self, known: bool) -> None:

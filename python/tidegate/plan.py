@@ -184,6 +184,9 @@ def plan_service(service: Service, check: Check, files: Files) -> dict[str, Any]
         "name": service.name,
         "targets": targets,
         **(service.upstream or ONE).plan(check, ("upstream",)),
+        "health_check": None
+        if service.upstream is None
+        else service.upstream.health_check.plan(host, service.protocol, check, ("upstream", "health_check")),
         "host": host,
         "base_path": base,
         "protocol": "h2" if service.protocol == "h2" else "http1",

@@ -39,7 +39,8 @@ fn main() {
             })
             .collect();
         for (name, algorithm) in ALGORITHMS {
-            let settings = Settings { algorithm, slow_start_ms: 0, panic_percent: 20, seals: None };
+            let settings =
+                Settings { algorithm, slow_start_ms: 0, panic_percent: 20, begins_unhealthy: false, seals: None };
             let parts = Parts { service: "s", plan: &plan, settings, resolver: &resolver, registry: &registry, now: 0 };
             let Ok(targets) = Targets::compile(parts, None) else { return };
             println!("{count} targets, {name}: {:.0} ns", nanos(&targets));

@@ -33,6 +33,7 @@ use crate::telemetry::Telemetry;
 use crate::telemetry::access_log::{self, AccessLog};
 use crate::telemetry::events;
 use crate::telemetry::metrics::{Format, Kind, Text};
+use crate::upstream::health::report::{self, ServiceReport};
 use crate::upstream::service::Service;
 
 mod breakers;
@@ -242,6 +243,7 @@ impl Engine {
             }
             process.listeners.push(Open { plan, tls, bound, census });
         }
+        snapshot.services.iter().for_each(Service::take_effect);
         self.current.store(snapshot.clone());
         let (taken, all_taken) = mpsc::channel();
         for (worker, openings) in self.workers.iter().zip(openings) {
@@ -322,8 +324,14 @@ impl Engine {
         let snapshot = self.current.load();
         self.telemetry.registry.render_with(format, |text| {
             render_panics(&snapshot.services, text);
+            report::render(&snapshot, self.clock.now(), text);
             self.state.render(&snapshot.plan, text);
         })
+    }
+
+    /// The services with their targets, and what is known of these.
+    pub fn report(&self) -> Vec<ServiceReport> {
+        report::report(&self.current.load(), self.clock.now())
     }
 
     /// Keys that are to be fetched, and who waits for them.

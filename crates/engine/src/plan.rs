@@ -16,6 +16,7 @@ mod credentials;
 mod fallback;
 mod fault;
 mod headers;
+mod health;
 mod idempotency;
 mod jwt;
 mod limits;
@@ -48,6 +49,7 @@ pub use credentials::{ApiKey, Basic, ClaimToHeader, ConsumerField, ConsumerHeade
 pub use fallback::{Fallback, FallbackAnswer, FallbackOn, FixedAnswer};
 pub use fault::{Fault, FaultAbort, FaultDelay};
 pub use headers::{Forwarded, HeaderEdits, HeaderValue, Line, RequestId, TraceContext};
+pub use health::{ActiveCheck, BodyMatch, GrpcProbe, HealthCheck, HttpProbe, PassiveCheck, Probe};
 pub use idempotency::Idempotency;
 pub use jwt::{IssuerKeys, Jwt, RemoteKeys, TokenIssuer};
 pub use limits::{

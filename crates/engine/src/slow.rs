@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::snapshot::Snapshot;
 use crate::state::State;
 use crate::telemetry::Telemetry;
+use crate::upstream::health::prober::Probers;
 use crate::upstream::resolve;
 use crate::wheel::Wheel;
 
@@ -80,18 +81,25 @@ async fn work(start: &Start, mut inbox: UnboundedReceiver<Told>) {
     let names = Rc::new(Notify::new());
     let (clock, telemetry) = (start.clock.clone(), start.telemetry.clone());
     spawn_local(resolve::keep_fresh(clock, telemetry, start.current.clone(), names.clone()));
+    let mut probers = Probers::new(&wheel, &start.clock);
+    let mut look = tokio::time::interval(LOOK);
     loop {
         start.retired.drop_unused();
         let snapshot = start.current.load_full();
         if snapshot.is_empty() {
             return;
         }
+        probers.reconcile(&snapshot);
         let mut again = std::pin::pin!(tokio::time::sleep(AGAIN));
-        let mut looking = std::pin::pin!(keep_looking(start, &snapshot));
         loop {
             tokio::select! {
                 () = &mut again => break,
-                () = &mut looking => break,
+                _ = look.tick() => {
+                    let overload = snapshot.plan.overload.as_ref();
+                    start.state.memory.look(overload.and_then(|overload| overload.memory.as_ref()));
+                    // Names may lead to other targets by now.
+                    probers.reconcile(&snapshot);
+                }
                 told = inbox.recv() => match told {
                     None => return,
                     Some(Told::Changed) => {
@@ -106,13 +114,5 @@ async fn work(start: &Start, mut inbox: UnboundedReceiver<Told>) {
                 }
             }
         }
-    }
-}
-
-/// Looks for ever.
-async fn keep_looking(start: &Start, snapshot: &Snapshot) {
-    loop {
-        start.state.memory.look(snapshot.plan.overload.as_ref().and_then(|overload| overload.memory.as_ref()));
-        tokio::time::sleep(LOOK).await;
     }
 }

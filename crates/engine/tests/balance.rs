@@ -44,7 +44,10 @@ fn name(index: usize) -> String {
 
 impl Scene {
     fn new(algorithm: Algorithm, targets: &[plan::Target]) -> Self {
-        Self::with(Settings { algorithm, slow_start_ms: 0, panic_percent: 0, seals: None }, targets)
+        Self::with(
+            Settings { algorithm, slow_start_ms: 0, panic_percent: 0, begins_unhealthy: false, seals: None },
+            targets,
+        )
     }
 
     fn with(settings: Settings, targets: &[plan::Target]) -> Self {
@@ -284,7 +287,13 @@ fn who_is_out_gets_nothing_until_every_reason_is_gone() {
 #[test]
 fn without_a_usable_target_there_is_none_and_in_a_panic_there_are_all() {
     for panic_percent in [0, 50] {
-        let settings = Settings { algorithm: Algorithm::RoundRobin, slow_start_ms: 0, panic_percent, seals: None };
+        let settings = Settings {
+            algorithm: Algorithm::RoundRobin,
+            slow_start_ms: 0,
+            panic_percent,
+            begins_unhealthy: false,
+            seals: None,
+        };
         let scene = Scene::with(settings, &weighted(&[1; 4]));
         scene.take_out(0..3, health::UNHEALTHY);
         assert_eq!(scene.counts(100, 0).len(), if panic_percent == 0 { 1 } else { 4 });
@@ -324,7 +333,8 @@ fn a_retry_goes_to_another_priority_when_the_first_is_through() {
 #[test]
 fn a_new_target_starts_slowly() {
     for algorithm in SPREADING {
-        let settings = Settings { algorithm, slow_start_ms: 10_000, panic_percent: 0, seals: None };
+        let settings =
+            Settings { algorithm, slow_start_ms: 10_000, panic_percent: 0, begins_unhealthy: false, seals: None };
         let scene = Scene::with(settings, &weighted(&[1]));
         scene
             .targets

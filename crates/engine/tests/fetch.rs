@@ -42,6 +42,7 @@ impl Scene {
             balance: Balance::RoundRobin,
             slow_start_ms: 0,
             panic_percent: 20,
+            health_check: None,
             host: "service.example".into(),
             base_path: String::new(),
             protocol: UpstreamProtocol::Http1,

@@ -210,6 +210,10 @@ impl Engine {
         Ok(())
     }
 
+    fn health(&self, py: Python<'_>) -> PyResult<String> {
+        json(&py.detach(|| self.0.report()))
+    }
+
     fn inject_delay(&self, milliseconds: u64) {
         self.0.inject_delay(milliseconds);
     }

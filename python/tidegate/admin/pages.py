@@ -56,6 +56,7 @@ class Pages:
             "/livez": self.livez,
             "/readyz": self.readyz,
             "/metrics": self.metrics,
+            "/services": self.services,
             "/config": self.config,
             "/canaries": self.canaries,
             "/breakers": self.breakers,
@@ -123,6 +124,10 @@ class Pages:
         if not self._server.force_breaker(name, state):
             return Response(404, {"error": f"there is no circuit breaker named `{name}`"})
         return Response(200, {"breakers": self._server.breakers()})
+
+    async def services(self, _: Request) -> Response:
+        """The services with their targets, and which of these are well."""
+        return Response(200, {"services": self._server.health()})
 
     async def config(self, _: Request) -> Response:
         """The running document, without its secrets."""

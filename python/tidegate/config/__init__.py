@@ -20,6 +20,7 @@ from tidegate.config.consumers import Consumer
 from tidegate.config.credentials import BasicUser, ClientCertificate
 from tidegate.config.fallback import Fallback
 from tidegate.config.gateway import Admin, Gateway
+from tidegate.config.health import ActiveHealthCheck, HealthCheck, PassiveHealthCheck
 from tidegate.config.listeners import CertifiedKey, Http2Limits, Limits, Listener, ListenerTls
 from tidegate.config.load import Loader, load
 from tidegate.config.loaded import HandlerReference, Loaded
@@ -55,6 +56,7 @@ from tidegate.policies.signed_identity import SignedIdentity
 from tidegate.policies.trace_context import TraceContext
 
 __all__ = [
+    "ActiveHealthCheck",
     "Adaptive",
     "Admin",
     "ApiKey",
@@ -81,6 +83,7 @@ __all__ = [
     "Forwarded",
     "Gateway",
     "HandlerReference",
+    "HealthCheck",
     "Hedging",
     "Http2Limits",
     "Idempotency",
@@ -97,6 +100,7 @@ __all__ = [
     "Overload",
     "OverloadMemory",
     "PassedDeadline",
+    "PassiveHealthCheck",
     "Policies",
     "Pool",
     "PriorityRule",

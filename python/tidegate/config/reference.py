@@ -24,6 +24,7 @@ from tidegate.config.consumers import Consumer
 from tidegate.config.credentials import BasicUser, ClientCertificate
 from tidegate.config.fallback import Fallback
 from tidegate.config.gateway import Admin, Gateway
+from tidegate.config.health import ActiveHealthCheck, HealthCheck, PassiveHealthCheck
 from tidegate.config.listeners import CertifiedKey, Http2Limits, Limits, Listener, ListenerTls
 from tidegate.config.overload import Overload, OverloadMemory, PriorityRule, QueueDelay
 from tidegate.config.percent import show_percent
@@ -69,6 +70,9 @@ SECTIONS: tuple[tuple[str, type[Model]], ...] = (
     ("Service: target", Target),
     ("Service: balance", Balance),
     ("Service: balance: cookie", StickyCookie),
+    ("Service: health check", HealthCheck),
+    ("Service: active health check", ActiveHealthCheck),
+    ("Service: passive health check", PassiveHealthCheck),
     ("Service: TLS", ServiceTls),
     ("Service: pool", Pool),
     ("Service: retries", Retries),

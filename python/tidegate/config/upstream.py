@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from tidegate.config import addresses
 from tidegate.config.base import Model, problem
 from tidegate.config.check import TOKEN, Check
+from tidegate.config.health import HealthCheck
 from tidegate.config.problem import Interpolated, Path, quote
 from tidegate.config.values import Duration, Integer, Text, Truth
 
@@ -193,6 +194,9 @@ class Upstream(Model):
     balance: BalanceOption = Field(
         default_factory=lambda: Balance(algorithm="round_robin"),
         description="Which target a request goes to: the name of an algorithm, or its options.",
+    )
+    health_check: HealthCheck = Field(
+        default_factory=HealthCheck, description="How it is found out which targets are well. Without it, all are."
     )
     slow_start: Duration | None = Field(
         None,

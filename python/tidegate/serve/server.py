@@ -153,6 +153,11 @@ class Server:
         """What was counted, as content type and Prometheus text, in the form that suits an `Accept` header."""
         return self._engine.metrics(accept)
 
+    def health(self) -> list[dict[str, Any]]:
+        """The services with their targets, and what is known of these."""
+        services: list[dict[str, Any]] = json.loads(self._engine.health())
+        return services
+
     def keys_missing(self) -> list[str]:
         """Where keys of token issuers are that have not come yet; until they have, the gateway is not ready."""
         return self._engine.keys_missing()

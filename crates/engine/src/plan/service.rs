@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Balance, Calling, CertifiedKey};
+use super::{Balance, Calling, CertifiedKey, HealthCheck};
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -14,6 +14,7 @@ pub struct Service {
     pub slow_start_ms: u64,
     /// Below this percentage of usable targets all of a priority are used; 0: never.
     pub panic_percent: u32,
+    pub health_check: Option<HealthCheck>,
     /// `Host` sent upstream unless the route preserves the client's.
     pub host: String,
     /// Put before every path, without a trailing slash; often empty.

@@ -42,6 +42,8 @@ pub struct Maker<'a> {
     pub lineage: &'a Arc<Lineage>,
     pub resolver: &'a Arc<Resolver>,
     pub registry: &'a Registry,
+    /// What keeps requests from a target that is new; bits of [`health`](crate::upstream::target::health).
+    pub health: u32,
     pub now: Millis,
 }
 

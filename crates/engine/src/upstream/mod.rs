@@ -15,6 +15,7 @@ mod discard;
 pub mod fallback;
 pub mod fetch;
 pub mod guard;
+pub mod health;
 pub mod hedge;
 pub mod http1;
 pub mod http2;

@@ -10,6 +10,8 @@ use crate::telemetry::metrics::{Registry, ServiceSeries};
 use crate::upstream::affinity::Affinity;
 use crate::upstream::balance::level::Algorithm;
 use crate::upstream::bulkhead::{Connections, Slots};
+use crate::upstream::health::Passive;
+use crate::upstream::health::probe::Question;
 use crate::upstream::target::Target;
 use crate::upstream::targets::{Before, Parts, Pick, Settings, Targets};
 use crate::upstream::tls::ClientTls;
@@ -24,6 +26,8 @@ pub struct Service {
     pub targets: Targets,
     pub affinity: Affinity,
     pub tls: Option<ClientTls>,
+    /// What targets are asked by active health checks.
+    pub question: Option<Question>,
     pub series: Arc<ServiceSeries>,
     /// Where there may be only so many.
     pub connections: Option<Connections>,
@@ -48,6 +52,7 @@ impl Service {
             algorithm: algorithm(&plan.balance),
             slow_start_ms: plan.slow_start_ms,
             panic_percent: plan.panic_percent,
+            begins_unhealthy: begins_unhealthy(plan),
             seals: match &affinity {
                 Affinity::Cookie(sticky) => Some(sticky.seals.clone()),
                 Affinity::None | Affinity::Key(_) => None,
@@ -62,6 +67,7 @@ impl Service {
             targets: Targets::compile(parts, before.as_ref())?,
             affinity,
             tls: plan.tls.as_ref().map(|tls| ClientTls::compile(tls, plan.protocol)).transpose()?,
+            question: question(plan)?,
             series: registry.service(&plan.name),
             connections: plan.calling.bulkhead.as_ref().and_then(|bulkhead| {
                 let key = (plan.name.as_str().into(), bulkhead.max_connections?);
@@ -71,10 +77,36 @@ impl Service {
         })
     }
 
+    /// How targets are asked whether they are well.
+    pub fn active(&self) -> Option<&plan::ActiveCheck> {
+        self.plan.health_check.as_ref()?.active.as_ref()
+    }
+
+    /// How targets are judged by their calls.
+    pub fn passive(&self) -> Option<&plan::PassiveCheck> {
+        self.plan.health_check.as_ref()?.passive.as_ref()
+    }
+
+    /// The document that has it is the one that holds.
+    pub fn take_effect(self: &Arc<Self>) {
+        self.targets.judge(self.passive().map(|check| Passive::new(self, check)));
+    }
+
     /// A target for one attempt; `None` when none may be used.
     pub fn pick(&self, worker: &Worker, pick: &Pick<'_>) -> Option<Arc<Target>> {
         self.targets.pick(&worker.dice, pick)
     }
+}
+
+fn begins_unhealthy(plan: &plan::Service) -> bool {
+    let active = plan.health_check.as_ref().and_then(|check| check.active.as_ref());
+    active.is_some_and(|check| !check.initially_healthy)
+}
+
+fn question(plan: &plan::Service) -> Result<Option<Question>, Problem> {
+    let active = plan.health_check.as_ref().and_then(|check| check.active.as_ref());
+    let question = active.map(|check| Question::compile(&check.probe)).transpose();
+    question.map_err(|problem| Problem { path: format!("upstream.health_check.active.{}", problem.path), ..problem })
 }
 
 fn algorithm(balance: &Balance) -> Algorithm {

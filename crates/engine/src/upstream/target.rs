@@ -3,8 +3,10 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwapOption;
 
 use crate::clock::Millis;
 use crate::dns::Resolver;
@@ -12,6 +14,7 @@ use crate::plan::{self, Resolve};
 use crate::problem::Problem;
 use crate::telemetry::metrics::TargetSeries;
 use crate::upstream::balance::latency::Latency;
+use crate::upstream::health::{Outlier, Passive, Probed};
 use crate::upstream::membership::Maker;
 use crate::upstream::name::Name;
 use crate::upstream::outcome::Outcome;
@@ -42,6 +45,10 @@ pub struct Target {
     pub place: Place,
     /// When it came in, or came back to health, on the engine's clock: slow start counts from here.
     since: AtomicU64,
+    /// What probes have shown of it.
+    pub probed: Probed,
+    /// What its calls have shown.
+    pub outlier: Outlier,
     lineage: Arc<Lineage>,
     series: Arc<TargetSeries>,
 }
@@ -55,17 +62,24 @@ struct Hot {
     latency: Latency,
 }
 
-/// Counts the changes of health of all targets of a service, over its reloads: sets that were made before are out of date.
+/// What the targets of a service have in common, over its reloads.
 #[derive(Default)]
-pub struct Lineage(AtomicU64);
+pub struct Lineage {
+    /// Counts the changes of health: sets that were made before are out of date.
+    epoch: AtomicU64,
+    /// Judges targets by their calls, where the document has them judged.
+    pub passive: ArcSwapOption<Passive>,
+    /// Held by whoever ejects a target, or lets one return.
+    pub ejecting: Mutex<()>,
+}
 
 impl Lineage {
     pub fn epoch(&self) -> u64 {
-        self.0.load(Relaxed)
+        self.epoch.load(Relaxed)
     }
 
     fn changed(&self) {
-        self.0.fetch_add(1, Relaxed);
+        self.epoch.fetch_add(1, Relaxed);
     }
 }
 
@@ -84,11 +98,13 @@ impl Target {
 
     pub fn new(name: &str, place: Place, maker: &Maker<'_>) -> Self {
         Self {
-            hot: Hot::default(),
+            hot: Hot { health: AtomicU32::new(maker.health), ..Hot::default() },
             slot: NEXT_SLOT.fetch_add(1, Relaxed),
             name: name.into(),
             place,
             since: AtomicU64::new(maker.now),
+            probed: Probed::default(),
+            outlier: Outlier::default(),
             lineage: maker.lineage.clone(),
             series: maker.registry.target(maker.service, name),
         }
@@ -110,6 +126,14 @@ impl Target {
             // It says nothing about the target.
             Outcome::Abandoned => {}
         }
+        if let Some(passive) = &*self.lineage.passive.load() {
+            passive.ended(self, outcome, micros, now);
+        }
+    }
+
+    /// Held by whoever ejects a target of the service.
+    pub fn ejecting(&self) -> MutexGuard<'_, ()> {
+        self.lineage.ejecting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Attempts that are under way, of all workers.

@@ -15,9 +15,10 @@ use crate::upstream::affinity::Seals;
 use crate::upstream::balance::dice::Dice;
 use crate::upstream::balance::level::{Algorithm, Candidate, Level, Wish};
 use crate::upstream::balance::priorities::{Census, divide};
+use crate::upstream::health::{Passive, passive};
 use crate::upstream::membership::{Maker, Member, Membership};
 use crate::upstream::name::Name;
-use crate::upstream::target::{Lineage, Target};
+use crate::upstream::target::{Lineage, Target, health};
 
 /// Steps in which a weight rises while a target starts slowly.
 const STEPS: u32 = 10;
@@ -30,8 +31,17 @@ pub struct Settings {
     pub slow_start_ms: Millis,
     /// Below this percentage of usable targets a priority is used whole; 0: never.
     pub panic_percent: u32,
+    /// Targets that are new are out until a probe has found them well.
+    pub begins_unhealthy: bool,
     /// Seals of targets that clients bring back.
     pub seals: Option<Arc<Seals>>,
+}
+
+impl Settings {
+    /// The reasons that keep requests from a target that is new.
+    fn first_health(&self) -> u32 {
+        if self.begins_unhealthy { health::UNHEALTHY } else { 0 }
+    }
 }
 
 /// What is asked when a target is picked.
@@ -109,7 +119,8 @@ impl Targets {
         let lineage = same.map(|same| same.lineage.clone()).unwrap_or_default();
         let replaced = before.filter(|before| before.targets.written == plan);
         let replaced = replaced.map(|before| before.targets.membership().plan());
-        let maker = Maker { service, lineage: &lineage, resolver, registry, now };
+        let health = settings.first_health();
+        let maker = Maker { service, lineage: &lineage, resolver, registry, health, now };
         let membership = {
             let known = same.map(Targets::membership);
             Membership::new(replaced.as_deref().unwrap_or(plan), known.as_deref(), &maker)?
@@ -169,7 +180,8 @@ impl Targets {
     }
 
     fn maker<'a>(&'a self, registry: &'a Registry, now: Millis) -> Maker<'a> {
-        Maker { service: &self.service, lineage: &self.lineage, resolver: &self.resolver, registry, now }
+        let (service, health) = (&*self.service, self.settings.first_health());
+        Maker { service, lineage: &self.lineage, resolver: &self.resolver, registry, health, now }
     }
 
     /// A target for one attempt; `None` when none may be used.
@@ -199,6 +211,7 @@ impl Targets {
     }
 
     fn make(&self, members: &[Member], now: Millis) {
+        self.end_ejections(members, now);
         let known = self.current.load();
         // Read first: a change that comes while the set is made makes it stale again.
         let epoch = self.lineage.epoch();
@@ -209,6 +222,20 @@ impl Targets {
             tracing::info!(service = %self.service, "enough targets are healthy again");
         }
         self.current.store(Arc::new(set));
+    }
+
+    /// Lets those return whose time is over.
+    fn end_ejections(&self, members: &[Member], now: Millis) {
+        let due = |it: &&Member| it.target.outlier.until().is_some_and(|until| until <= now);
+        for member in members.iter().filter(due) {
+            let _turn = member.target.ejecting();
+            passive::bring_back_if_due(&self.service, &member.target, now);
+        }
+    }
+
+    /// Judges the targets by their calls from now on, or not any more.
+    pub fn judge(&self, passive: Option<Arc<Passive>>) {
+        self.lineage.passive.store(passive);
     }
 
     fn membership(&self) -> MutexGuard<'_, Membership> {
@@ -222,7 +249,8 @@ impl Set {
         priorities.sort_unstable();
         priorities.dedup();
         let slow = if settings.algorithm.starts_slowly() { settings.slow_start_ms } else { 0 };
-        let mut stale_at = NEVER;
+        let ends = members.iter().filter_map(|it| it.target.outlier.until());
+        let mut stale_at = ends.min().unwrap_or(NEVER);
         let mut levels = Vec::with_capacity(priorities.len());
         for priority in priorities {
             let of_priority = members.iter().filter(|it| it.priority == priority && it.weight > 0);

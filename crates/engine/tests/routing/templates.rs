@@ -218,6 +218,7 @@ fn service(base_path: &str) -> Service {
         balance: Balance::RoundRobin,
         slow_start_ms: 0,
         panic_percent: 20,
+        health_check: None,
         host: "s".to_owned(),
         base_path: base_path.to_owned(),
         protocol: UpstreamProtocol::Http1,
