@@ -345,14 +345,22 @@ def _action(route: Route, check: Check, scope: Scope) -> dict[str, Any] | None:
         for name in _PROXY_OPTIONS:
             if name in route.model_fields_set:
                 check.problem((name,), "bad_value", f"`{name}` goes with `service`, not with `{chosen[0]}`")
-    if chosen[0] == "service":
-        if route.canary is not None:
-            return route.canary.plan(route, check, scope.calling)
-        return plan_proxy(route, str(route.service), check, scope.calling)
-    if route.split is not None:
-        return route.split.plan(route, check, scope.calling)
+    called = _call(route, check, scope)
+    if called is not None:
+        return called if route.mirror is None else route.mirror.plan(called, check)
+    if route.mirror is not None:
+        check.problem(("mirror",), "bad_value", f"`mirror` goes with `service` or `split`, not with `{chosen[0]}`")
     if route.respond is not None:
         return route.respond.plan(check, ("respond",))
     if route.redirect is not None:
         return route.redirect.plan(check, ("redirect",))
     return plan_handler(route.handler, check, ("handler",))
+
+
+def _call(route: Route, check: Check, scope: Scope) -> dict[str, Any] | None:
+    """The action of a route with a service, or several."""
+    if route.service is not None:
+        if route.canary is not None:
+            return route.canary.plan(route, check, scope.calling)
+        return plan_proxy(route, str(route.service), check, scope.calling)
+    return None if route.split is None else route.split.plan(route, check, scope.calling)

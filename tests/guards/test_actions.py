@@ -10,7 +10,9 @@ from tidegate.plan import ACTIONS
 ROOT = Path(__file__).parents[2]
 OF_THE_GATEWAY = {"signing_keys"}
 """Actions of routes that the gateway adds itself; no document names them."""
-NAMES = {"proxy" if name == "service" else name for name in ACTIONS} | OF_THE_GATEWAY
+AROUND_OTHERS = {"mirror"}
+"""Actions around another, which a document names beside it."""
+NAMES = {"proxy" if name == "service" else name for name in ACTIONS} | OF_THE_GATEWAY | AROUND_OTHERS
 
 
 def test_the_plan_of_the_engine_has_each() -> None:

@@ -197,7 +197,15 @@ def test_the_page_lists_every_metric(start: Start, tmp_path: Path) -> None:
         "overload": {},
         "redis": {"url": "redis://127.0.0.1:1"},
         "store": {"url": f"sqlite:///{tmp_path}/keys.db"},
-        "routes": [{"name": "new", "paths": ["/new"], "service": "echo", "canary": {"service": "down"}}],
+        "routes": [
+            {
+                "name": "new",
+                "paths": ["/new"],
+                "service": "echo",
+                "mirror": {"service": "down"},
+                "canary": {"service": "down"},
+            }
+        ],
     }
     policies: dict[str, Any] = {
         "rate_limit": {"limit": "100/1m"},

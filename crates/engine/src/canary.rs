@@ -12,7 +12,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
-use crate::actions::Action;
 use crate::actions::split::Weights;
 use crate::clock::Millis;
 use crate::plan;
@@ -189,10 +188,7 @@ impl Canary {
 impl Snapshot {
     /// The canaries of its routes.
     pub fn canaries(&self) -> impl Iterator<Item = (&Arc<Canary>, &Settings)> {
-        self.routes.iter().filter_map(|route| match &route.action {
-            Action::Split(split) => split.canary(),
-            _ => None,
-        })
+        self.routes.iter().filter_map(|route| route.action.split()?.canary())
     }
 
     /// That of a route.

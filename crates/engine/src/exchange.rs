@@ -8,7 +8,6 @@ use tidegate_http1::{Known, Span};
 
 use bytes::Bytes;
 
-use crate::actions::Action;
 use crate::head::Head;
 use crate::identity::{Identity, Line};
 use crate::limits::Lease;
@@ -345,10 +344,7 @@ impl Exchange {
 
     /// The side of the route's `split`, once one is chosen.
     pub fn side_name(&self) -> Option<&str> {
-        match &self.route()?.action {
-            Action::Split(split) => split.side(self.side).map(|side| &*side.name),
-            _ => None,
-        }
+        self.route()?.action.split()?.side(self.side).map(|side| &*side.name)
     }
 
     /// The compiled route; `None` while no route was found.

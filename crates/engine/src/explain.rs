@@ -10,7 +10,6 @@ use std::sync::Arc;
 use serde::Serialize;
 use tidegate_http1 as codec;
 
-use crate::actions::Action;
 use crate::clock::Clock;
 use crate::exchange::{Connection, Exchange};
 use crate::intake;
@@ -180,14 +179,7 @@ fn take(exchange: &mut Exchange, asked: &Asked) -> Result<(), Failure> {
 fn upstream(snapshot: &Snapshot, route: usize, local: &Local, exchange: &mut Exchange) -> Result<Option<Sent>, String> {
     admit(&snapshot.routes[route].pipeline, local, exchange)?;
     check_method(exchange, &snapshot.plan.routes[route]).map_err(|failure| words(&failure))?;
-    let proxy = match &snapshot.routes[route].action {
-        Action::Proxy(proxy) => proxy,
-        Action::Split(split) => match split.side(exchange.side) {
-            Some(side) => &side.proxy,
-            None => return Ok(None),
-        },
-        _ => return Ok(None),
-    };
+    let Some(proxy) = snapshot.routes[route].action.proxy(exchange.side) else { return Ok(None) };
     let mut target = Vec::new();
     let (service, host) = proxy.preview(exchange, &mut target).map_err(|failure| words(&failure))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

@@ -21,6 +21,7 @@ mod idempotency;
 mod jwt;
 mod limits;
 mod listener;
+mod mirror;
 mod oidc;
 mod overload;
 mod redis;
@@ -57,6 +58,7 @@ pub use limits::{
     TierMost, TimeZone,
 };
 pub use listener::{CertifiedKey, ClientCertificates, Listener, ListenerLimits, ListenerTls, TlsVersion};
+pub use mirror::{Compare, Mirror, Mirrored};
 pub use oidc::{Oidc, OidcClient, OidcEndpoint};
 pub use overload::{Overload, OverloadMemory, OverloadRule, QueueDelay};
 pub use redis::Redis;

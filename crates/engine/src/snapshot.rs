@@ -235,10 +235,8 @@ fn under(problems: Vec<Problem>, prefix: &str) -> impl Iterator<Item = Problem> 
 impl Route {
     /// What is counted for an exchange: of the side that it went to, where there are several.
     pub fn series(&self, side: Option<u16>) -> &Arc<RouteSeries> {
-        match &self.action {
-            Action::Split(split) => split.side(side).map_or(&self.series, |side| &side.series),
-            _ => &self.series,
-        }
+        let side = self.action.split().and_then(|split| split.side(side));
+        side.map_or(&self.series, |side| &side.series)
     }
 
     fn compile(route: &plan::Route, context: &Context<'_>) -> Result<Self, Vec<Problem>> {
@@ -250,7 +248,7 @@ impl Route {
             (action, pipeline) => return Err([action.err(), pipeline.err()].into_iter().flatten().flatten().collect()),
         };
         let series = context.registry.route(&route.name, action.service_name(None));
-        if let Action::Split(split) = &action {
+        if let Some(split) = action.split() {
             pipeline.add_split(split.clone());
         }
         Ok(Self {

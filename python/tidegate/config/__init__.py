@@ -9,6 +9,7 @@ interpolate   ${env:NAME} and ${file:path}          redact     the document with
 translate     pydantic's errors in our words        problem    place, problem, code, hint
 """
 
+from tidegate.actions.mirror import Mirror, MirrorDiff
 from tidegate.actions.redirect import Redirect
 from tidegate.actions.respond import Respond
 from tidegate.actions.split import Split, SplitService
@@ -95,6 +96,8 @@ __all__ = [
     "ListenerTls",
     "Loaded",
     "Loader",
+    "Mirror",
+    "MirrorDiff",
     "Mtls",
     "Oidc",
     "Overload",

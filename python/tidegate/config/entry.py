@@ -312,6 +312,8 @@ def _calls(route: Route) -> tuple[Call, ...]:
             (("split", "services", index, "service"), str(side.service))
             for index, side in enumerate(route.split.services)
         ]
+    if route.mirror is not None:
+        calls.append((("mirror", "service"), str(route.mirror.service)))
     return tuple(calls)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic_core import PydanticUndefined
 
+from tidegate.actions.mirror import Mirror, MirrorDiff
 from tidegate.actions.redirect import Redirect
 from tidegate.actions.respond import Respond
 from tidegate.actions.split import Split, SplitService
@@ -88,6 +89,8 @@ SECTIONS: tuple[tuple[str, type[Model]], ...] = (
     ("Action: split", Split),
     ("Action: split: service", SplitService),
     ("Route: canary", Canary),
+    ("Route: mirror", Mirror),
+    ("Route: mirror: diff", MirrorDiff),
     ("Action: respond", Respond),
     ("Action: redirect", Redirect),
     ("Policies", Policies),

@@ -398,6 +398,8 @@ class Resolution:
         if service in self.disabled:
             message = f"the service {quote(service)} is switched off"
             self._entry_problem(run, index, Finding(path, "config.bad_value", message, "leave it out here, too"))
+        elif path == ("mirror", "service"):
+            return  # what it gets has passed the route's policies, and what it answers goes nowhere
         elif other.policies != own.policies or other.used != own.used:
             # Whichever held, the others' requests would lack what their service's policies are there for.
             message = f"the services {quote(str(entry.service))} and {quote(service)} have different policies"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from pydantic import Field
 
+from tidegate.actions.mirror import Mirror
 from tidegate.actions.redirect import Redirect
 from tidegate.actions.respond import Respond
 from tidegate.actions.split import Split
@@ -67,6 +68,9 @@ class Route(Model):
     service: ServiceReference | None = Field(None, description="Action: the name of the service the request goes to.")
     split: Split | None = Field(
         None, description="Action: several services, each of which gets a share of the requests."
+    )
+    mirror: Mirror | None = Field(
+        None, description="With `service` or `split`: another service gets copies of the requests."
     )
     canary: Canary | None = Field(
         None,

@@ -3,6 +3,8 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use mirror::Mirrored;
+
 use crate::exchange::Exchange;
 use crate::pipeline::Context;
 use crate::plan;
@@ -13,6 +15,7 @@ use crate::wheel::Alarm;
 use crate::worker::Worker;
 
 pub mod handler;
+pub mod mirror;
 pub mod proxy;
 pub mod redirect;
 pub mod respond;
@@ -23,6 +26,7 @@ pub mod split;
 pub enum Action {
     Proxy(proxy::Proxy),
     Split(Arc<split::Split>),
+    Mirror(Box<mirror::Mirror>),
     Respond(respond::Respond),
     Redirect(redirect::Redirect),
     Handler(handler::Handler),
@@ -35,6 +39,7 @@ impl Action {
         Ok(match &route.action {
             plan::Action::Proxy(plan) => Self::Proxy(proxy::Proxy::compile(plan, context)?),
             plan::Action::Split(plan) => Self::Split(Arc::new(split::Split::compile(plan, &route.name, context)?)),
+            plan::Action::Mirror(plan) => Self::Mirror(Box::new(mirror::Mirror::compile(plan, &route.name, context)?)),
             plan::Action::Respond(plan) => Self::Respond(respond::Respond::compile(plan)?),
             plan::Action::Redirect(plan) => Self::Redirect(redirect::Redirect::compile(plan)?),
             plan::Action::Handler(plan) => Self::Handler(handler::Handler::compile(plan)),
@@ -48,8 +53,37 @@ impl Action {
     pub fn service_name(&self, side: Option<u16>) -> &str {
         match self {
             Self::Proxy(proxy) => &proxy.service_name,
-            Self::Split(split) => split.side(side).map_or("", |side| &side.proxy.service_name),
+            Self::Split(split) => split.service_name(side),
+            Self::Mirror(mirror) => match &mirror.action {
+                Mirrored::Proxy(proxy) => &proxy.service_name,
+                Mirrored::Split(split) => split.service_name(side),
+            },
             Self::Respond(_) | Self::Redirect(_) | Self::Handler(_) | Self::SigningKeys(_) => "",
+        }
+    }
+
+    /// What chooses one of several services.
+    pub fn split(&self) -> Option<&Arc<split::Split>> {
+        match self {
+            Self::Split(split) => Some(split),
+            Self::Mirror(mirror) => match &mirror.action {
+                Mirrored::Split(split) => Some(split),
+                Mirrored::Proxy(_) => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// What sends the request to its service, once that is chosen.
+    pub fn proxy(&self, side: Option<u16>) -> Option<&proxy::Proxy> {
+        match self {
+            Self::Proxy(proxy) => Some(proxy),
+            Self::Mirror(mirror) => match &mirror.action {
+                Mirrored::Proxy(proxy) => Some(proxy),
+                Mirrored::Split(split) => Some(&split.side(side)?.proxy),
+            },
+            Self::Split(split) => Some(&split.side(side)?.proxy),
+            _ => None,
         }
     }
 
@@ -64,6 +98,7 @@ impl Action {
         match self {
             Self::Proxy(proxy) => proxy.run(worker, client, exchange, alarm).await,
             Self::Split(split) => split.run(worker, client, exchange, alarm).await,
+            Self::Mirror(mirror) => mirror.run(worker, client, exchange, alarm).await,
             Self::Respond(respond) => respond.run(worker, client, exchange, alarm).await,
             Self::Redirect(redirect) => redirect.run(worker, client, exchange, alarm).await,
             Self::Handler(handler) => handler.run(worker, client, exchange, alarm).await,

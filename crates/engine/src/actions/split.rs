@@ -81,6 +81,10 @@ impl Split {
         self.sides.get(usize::from(index?))
     }
 
+    pub fn service_name(&self, side: Option<u16>) -> &str {
+        self.side(side).map_or("", |side| &side.proxy.service_name)
+    }
+
     pub fn canary(&self) -> Option<(&Arc<Canary>, &Settings)> {
         self.canary.as_ref().map(|(canary, settings)| (canary, settings))
     }

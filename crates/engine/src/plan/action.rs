@@ -2,13 +2,14 @@
 
 use serde::Deserialize;
 
-use super::{Calling, HeaderValue, SigningKeys, Split, Template};
+use super::{Calling, HeaderValue, Mirror, SigningKeys, Split, Template};
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Action {
     Proxy(Proxy),
     Split(Split),
+    Mirror(Box<Mirror>),
     Respond(Respond),
     Redirect(Redirect),
     Handler(Handler),
@@ -21,6 +22,7 @@ impl Action {
         match self {
             Self::Proxy(proxy) => vec![proxy],
             Self::Split(split) => split.sides.iter().map(|side| &side.proxy).collect(),
+            Self::Mirror(mirror) => mirror.proxies(),
             Self::Respond(_) | Self::Redirect(_) | Self::Handler(_) | Self::SigningKeys(_) => Vec::new(),
         }
     }
@@ -29,6 +31,7 @@ impl Action {
         match self {
             Self::Proxy(proxy) => vec![proxy],
             Self::Split(split) => split.sides.iter_mut().map(|side| &mut side.proxy).collect(),
+            Self::Mirror(mirror) => mirror.proxies_mut(),
             Self::Respond(_) | Self::Redirect(_) | Self::Handler(_) | Self::SigningKeys(_) => Vec::new(),
         }
     }

@@ -16,11 +16,24 @@ pub struct Collector {
     left: Bytes,
     pub collected: Vec<u8>,
     most_bytes: usize,
+    /// A longer answer is let pass, and what came of it is dropped.
+    samples: bool,
+    pub too_long: bool,
 }
 
 impl Collector {
     pub fn new(body: Bytes, most_bytes: usize) -> Self {
-        Self { left: body.clone(), body, collected: Vec::new(), most_bytes }
+        Self { left: body.clone(), body, collected: Vec::new(), most_bytes, samples: false, too_long: false }
+    }
+
+    /// Lets a longer answer pass instead of failing; nothing of it is kept then.
+    pub fn sampling(body: Bytes, most_bytes: usize) -> Self {
+        Self { samples: true, ..Self::new(body, most_bytes) }
+    }
+
+    /// Of the request's body.
+    pub fn length(&self) -> usize {
+        self.body.len()
     }
 
     /// Makes room for a body whose length is known.
@@ -28,6 +41,10 @@ impl Collector {
         match usize::try_from(length) {
             Ok(length) if length <= self.most_bytes => {
                 self.collected.reserve_exact(length);
+                Ok(())
+            }
+            _ if self.samples => {
+                self.too_long = true;
                 Ok(())
             }
             _ => Err(self.too_large()),
@@ -71,7 +88,14 @@ impl Source for Collector {
 impl Sink for Collector {
     fn poll_send<S: Source>(&mut self, _cx: &mut Context<'_>, source: &mut S) -> Poll<Result<(), Failure>> {
         let chunk = source.chunk();
-        if chunk.len() > self.most_bytes - self.collected.len() {
+        if self.too_long || chunk.len() > self.most_bytes - self.collected.len() {
+            if self.samples {
+                self.too_long = true;
+                self.collected = Vec::new();
+                let count = chunk.len();
+                source.consume(count);
+                return Poll::Ready(Ok(()));
+            }
             return Poll::Ready(Err(self.too_large()));
         }
         self.collected.extend_from_slice(chunk);

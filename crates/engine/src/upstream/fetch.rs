@@ -47,26 +47,55 @@ pub struct Fetched {
 }
 
 /// Asks a service and collects its answer. Statuses are answers, whatever they say; failures are what kept one from coming.
-pub async fn fetch(worker: &Rc<Worker>, snapshot: &Pinned, errand: Errand<'_>) -> Result<Fetched, Failure> {
-    let Errand { service, method, target, host, mut head, body, deadline, most_bytes } = errand;
+pub async fn fetch(worker: &Rc<Worker>, snapshot: &Pinned, mut errand: Errand<'_>) -> Result<Fetched, Failure> {
+    let mut collector = Collector::new(std::mem::take(&mut errand.body), errand.most_bytes);
+    let (status, head) = ask(worker, snapshot, errand, &mut collector).await?;
+    Ok(Fetched { status, head, body: collector.collected })
+}
+
+/// An answer of which nobody needs more than its beginning.
+#[derive(Debug)]
+pub struct Sampled {
+    pub status: u16,
+    /// End-to-end fields only.
+    pub head: Head,
+    /// `None`: it was longer than what was asked for.
+    pub body: Option<Vec<u8>>,
+}
+
+/// As [`fetch`]; an answer that is too long is read to its end, and what it says is dropped.
+pub async fn sample(worker: &Rc<Worker>, snapshot: &Pinned, mut errand: Errand<'_>) -> Result<Sampled, Failure> {
+    let mut collector = Collector::sampling(std::mem::take(&mut errand.body), errand.most_bytes);
+    let (status, head) = ask(worker, snapshot, errand, &mut collector).await?;
+    Ok(Sampled { status, head, body: (!collector.too_long).then_some(collector.collected) })
+}
+
+/// The status and the head of the answer; its body goes to the collector, which has that of the request.
+async fn ask(
+    worker: &Rc<Worker>,
+    snapshot: &Pinned,
+    errand: Errand<'_>,
+    collector: &mut Collector,
+) -> Result<(u16, Head), Failure> {
+    let Errand { service, method, target, host, mut head, deadline, .. } = errand;
+    let length = collector.length();
     let request = Request {
         method: Method::of(method),
         method_name: head.keep(method),
         head,
-        body: if body.is_empty() { BodySize::Empty } else { BodySize::Length(body.len() as u64) },
+        body: if length == 0 { BodySize::Empty } else { BodySize::Length(length as u64) },
         ..Request::default()
     };
     let mut answer = Answer::default();
     let mut notes = Notes::default();
-    let mut collector = Collector::new(body, most_bytes);
     let alarm = worker.wheel.alarm();
     let calling = &*snapshot.callings[service];
     let order = Order { service, calling, target, host, hash: None, deadline: Deadline::at(deadline) };
     let mut asked = Asked { snapshot, request: &request, answer: &mut answer, notes: &mut notes, caller: None };
-    let begun = call::call(worker, &mut collector, &mut asked, &alarm, &order).await?;
+    let begun = call::call(worker, collector, &mut asked, &alarm, &order).await?;
     let status = begun.answered.status();
-    collect(worker, begun, &mut collector).await?;
-    Ok(Fetched { status, head: answer.head, body: collector.collected })
+    collect(worker, begun, collector).await?;
+    Ok((status, answer.head))
 }
 
 async fn collect(worker: &Worker, mut begun: Begun<'_>, collector: &mut Collector) -> Result<(), Failure> {

@@ -33,8 +33,8 @@ impl Kept {
         self.status.get()
     }
 
-    pub fn take_head(&self) -> Head {
-        self.head.take()
+    pub fn head(&self) -> Head {
+        self.head.borrow().clone()
     }
 }
 

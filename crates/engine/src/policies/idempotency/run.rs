@@ -60,7 +60,7 @@ pub async fn run<C: Client>(
     // Dropped without being told of an end, it gives the key back.
     let at_end = Box::new(move |body: Option<Bytes>| {
         if policy.keeps(kept.status()) {
-            let answer = body.map(|body| Arc::new(Answer::new(kept.status(), &kept.take_head(), body)));
+            let answer = body.map(|body| Arc::new(Answer::new(kept.status(), &kept.head(), body)));
             policy.finish(&of_worker, hold, answer, &name, &fingerprint);
         }
     });
