@@ -14,6 +14,7 @@ from tidegate.serve.services import RunningServices
 from tests.conftest import StartGateway
 from tests.harness import RunningGateway
 from tests.harness.poll import eventually
+from tests.http2.service import service
 from tests.targets.conftest import StartTargets, document, reached
 
 
@@ -170,3 +171,18 @@ def test_a_document_with_a_bad_file_of_targets_is_refused(gateway: StartGateway,
     file.write_text("- address: a\n  wait: 3\n")
     with pytest.raises(ConfigError, match=r"targets_file: .*`:2: \[0\].wait: unknown key"):
         gateway(document({"targets_file": str(file)}))
+
+
+def test_http2_connections_to_targets_that_go_are_ended(gateway: StartGateway) -> None:
+    with (
+        service(lambda asked: asked.answer(200, b"old")) as old,
+        service(lambda asked: asked.answer(200, b"new")) as new,
+    ):
+        running = gateway(document({"targets": [{"address": f"127.0.0.1:{old.port}"}]}, protocol="h2"))
+        assert running.get("/").text == "old"
+        services(running)["s"].targets = [f"127.0.0.1:{new.port}"]
+        assert running.get("/").text == "new"
+        running.advance(2)
+        eventually(lambda: old.connections[0].socket.fileno() == -1, "the end of the connection")
+        assert running.get("/").text == "new"
+        assert len(new.connections) == 1

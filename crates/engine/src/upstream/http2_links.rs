@@ -55,6 +55,8 @@ pub struct Links {
 struct Group {
     links: Vec<Rc<Link>>,
     opening: Option<Rc<Opening>>,
+    /// A service of the snapshot has the target; only meant within a sweep.
+    current: bool,
 }
 
 /// A connection that is being opened, and those who wait for it.
@@ -164,6 +166,33 @@ impl Links {
 
     fn opening(&self, key: Key) -> Option<Rc<Opening>> {
         self.groups.borrow().get(&key)?.opening.clone()
+    }
+
+    /// Lets go of connections to targets that are gone: no new stream is opened, and without streams they end.
+    pub fn sweep(&self, worker: &Worker) {
+        let mut groups = self.groups.borrow_mut();
+        if groups.is_empty() {
+            return;
+        }
+        for service in &worker.snapshot().services {
+            for member in &service.targets.set().members {
+                if let Some(group) = groups.get_mut(&member.target.slot) {
+                    group.current = true;
+                }
+            }
+        }
+        let mut ended = Vec::new();
+        for group in groups.values_mut() {
+            if !std::mem::take(&mut group.current) {
+                for link in &group.links {
+                    ended.push(link.sender.borrow_mut().take());
+                    link.alarm.set(worker.now());
+                }
+            }
+        }
+        // Dropping one may run its driver's side of it.
+        drop(groups);
+        drop(ended);
     }
 
     fn remove(&self, key: Key, link: &Rc<Link>) {

@@ -160,6 +160,7 @@ impl Pools {
         loop {
             worker.wheel.sleep_until(worker.now() + SWEEP_MS).await;
             worker.pools.sweep(&worker);
+            worker.links.sweep(&worker);
         }
     }
 }
