@@ -153,6 +153,32 @@ def test_only_what_is_safe(
     assert turns.played == attempts
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        "Connection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: x\r\n",
+        "Expect: 100-continue\r\nContent-Length: 4\r\n",
+    ],
+    ids=["upgrade", "expect"],
+)
+def test_never_an_upgrade_nor_behind_an_expectation(proxy: Proxy, upstream: StartUpstream, fields: str) -> None:
+    heads = threading.Semaphore(0)
+
+    def play(connection: Connection) -> None:
+        connection.request_head()
+        heads.release()
+        connection.hang()
+
+    service, turns = first_then(upstream, play)
+    gateway = proxy(service, hedging=EVERY, read_timeout="30s", retries=0)
+    with gateway.raw() as client:
+        client.send(f"GET /x HTTP/1.1\r\nHost: a\r\n{fields}\r\n")
+        assert heads.acquire(timeout=20)
+        gateway.advance(6)
+        assert not heads.acquire(timeout=0.2)
+    assert turns.played == 1
+
+
 @pytest.mark.parametrize("how", ["length", "chunks"])
 @pytest.mark.parametrize(("size", "attempts"), [(5, 2), (60_000, 2), (70_000, 1)])
 def test_a_body_goes_out_twice_where_it_is_kept(
