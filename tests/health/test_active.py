@@ -16,6 +16,8 @@ from tests.conftest import StartGateway, StartUpstream
 from tests.harness import eventually
 from tests.harness.gateway import ask
 from tests.health.conftest import Backend, StartPool
+from tests.http2.service import Asked
+from tests.http2.service import service as http2_service
 from tests.tls.certificates import Authority
 
 CHECK = {"path": "/health", "interval": "10s", "timeout": "1s", "healthy": 2, "unhealthy": 3}
@@ -236,6 +238,27 @@ def test_grpc_is_asked_by_its_own_protocol(gateway: StartGateway, service: str, 
         assert len(health.asked) == 1
     finally:
         server.stop(None)
+
+
+@pytest.mark.parametrize(("status", "fault"), [(200, None), (503, "status 503")])
+def test_a_service_of_http2_is_asked_over_http2(gateway: StartGateway, status: int, fault: str | None) -> None:
+    fields: list[dict[str, str]] = []
+
+    def answer(asked: Asked) -> None:
+        fields.append(asked.fields)
+        asked.answer(status, b"ready")
+
+    with http2_service(answer) as backend:
+        active = {**CHECK, "unhealthy": 1, "body": "ready"}
+        upstream = {"targets": [{"address": f"127.0.0.1:{backend.port}"}], "health_check": {"active": active}}
+        running = gateway({"services": [{"name": "s", "protocol": "h2", "upstream": upstream}], "routes": []})
+
+        def probe() -> Any:
+            found = running.server.health()[0]["targets"][0].get("probe")
+            return found if found and found["seconds_ago"] is not None else None
+
+        assert eventually(probe)["fault"] == fault
+    assert [(asked[":method"], asked[":path"]) for asked in fields] == [("GET", "/health")]
 
 
 def test_operators_see_it_and_readiness_does_not_depend_on_it(pool: StartPool) -> None:

@@ -9,9 +9,8 @@ from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from tidegate.config.base import Model, problem
 from tidegate.config.check import TOKEN, Check
-from tidegate.config.percent import Percent
 from tidegate.config.problem import Path, quote
-from tidegate.config.values import Duration, Integer, Text
+from tidegate.config.values import Duration, Integer, Share, Text
 
 _RANGE = re.compile(r"([1-5][0-9][0-9])(?:-([1-5][0-9][0-9]))?")
 _TARGET = re.compile(r"/[!-\"$-~]*")
@@ -122,11 +121,14 @@ class ActiveHealthCheck(Model):
     unhealthy_interval: Duration | None = Field(
         None, description="The same while the target is unhealthy. Without one, `interval`."
     )
-    jitter: Percent = Field(
-        1000,
+    jitter: Share = Field(
+        100_000,
         description="Up to this share of the interval is added by chance: several gateways do not ask in step.",
     )
-    timeout: Duration = Field(2000, description="Longest time for connection and answer.")
+    timeout: Duration = Field(
+        2000,
+        description="Longest time for connection and answer; at most `interval`, which it follows when that is shorter.",
+    )
     healthy: Integer = Field(
         2, ge=1, le=100, description="Good answers in a row after which an unhealthy target is used again."
     )
@@ -149,15 +151,15 @@ class ActiveHealthCheck(Model):
             check.problem(
                 (*path, "type"), "bad_value", "`grpc` goes over HTTP/2", "write `protocol: h2` at the service"
             )
-        if int(self.timeout) > int(self.interval):
+        if "timeout" in self.model_fields_set and int(self.timeout) > int(self.interval):
             check.problem((*path, "timeout"), "bad_value", "must not be longer than `interval`")
         return {
             "probe": self._probe(self.host or host, check, path),
             "port": self.port,
             "interval_ms": self.interval,
             "unhealthy_interval_ms": self.unhealthy_interval or self.interval,
-            "jitter_percent": int(self.jitter) // 100,
-            "timeout_ms": self.timeout,
+            "jitter_percent": int(self.jitter) // 10_000,
+            "timeout_ms": min(int(self.timeout), int(self.interval)),
             "healthy": self.healthy,
             "unhealthy": self.unhealthy,
             "initially_healthy": self.initial == "healthy",
@@ -201,10 +203,10 @@ class PassiveHealthCheck(Model):
             _off, json_schema_input_type=Annotated[int, Field(ge=1, le=1000)] | Literal[False, "off"] | None
         ),
     ] = Field(5, description="Failures in a row that eject a target; `off` for any number.")
-    failure_rate: Percent | None = Field(
+    failure_rate: Share | None = Field(
         None, description="Share of failures among the calls of an `interval` that ejects a target, such as `50%`."
     )
-    slow_rate: Percent | None = Field(None, description="Share of calls slower than `slow_call` that ejects a target.")
+    slow_rate: Share | None = Field(None, description="Share of calls slower than `slow_call` that ejects a target.")
     slow_call: Duration = Field(1000, description="Time to the head of the answer from which on a call is slow.")
     interval: Duration = Field(10_000, description="The time that both rates are about.")
     minimum_calls: Integer = Field(20, ge=1, le=10_000, description="Calls in it below which the rates say nothing.")
@@ -218,8 +220,8 @@ class PassiveHealthCheck(Model):
         "`interval` that it has been in.",
     )
     max_ejection_time: Duration = Field(300_000, description="The longest that this becomes.")
-    max_ejected: Percent = Field(
-        5000,
+    max_ejected: Share = Field(
+        500_000,
         description="No target is ejected while this share of the service's targets is out. It is asked before an "
         "ejection, so one may be out of any number.",
     )
@@ -254,7 +256,7 @@ class PassiveHealthCheck(Model):
 
 def _permille(share: Any) -> int | None:
     """Thousandths of a share; a little of one stays a little."""
-    return None if share is None else -(-int(share) // 10)
+    return None if share is None else -(-int(share) // 1000)
 
 
 class HealthCheck(Model):
