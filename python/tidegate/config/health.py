@@ -127,7 +127,7 @@ class ActiveHealthCheck(Model):
     )
     timeout: Duration = Field(
         2000,
-        description="Longest time for connection and answer; at most `interval`, which it follows when that is shorter.",
+        description="Longest time for connection and answer; without one, no more than `interval`.",
     )
     healthy: Integer = Field(
         2, ge=1, le=100, description="Good answers in a row after which an unhealthy target is used again."
