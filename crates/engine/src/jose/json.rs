@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,8 +19,9 @@ pub(crate) enum JsonError {
 
 /// Parses an object and nothing beside it.
 pub(crate) fn parse_object(bytes: &[u8]) -> Result<Map<String, Value>, JsonError> {
+    let text = std::str::from_utf8(bytes).map_err(|_| JsonError::Malformed)?;
     let duplicate = Cell::new(false);
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let mut deserializer = serde_json::Deserializer::from_str(text);
     let parsed = Strict(&duplicate).deserialize(&mut deserializer);
     match (parsed, deserializer.end()) {
         (Ok(Value::Object(object)), Ok(())) => Ok(object),
@@ -85,12 +87,13 @@ impl<'de> Visitor<'de> for Strict<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
         let mut object = Map::new();
         while let Some(name) = members.next_key::<String>()? {
-            if object.contains_key(&name) {
-                self.0.set(true);
-                return Err(A::Error::custom("a member comes twice"));
+            match object.entry(name) {
+                Entry::Vacant(place) => drop(place.insert(members.next_value_seed(self)?)),
+                Entry::Occupied(_) => {
+                    self.0.set(true);
+                    return Err(A::Error::custom("a member comes twice"));
+                }
             }
-            let value = members.next_value_seed(self)?;
-            object.insert(name, value);
         }
         Ok(Value::Object(object))
     }

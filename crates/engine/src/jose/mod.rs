@@ -22,7 +22,7 @@ pub use jwk::{KeysError, parse_jwks};
 pub use key::VerifyingKey;
 pub use keys::{Found, KeyRing};
 pub use pem::parse_pem;
-pub use token::{Header, MAX_SIGNATURE_BYTES, Token};
+pub use token::{Header, KnownHeader, MAX_SIGNATURE_BYTES, Token};
 
 /// Why a token is not accepted. The words go into the log, so none of them may quote the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,5 +1,7 @@
 //! A token taken apart, before anything in it is believed.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use super::Refused;
@@ -18,9 +20,31 @@ pub struct Header {
     pub typ: Option<String>,
 }
 
+/// The header of the token before: those of one issuer are the same, letter by letter.
+#[derive(Debug, Default)]
+pub struct KnownHeader(Option<(Box<[u8]>, Arc<Header>)>);
+
+/// A longer one is not kept.
+const KEPT_HEADER_BYTES: usize = 1024;
+
+impl KnownHeader {
+    fn parse(&mut self, part: &[u8]) -> Result<Arc<Header>, Refused> {
+        if let Some((known, header)) = &self.0
+            && **known == *part
+        {
+            return Ok(header.clone());
+        }
+        let header = Arc::new(Header::parse(part)?);
+        if part.len() <= KEPT_HEADER_BYTES {
+            self.0 = Some((part.into(), header.clone()));
+        }
+        Ok(header)
+    }
+}
+
 #[derive(Debug, Clone)]
 pub struct Token<'a> {
-    pub header: Header,
+    pub header: Arc<Header>,
     pub claims: Map<String, Value>,
     /// The bytes that are signed: header and claims as they came.
     pub signed: &'a [u8],
@@ -30,6 +54,11 @@ pub struct Token<'a> {
 impl<'a> Token<'a> {
     /// Takes a token apart that is at most as long as the caller allows.
     pub fn parse(text: &'a [u8]) -> Result<Self, Refused> {
+        Self::parse_with(text, &mut KnownHeader::default())
+    }
+
+    /// As [`Token::parse`], by one who sees many tokens.
+    pub fn parse_with(text: &'a [u8], known: &mut KnownHeader) -> Result<Self, Refused> {
         let mut parts = text.split(|byte| *byte == b'.');
         let (Some(header), Some(claims), Some(signature), None) =
             (parts.next(), parts.next(), parts.next(), parts.next())
@@ -37,7 +66,7 @@ impl<'a> Token<'a> {
             return Err(Refused::NotThreeParts);
         };
         let signed = &text[..header.len() + 1 + claims.len()];
-        let header = Header::parse(header)?;
+        let header = known.parse(header)?;
         let claims = base64url::decode(claims).ok_or(Refused::BadBase64)?;
         let claims = json::parse_object(&claims).map_err(|error| refused(error, Refused::BadClaims))?;
         let signature = base64url::decode(signature).ok_or(Refused::BadBase64)?;
@@ -101,7 +130,7 @@ mod tests {
 
     fn parse(header: &str, claims: &str) -> Result<Header, Refused> {
         let text = format!("{}.{}.AAAA", encode(header), encode(claims));
-        Token::parse(text.as_bytes()).map(|token| token.header)
+        Token::parse(text.as_bytes()).map(|token| Header::clone(&token.header))
     }
 
     #[test]
@@ -109,7 +138,7 @@ mod tests {
         let text = format!("{}.{}.AAEC", encode(r#"{"alg":"ES256","kid":"a","typ":"JWT"}"#), encode(r#"{"iss":"me"}"#));
         let token = Token::parse(text.as_bytes()).unwrap();
         let header = Header { algorithm: Algorithm::Es256, kid: Some("a".into()), typ: Some("JWT".into()) };
-        assert_eq!(token.header, header);
+        assert_eq!(*token.header, header);
         assert_eq!(token.issuer(), Some("me"));
         assert_eq!(token.signed, text.rsplit_once('.').unwrap().0.as_bytes());
         assert_eq!(token.signature, [0, 1, 2]);

@@ -33,9 +33,10 @@ impl ClaimsToHeaders {
     /// The lines for a credential. A claim that is not there, or empty, makes none.
     pub fn lines(&self, identity: &Identity) -> Vec<Line> {
         let mut lines = Vec::with_capacity(self.0.len());
+        let mut text = Vec::with_capacity(64);
         for Entry { claim, header } in &self.0 {
             let Some(value) = identity.claim(claim) else { continue };
-            let mut text = Vec::new();
+            text.clear();
             write_claim(value, &mut text);
             let text = text.trim_ascii();
             if !text.is_empty() && is_field_value(text) {

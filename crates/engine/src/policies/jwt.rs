@@ -126,7 +126,7 @@ impl Jwt {
         if text.len() > self.max_token_bytes {
             return Err(Unverified::Refused(Refused::TooLong));
         }
-        let token = Token::parse(text).map_err(Unverified::Refused)?;
+        let token = Token::parse_with(text, &mut local.token_header.borrow_mut()).map_err(Unverified::Refused)?;
         let (issuer, verified) = self.judge(&token, moment)?;
         let identity = Arc::new(self.identity(token, &verified));
         local.tokens.borrow_mut().remember(Remembered {

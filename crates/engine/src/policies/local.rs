@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::exchange::Exchange;
+use crate::jose::KnownHeader;
 use crate::limits::shared::Book;
 use crate::overload::Guard;
 use crate::policies::jwt::RememberedTokens;
@@ -19,6 +20,7 @@ pub struct Local {
     pub(super) random: RefCell<Random>,
     pub(super) signed: RefCell<Signed>,
     pub(super) tokens: RefCell<RememberedTokens>,
+    pub(super) token_header: RefCell<KnownHeader>,
     pub(super) sessions: RefCell<OpenSessions>,
     wall: Arc<Wall>,
     /// The worker's number, for its part of the metrics.
@@ -36,6 +38,7 @@ impl Local {
             random: RefCell::new(Random::from_system()),
             signed: RefCell::default(),
             tokens: RefCell::default(),
+            token_header: RefCell::default(),
             sessions: RefCell::default(),
             redis: Clients::new(worker, wall.clone()),
             wall,

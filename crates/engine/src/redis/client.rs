@@ -306,7 +306,8 @@ async fn send_later(client: Weak<Client>, later: Rc<Later>) {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        // Lets the task see that the client is gone.
+        // Lets the tasks see that the client is gone.
+        self.store.ledgers().iter().for_each(|ledger| ledger.wake());
         self.later.scripts.borrow_mut().clear();
         self.later.more.notify_one();
     }

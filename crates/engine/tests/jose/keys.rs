@@ -1,5 +1,7 @@
 //! Which keys are taken, and what they serve.
 
+use std::sync::Arc;
+
 use tidegate_engine::jose::{Algorithm, Found, KeyRing, KeysError, Token, parse_jwks, parse_pem};
 
 use crate::vectors::VECTORS;
@@ -126,7 +128,7 @@ fn ring(kids: &[Option<&str>]) -> KeyRing {
 
 fn found(ring: &KeyRing, kid: Option<&str>, forged: bool) -> &'static str {
     let mut token = Token::parse(VECTORS[1].token.as_bytes()).unwrap();
-    token.header.kid = kid.map(str::to_owned);
+    Arc::make_mut(&mut token.header).kid = kid.map(str::to_owned);
     token.signature[0] ^= u8::from(forged);
     match ring.verify(&token) {
         Found::Verified(_) => "verified",

@@ -271,11 +271,16 @@ impl Ledger {
         (0..STRIPES).map(|stripe| self.lock(stripe).entries.len()).sum()
     }
 
-    /// Ready once something was charged.
+    /// Ready once something was charged, or somebody wakes whoever waits for it.
     pub(super) async fn until_charged(&self) {
-        while !self.charged.load(Relaxed) {
+        if !self.charged.load(Relaxed) {
             self.woken.notified().await;
         }
+    }
+
+    /// Has whoever settles it look whether there is still a store.
+    pub fn wake(&self) {
+        self.woken.notify_one();
     }
 
     /// Takes what the store does not know yet; whoever takes it tells it the store.

@@ -97,6 +97,9 @@ pub async fn keep_settled(client: Weak<Client>, ledger: Arc<Ledger>, wall: Arc<W
         if settler.batches.is_empty() {
             ledger.until_charged().await;
         }
+        if client.strong_count() == 0 {
+            break;
+        }
         sleep(ledger.sync).await;
         let Some(client) = client.upgrade() else { break };
         let outcome = settler.settle(&client, &ledger, Time::Real(wall.clone())).await;

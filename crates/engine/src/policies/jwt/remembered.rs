@@ -2,8 +2,10 @@
 //!
 //! What is found is compared whole: a token that differs in one bit is another token. Found are tokens by their last bytes, which
 //! are the signature's and so differ from token to token; a forger can share them, and has then found nothing. Only tokens
-//! that hold come in, so nobody fills the table who has no key. Two generations bound it: what was not used for a whole one goes.
+//! that hold come in, so nobody fills the table who has no key. Two generations bound it: what was not used for a whole one goes,
+//! two for each that comes, so that no request pays for all of them, and memory is used again while it is warm.
 
+use std::collections::hash_map;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
@@ -26,6 +28,8 @@ pub struct RememberedTokens {
     hasher: RandomState,
     young: Generation,
     old: Generation,
+    /// What is being forgotten.
+    gone: Option<hash_map::IntoIter<u64, Remembered>>,
 }
 
 #[derive(Default)]
@@ -74,11 +78,21 @@ impl RememberedTokens {
     pub fn clear(&mut self) {
         self.young = Generation::default();
         self.old = Generation::default();
+        self.gone = None;
     }
 
     fn insert(&mut self, place: u64, entry: Remembered) {
         if self.young.bytes + entry.bytes() > MOST_BYTES / 2 {
-            self.old = std::mem::take(&mut self.young);
+            let entries = FxHashMap::with_capacity_and_hasher(self.young.entries.len(), Default::default());
+            let young = std::mem::replace(&mut self.young, Generation { entries, bytes: 0 });
+            self.gone = Some(std::mem::replace(&mut self.old, young).entries.into_iter());
+        }
+        if let Some(gone) = &mut self.gone {
+            // The generation that comes is not larger than both of those before: none is left when the next one goes.
+            gone.next();
+            if gone.next().is_none() {
+                self.gone = None;
+            }
         }
         self.young.take(place);
         self.young.bytes += entry.bytes();
