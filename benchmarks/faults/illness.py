@@ -48,7 +48,7 @@ class Course:
 
     warm_up: float = 2
     before: float = 5
-    sick: float = 8
+    sick: float = 8.4
     after: float = 8
     settling: float = 2.5
     """From the begin of the illness: what a gateway needs to notice a service that hangs, and some more."""

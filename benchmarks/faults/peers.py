@@ -56,7 +56,7 @@ def _tidegate(site: Site, ports: list[int]) -> Json:
         "failure_threshold": FAILURES,
         "success_threshold": 3,
         "timeout": f"{REST_MS}ms",
-        "window": "10s",
+        "window": "2s",
         "slow_call": f"{5 * USUAL_MS}ms",
         "slow_call_rate": 0.5,
         "minimum_calls": 20,

@@ -16,7 +16,7 @@ from benchmarks.stage import Stage
 from benchmarks.workload import Workload
 
 SHIELDS: tuple[Shield, ...] = (ShieldingTidegate(), ShieldingEnvoy(), ShieldingHaproxy())
-SHORT = Course(before=3, sick=5, after=5)
+SHORT = Course(before=3, sick=5.4, after=4)
 
 FIGURES = (
     Figure("others_p99_ratio", "p99 of the others, of before", 2),
@@ -36,7 +36,7 @@ GOALS = (
 
 def _measure(illness: Illness) -> Callable[[Contestant, Stage, Mapping[str, float]], Figures]:
     def measure(contestant: Contestant, stage: Stage, context: Mapping[str, float]) -> Figures:
-        course = Course() if stage.settings.seconds > 1 else SHORT
+        course = Course() if stage.settings.seconds > 3 else SHORT
         timeline = run(cast(Shield, contestant.peer), illness, course, stage)
         keep(illness, contestant.label, timeline, course)
         draw(illness, [shield.name for shield in SHIELDS])

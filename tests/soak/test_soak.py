@@ -29,7 +29,17 @@ access_log: off
 services:
   - {name: plain, url: 'http://127.0.0.1:PORT0', read_timeout: 300ms, retries: 0}
   - {name: patient, url: 'http://127.0.0.1:PORT1', read_timeout: 300ms, retries: 2}
-  - {name: shielded, url: 'http://127.0.0.1:PORT2', read_timeout: 300ms, retries: 2}
+  - name: shielded
+    upstream:
+      targets: [{address: '127.0.0.1:PORT2'}, {address: '127.0.0.1:PORT1'}]
+      balance: least_requests
+    read_timeout: 300ms
+    first_byte_timeout: 250ms
+    retries: {attempts: 2, on: [connect_failure, reset, 503]}
+    hedging: {after: 50ms}
+    circuit_breaker: {failure_rate: 60%, minimum_calls: 20, window: 2s, timeout: 300ms, accept_retry_after: 500ms}
+    bulkhead: {max_requests: 12, max_pending: 4, queue_timeout: 200ms}
+    fallback: {status: 503, body: {error: not now}}
 routes:
   - {name: plain, paths: [/plain], service: plain, timeout: 2s}
   - {name: patient, paths: [/patient], service: patient, timeout: 2s}
