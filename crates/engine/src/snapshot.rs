@@ -222,7 +222,7 @@ fn compile_services(
         let before = known.get(service.name.as_str()).map(|known| &***known);
         match Service::compile(service, before, resolver, registry, state) {
             Ok(service) => services.push(Arc::new(service)),
-            Err(problem) => problems.push(Problem { path: format!("services[{index}].{}", problem.path), ..problem }),
+            Err(found) => problems.extend(under(found, &format!("services[{index}]."))),
         }
     }
     services

@@ -41,13 +41,20 @@ impl Service {
         resolver: &Arc<Resolver>,
         registry: &Registry,
         state: &State,
-    ) -> Result<Self, Problem> {
+    ) -> Result<Self, Vec<Problem>> {
+        let tls = plan.tls.as_ref().map(|tls| ClientTls::compile(tls, plan.protocol)).transpose();
+        let affinity = Affinity::compile(&plan.balance, &plan.name, &state.sticky_key);
+        let (affinity, tls, question) = match (affinity, tls, question(plan)) {
+            (Ok(affinity), Ok(tls), Ok(question)) => (affinity, tls, question),
+            (affinity, tls, question) => {
+                return Err([affinity.err(), tls.err(), question.err()].into_iter().flatten().collect());
+            }
+        };
         // Connections that were made another way must not serve; they belong to the targets.
         let before = previous.map(|previous| Before {
             targets: &previous.targets,
             is_alike: previous.plan.tls == plan.tls && previous.plan.protocol == plan.protocol,
         });
-        let affinity = Affinity::compile(&plan.balance, &plan.name, &state.sticky_key)?;
         let settings = Settings {
             algorithm: algorithm(&plan.balance),
             slow_start_ms: plan.slow_start_ms,
@@ -66,8 +73,8 @@ impl Service {
             host: plan.host.as_bytes().into(),
             targets: Targets::compile(parts, before.as_ref())?,
             affinity,
-            tls: plan.tls.as_ref().map(|tls| ClientTls::compile(tls, plan.protocol)).transpose()?,
-            question: question(plan)?,
+            tls,
+            question,
             series: registry.service(&plan.name),
             connections: plan.calling.bulkhead.as_ref().and_then(|bulkhead| {
                 let key = (plan.name.as_str().into(), bulkhead.max_connections?);
