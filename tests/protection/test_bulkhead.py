@@ -238,7 +238,9 @@ def test_no_connection_within_the_time_is_told(gateway: StartGateway, upstream: 
     first = begin(running)
     gate.upstream.wait_for_requests(1)
     second = begin(running)
-    eventually(lambda: [running.get("/orders").code] == ["bulkhead_full"])
+    eventually(lambda: gauge(running, "waiting") == 1)
+    assert gauge(running, "connections") == 1
+    assert running.get("/orders").code == "bulkhead_full"
     running.advance(5.1)
     late = second.get(timeout=DEADLINE)
     assert (late.code, late.headers["retry-after"]) == ("queue_timeout", "1")

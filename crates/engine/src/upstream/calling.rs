@@ -12,7 +12,7 @@ use crate::state::State;
 use crate::telemetry::metrics::Registry;
 use crate::upstream::breaker::Breaker;
 use crate::upstream::budget::Budget;
-use crate::upstream::bulkhead::Bulkhead;
+use crate::upstream::bulkhead::{Bulkhead, slots_of};
 use crate::upstream::hedge::Hedge;
 use crate::upstream::retry::Retry;
 
@@ -45,7 +45,8 @@ impl Calling {
             state.breakers.of(breaker, make)
         });
         let bulkhead = plan.bulkhead.as_ref().map(|bulkhead| {
-            let make = || Bulkhead::new(bulkhead, registry.now(), registry.bulkhead(&bulkhead.name));
+            let connections = slots_of(bulkhead, state);
+            let make = || Bulkhead::new(bulkhead, connections, registry.now(), registry.bulkhead(&bulkhead.name));
             state.bulkheads.of(bulkhead, make)
         });
         Self { retry: Retry::new(&plan.retry), budget, hedge, breaker, bulkhead, plan: plan.clone() }

@@ -9,7 +9,7 @@ use crate::state::State;
 use crate::telemetry::metrics::{Registry, ServiceSeries};
 use crate::upstream::affinity::Affinity;
 use crate::upstream::balance::level::Algorithm;
-use crate::upstream::bulkhead::{Connections, Slots};
+use crate::upstream::bulkhead::Connections;
 use crate::upstream::health::Passive;
 use crate::upstream::health::probe::Question;
 use crate::upstream::target::Target;
@@ -76,11 +76,11 @@ impl Service {
             tls,
             question,
             series: registry.service(&plan.name),
-            connections: plan.calling.bulkhead.as_ref().and_then(|bulkhead| {
-                let key = (plan.name.as_str().into(), bulkhead.max_connections?);
-                let slots = state.connections.of(&key, || Slots::with(key.1));
-                Some(Connections::new(bulkhead, slots, registry.bulkhead(&bulkhead.name)))
-            }),
+            connections: plan
+                .calling
+                .bulkhead
+                .as_ref()
+                .and_then(|bulkhead| Connections::compile(bulkhead, registry, state)),
         })
     }
 

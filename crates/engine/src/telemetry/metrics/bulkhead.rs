@@ -33,8 +33,10 @@ pub struct BulkheadSeries {
 /// What a bulkhead has at the moment.
 #[derive(Default)]
 struct Now {
-    limit: u32,
+    /// Where there is one.
+    limit: Option<u32>,
     used: u32,
+    connections: Option<u32>,
     waiting: u32,
     least_micros: Option<u64>,
 }
@@ -56,12 +58,19 @@ impl BulkheadSeries {
 impl Registry {
     pub(super) fn render_bulkheads(&self, text: &mut Text) {
         let now = self.bulkheads_now();
-        text.family("tidegate_bulkhead_limit", Kind::Gauge, "Calls to a service that may be under way at once.");
-        now.iter().for_each(|(name, now)| text.sample(&[("bulkhead", name)], u64::from(now.limit)));
-        text.family("tidegate_bulkhead_requests", Kind::Gauge, "Calls that are.");
-        now.iter().for_each(|(name, now)| text.sample(&[("bulkhead", name)], u64::from(now.used)));
-        text.family("tidegate_bulkhead_waiting", Kind::Gauge, "Calls that wait for one of them to end.");
-        now.iter().for_each(|(name, now)| text.sample(&[("bulkhead", name)], u64::from(now.waiting)));
+        let mut gauge = |name, help, value: &dyn Fn(&Now) -> Option<u32>| {
+            text.family(name, Kind::Gauge, help);
+            for (bulkhead, now) in &now {
+                if let Some(value) = value(now) {
+                    text.sample(&[("bulkhead", bulkhead)], u64::from(value));
+                }
+            }
+        };
+        let help = "Calls to a service that may be under way at once.";
+        gauge("tidegate_bulkhead_limit", help, &|now| now.limit);
+        gauge("tidegate_bulkhead_requests", "Calls that are.", &|now| now.limit.and(Some(now.used)));
+        gauge("tidegate_bulkhead_connections", "Connections that are open.", &|now| now.connections);
+        gauge("tidegate_bulkhead_waiting", "Calls that wait for one of them to end.", &|now| Some(now.waiting));
         let help = "Latency of a service with little to do, by which an adaptive limit is reckoned.";
         text.family("tidegate_bulkhead_least_latency_seconds", Kind::Gauge, help);
         for (name, now) in &now {
@@ -83,11 +92,16 @@ impl Registry {
     fn bulkheads_now(&self) -> BTreeMap<Box<str>, Now> {
         let mut all: BTreeMap<Box<str>, Now> = BTreeMap::new();
         for bulkhead in self.state.get().map(|state| state.bulkheads.all()).unwrap_or_default() {
-            let Some(slots) = bulkhead.requests() else { continue };
             let now = all.entry(bulkhead.name().into()).or_default();
-            now.limit = slots.most();
-            now.used += slots.used();
-            now.waiting += slots.waiting();
+            if let Some(slots) = bulkhead.requests() {
+                now.limit = Some(slots.most());
+                now.used += slots.used();
+                now.waiting += slots.waiting();
+            }
+            if let Some(slots) = bulkhead.connections() {
+                now.connections = Some(now.connections.unwrap_or(0) + slots.used());
+                now.waiting += slots.waiting();
+            }
             now.least_micros = bulkhead.least_micros().or(now.least_micros);
         }
         all

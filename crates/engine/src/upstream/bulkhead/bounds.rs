@@ -16,6 +16,8 @@ use crate::worker::Worker;
 pub struct Bulkhead {
     pub settings: plan::Bulkhead,
     requests: Option<Arc<Slots>>,
+    /// Of the service; calls ask for one when they need it.
+    connections: Option<Arc<Slots>>,
     adaptive: Option<Mutex<Gradient>>,
     /// Microseconds, as the gradient has measured it last; 0 before.
     least: AtomicU64,
@@ -29,12 +31,18 @@ pub struct Entered {
 }
 
 impl Bulkhead {
-    pub fn new(settings: &plan::Bulkhead, now: Millis, series: Arc<BulkheadSeries>) -> Self {
+    pub fn new(
+        settings: &plan::Bulkhead,
+        connections: Option<Arc<Slots>>,
+        now: Millis,
+        series: Arc<BulkheadSeries>,
+    ) -> Self {
         let gradient = settings.adaptive.clone().map(|adaptive| Gradient::new(adaptive, now));
         let most = gradient.as_ref().map(Gradient::limit).or(settings.max_requests);
         Self {
             settings: settings.clone(),
             requests: most.map(Slots::new),
+            connections,
             adaptive: gradient.map(Mutex::new),
             least: AtomicU64::new(0),
             series,
@@ -49,6 +57,11 @@ impl Bulkhead {
     /// Slots of calls; `None`: there may be any number.
     pub fn requests(&self) -> Option<&Arc<Slots>> {
         self.requests.as_ref()
+    }
+
+    /// Slots of connections; `None`: there may be any number.
+    pub fn connections(&self) -> Option<&Arc<Slots>> {
+        self.connections.as_ref()
     }
 
     pub fn least_micros(&self) -> Option<u64> {

@@ -12,7 +12,8 @@ use tokio::sync::Notify;
 use crate::clock::Millis;
 use crate::plan;
 use crate::respond::{Code, Failure};
-use crate::telemetry::metrics::{BulkheadSeries, Entrance};
+use crate::state::State;
+use crate::telemetry::metrics::{BulkheadSeries, Entrance, Registry};
 use crate::upstream::bulkhead::slots::{Claim, Got, Place, Slot, Slots, Turn};
 use crate::worker::Worker;
 
@@ -27,9 +28,14 @@ pub struct Connections {
 }
 
 impl Connections {
-    /// `slots`: those of all services of that name and bound, over reloads.
-    pub fn new(plan: &plan::Bulkhead, slots: Arc<Slots>, series: Arc<BulkheadSeries>) -> Self {
-        Self { slots, most_pending: plan.max_pending, queue_timeout_ms: plan.queue_timeout_ms, series }
+    /// `None`: there may be any number.
+    pub fn compile(plan: &plan::Bulkhead, registry: &Registry, state: &State) -> Option<Self> {
+        Some(Self {
+            slots: slots_of(plan, state)?,
+            most_pending: plan.max_pending,
+            queue_timeout_ms: plan.queue_timeout_ms,
+            series: registry.bulkhead(&plan.name),
+        })
     }
 
     /// Asks for a connection; waits for its turn, until `due` at most. What is handed lies in the worker's pools.
@@ -59,6 +65,12 @@ impl Connections {
         waiting.over(if got.is_ok() { Entrance::Waited } else { Entrance::Late });
         got
     }
+}
+
+/// Those of the service and the bound, over reloads.
+pub fn slots_of(plan: &plan::Bulkhead, state: &State) -> Option<Arc<Slots>> {
+    let key = (plan.name.as_str().into(), plan.max_connections?);
+    Some(state.connections.of(&key, || Slots::with(key.1)))
 }
 
 /// Counts one that waits, also when its client leaves.

@@ -13,5 +13,5 @@ pub mod gradient;
 mod slots;
 
 pub use bounds::{Bulkhead, Entered};
-pub use connections::{Connections, Held, keep_reclaimed};
+pub use connections::{Connections, Held, keep_reclaimed, slots_of};
 pub use slots::{Claim, Got, Place, Slot, Slots, Turn};
