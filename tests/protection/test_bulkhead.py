@@ -169,7 +169,8 @@ def test_no_more_connections_than_are_allowed_and_they_are_handed_on(
     gate.open(6)
     assert [one.get(timeout=DEADLINE).status for one in begun] == [200] * 6
     assert gate.upstream.connections == 2
-    assert 'tidegate_pool_connections{service="orders",state="idle"} 2' in running.metrics()
+    idle = 'tidegate_pool_connections{service="orders",state="idle"} 2'
+    eventually(lambda: idle in running.metrics())
 
 
 def test_connections_are_bounded_over_all_workers(gateway: StartGateway, upstream: StartUpstream) -> None:
