@@ -77,7 +77,7 @@ mod tests {
             Outcome::Answered { status: 404 },
             Outcome::Answered { status: 503 },
             Outcome::Failed(Code::UpstreamReset),
-            Outcome::Failed(Code::ClientGone),
+            Outcome::Failed(Code::Timeout),
             Outcome::Abandoned,
         ];
         for (index, outcome) in outcomes.into_iter().enumerate() {
@@ -85,7 +85,7 @@ mod tests {
             series.ended(index % 2, outcome);
         }
         series.begun(1);
-        let expected = TargetReading { in_flight: 1, answered: 1, errors: 1, failed: 1, abandoned: 2 };
+        let expected = TargetReading { in_flight: 1, answered: 1, errors: 1, failed: 2, abandoned: 1 };
         assert_eq!(series.read(), expected);
     }
 }

@@ -7,7 +7,6 @@ use std::sync::{Arc, Weak};
 
 use crate::clock::{Millis, NEVER};
 use crate::plan::{PassiveCheck, StatusRange};
-use crate::respond::Side;
 use crate::upstream::health::outlier::Cause;
 use crate::upstream::outcome::Outcome;
 use crate::upstream::service::Service;
@@ -32,9 +31,9 @@ impl Passive {
                 target.outlier.succeeded(&self.check, now, micros / 1000)
             }
             Outcome::Answered { .. } => target.outlier.failed(&self.check, now),
-            Outcome::Failed(code) if code.side() == Side::Upstream => target.outlier.failed(&self.check, now),
+            Outcome::Failed(_) => target.outlier.failed(&self.check, now),
             // Nothing that the target could help.
-            Outcome::Failed(_) | Outcome::Abandoned => return,
+            Outcome::Abandoned => return,
         };
         if let Some(cause) = cause {
             self.eject(target, cause, now);
