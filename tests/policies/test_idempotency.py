@@ -470,3 +470,12 @@ def test_an_answer_that_redis_did_not_take_is_kept_by_this_gateway(
         assert asked.result().body == b"1"
     eventually(lambda: post(gateway).body == b"1")
     assert service.calls == 1
+
+
+def test_callers_without_what_the_key_names_are_not_one_caller(start: StartIdempotent, service: Service) -> None:
+    gateway = start(key="{header.x-tenant}")
+    assert post(gateway, authorization="Bearer a").body == b"1"
+    assert code(post(gateway, authorization="Bearer b")) == (422, "idempotency_key_reused")
+    assert post(gateway, authorization="Bearer a").body == b"1"
+    assert post(gateway, x_tenant="t", authorization="Bearer a").body == b"2"
+    assert post(gateway, x_tenant="t", authorization="Bearer b").body == b"2"

@@ -64,8 +64,6 @@ pub struct Idempotency {
     plan: plan::Idempotency,
     /// Whose the keys are.
     owner: LimitKey,
-    /// The document says whose they are.
-    owned: bool,
     table: Arc<Table>,
     /// `None`: keys hold in this gateway.
     store: Option<Arc<Store>>,
@@ -84,7 +82,6 @@ impl Idempotency {
     pub fn compile(plan: &plan::Idempotency, context: &Context<'_>) -> Result<Self, Problem> {
         Ok(Self {
             owner: LimitKey::compile(&plan.key, plan.ipv6_prefix)?,
-            owned: !plan.key.is_empty(),
             table: context.state.idempotency.of(&plan.scope, Table::default),
             store: context.shared(plan.store)?,
             tally: context.registry.tally(&IDEMPOTENCY, &plan.scope),
@@ -110,27 +107,12 @@ impl Idempotency {
             return Flow::Respond(Failure::with(Code::IdempotencyKeyInvalid, detail));
         };
         let mut owner = Vec::with_capacity(64);
-        self.owner.write(exchange, &mut owner);
+        let owned = self.owner.write_or_caller(exchange, &mut owner);
         let route = exchange.route().map_or("", |route| &route.name);
         let name = digest([self.plan.scope.as_bytes(), route.as_bytes(), &owner, key]);
-        let fingerprint = self.fingerprint(exchange);
+        let fingerprint = fingerprint(exchange, owned);
         exchange.idempotency = Some(Box::new(Asked { policy: self.clone(), name, fingerprint }));
         Flow::Continue
-    }
-
-    /// What makes two requests the same, apart from their bodies.
-    fn fingerprint(&self, exchange: &Exchange) -> Digest {
-        let request = &exchange.request;
-        let mut digest = Digest::new(&SHA256);
-        let content_type = request.head.get(b"content-type").unwrap_or_default();
-        let parts = [request.method_name(), &request.path, request.query().unwrap_or_default(), content_type];
-        parts.into_iter().for_each(|part| add(&mut digest, part));
-        if !self.owned && exchange.identity.is_none() {
-            // Nobody here knows who calls, but the service might: whoever shows something else to it is somebody else.
-            let shown = [b"authorization".as_slice(), b"cookie"];
-            shown.into_iter().flat_map(|name| request.head.get_all(name)).for_each(|value| add(&mut digest, value));
-        }
-        digest
     }
 
     fn count(&self, local: &Local, outcome: Outcome) {
@@ -140,6 +122,21 @@ impl Idempotency {
     fn keeps(&self, status: u16) -> bool {
         self.plan.statuses.iter().any(|(from, to)| (*from..=*to).contains(&status))
     }
+}
+
+/// What makes two requests the same, apart from their bodies. `owned`: the request says itself whose its key is.
+fn fingerprint(exchange: &Exchange, owned: bool) -> Digest {
+    let request = &exchange.request;
+    let mut digest = Digest::new(&SHA256);
+    let content_type = request.head.get(b"content-type").unwrap_or_default();
+    let parts = [request.method_name(), &request.path, request.query().unwrap_or_default(), content_type];
+    parts.into_iter().for_each(|part| add(&mut digest, part));
+    if !owned && exchange.identity.is_none() {
+        // Nobody here knows who calls, but the service might: whoever shows something else to it is somebody else.
+        let shown = [b"authorization".as_slice(), b"cookie"];
+        shown.into_iter().flat_map(|name| request.head.get_all(name)).for_each(|value| add(&mut digest, value));
+    }
+    digest
 }
 
 /// The metrics of what is kept in memory.

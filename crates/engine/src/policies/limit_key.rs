@@ -50,6 +50,21 @@ impl LimitKey {
     }
 }
 
+impl LimitKey {
+    /// As [`LimitKey::write`], but a request without a value is known by its caller, as if there were no key.
+    ///
+    /// False when it is nobody's own word: no key has a value, or there is none.
+    pub fn write_or_caller(&self, exchange: &Exchange, out: &mut Vec<u8>) -> bool {
+        let start = out.len();
+        if !self.keys.is_empty() && self.write(exchange, out) {
+            return true;
+        }
+        out.truncate(start);
+        write_caller(exchange, self.ipv6_prefix, out);
+        false
+    }
+}
+
 impl Piece {
     fn compile(part: &plan::Part) -> Result<Self, Problem> {
         Ok(match part {
