@@ -192,6 +192,8 @@ pub struct Notes {
     pub fallback: Option<Fallen>,
     /// On the clock's line, when the service's head came; 0 while it has not.
     pub answered_micros: u64,
+    /// How long calls have waited for the client: what a service took does not include that.
+    pub client_micros: u64,
 }
 
 /// A fallback took the place of a service.

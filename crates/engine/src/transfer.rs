@@ -85,8 +85,11 @@ pub struct Transfer<'a> {
     /// Something moved since the alarm was set.
     moved: bool,
     waits: Waits,
-    /// What the alarm is set for.
+    /// What the alarm is set for, and since when.
     armed: Waits,
+    armed_at: Millis,
+    /// How long the client was waited for.
+    client_ms: Millis,
     /// An interim answer was not yet handed to the transport.
     interim_waits: bool,
 }
@@ -114,6 +117,8 @@ impl<'a> Transfer<'a> {
             moved: false,
             waits: Waits::UpstreamAnswers,
             armed: Waits::UpstreamAnswers,
+            armed_at: now,
+            client_ms: 0,
             interim_waits: false,
         };
         transfer.arm(now);
@@ -123,7 +128,7 @@ impl<'a> Transfer<'a> {
     /// The same with another alarm, for as long as that lives.
     pub fn with_alarm<'b>(self, clock: &'b Clock, alarm: &'b Alarm) -> Transfer<'b> {
         let Self { patience, request, head_due, silence_due, first_byte_due, answer_over, tunnel, .. } = self;
-        let Self { waits, armed, interim_waits, .. } = self;
+        let Self { waits, armed, armed_at, client_ms, interim_waits, .. } = self;
         let moved = true;
         Transfer {
             clock,
@@ -138,6 +143,8 @@ impl<'a> Transfer<'a> {
             moved,
             waits,
             armed,
+            armed_at,
+            client_ms,
             interim_waits,
         }
     }
@@ -389,8 +396,18 @@ impl<'a> Transfer<'a> {
             due = due.min(until);
         }
         self.alarm.set(due);
+        self.client_ms = self.client_ms(now);
+        self.armed_at = now;
         self.armed = self.waits;
         self.moved = false;
+    }
+
+    /// How long the client was waited for until now.
+    pub fn client_ms(&self, now: Millis) -> Millis {
+        match self.armed {
+            Waits::Client => self.client_ms + now.saturating_sub(self.armed_at),
+            Waits::UpstreamTakes | Waits::UpstreamAnswers | Waits::Both => self.client_ms,
+        }
     }
 
     /// A due time, or what else comes before it.

@@ -84,8 +84,9 @@ pub struct Ticket {
     target: Arc<Target>,
     worker: usize,
     started_micros: u64,
-    /// To the head of the answer, or to the failure.
+    /// To the head of the answer, or to the failure, but for the time in which the client was waited for.
     micros: u64,
+    client_micros: u64,
     outcome: Outcome,
 }
 
@@ -93,12 +94,24 @@ impl Ticket {
     fn new(worker: usize, aim: &Aim) -> Self {
         let target = aim.target.clone();
         target.begin(worker);
-        Self { target, worker, started_micros: aim.started_micros, micros: 0, outcome: Outcome::Abandoned }
+        Self {
+            target,
+            worker,
+            started_micros: aim.started_micros,
+            micros: 0,
+            client_micros: 0,
+            outcome: Outcome::Abandoned,
+        }
     }
 
-    /// What it took, to the head of the answer or to the failure.
+    /// What it took the service, to the head of the answer or to the failure.
     pub fn micros(&self) -> u64 {
         self.micros
+    }
+
+    /// So long it was the client that was waited for.
+    fn waited(&mut self, client_micros: u64) {
+        self.client_micros = client_micros;
     }
 
     /// The head of the answer came.
@@ -115,7 +128,7 @@ impl Ticket {
 
     fn came(&mut self, outcome: Outcome, now_micros: u64) {
         if self.outcome == Outcome::Abandoned {
-            self.micros = now_micros.saturating_sub(self.started_micros);
+            self.micros = now_micros.saturating_sub(self.started_micros + self.client_micros);
         }
         self.outcome = outcome;
     }
@@ -123,7 +136,7 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        let came = (self.started_micros + self.micros) / 1000;
+        let came = (self.started_micros + self.client_micros + self.micros) / 1000;
         self.target.ended(self.worker, self.outcome, self.micros, came);
     }
 }
@@ -134,7 +147,7 @@ impl<'a> Begun<'a> {
         Self { upstream, transfer, answered, ticket: None, guard: Guard::default() }
     }
 
-    /// What it took, to the head of the answer.
+    /// What it took the service, to the head of the answer.
     pub fn micros(&self) -> u64 {
         self.ticket.as_ref().map_or(0, Ticket::micros)
     }
@@ -146,7 +159,7 @@ impl<'a> Begun<'a> {
             Err(failure) => {
                 let (outcome, now_micros) = (self.transfer.outcome(failure), worker.clock.now_micros());
                 self.ticket.iter_mut().for_each(|ticket| ticket.failed(outcome, now_micros));
-                self.guard.failed(outcome, now_micros);
+                self.guard.broke_off(outcome, now_micros / 1000);
             }
         }
     }
@@ -178,6 +191,9 @@ pub async fn attempt<'a, C: Client>(
     let head = &mut asked.answer.head;
     let answered = poll_fn(|cx| transfer.poll_until_answer(cx, client, &mut upstream, head)).await;
     let now_micros = worker.clock.now_micros();
+    let client_micros = transfer.client_ms(now_micros / 1000) * 1000;
+    ticket.waited(client_micros);
+    asked.notes.client_micros += client_micros;
     match answered {
         Ok(answered) => {
             ticket.answered(answered.status(), now_micros);

@@ -139,7 +139,7 @@ async fn guarded<'a, C: Client>(
     let mut guard = Guard::enter(worker, client, asked.notes, order, started_micros).await?;
     match tried(worker, client, asked, alarm, order, guard.started_micros()).await {
         Ok(mut begun) => {
-            guard.answered(worker, &begun.answered, &asked.answer.head, asked.notes.answered_micros);
+            guard.answered(worker, &begun.answered, &asked.answer.head, asked.notes);
             begun.guard = guard;
             Ok(begun)
         }
@@ -148,7 +148,7 @@ async fn guarded<'a, C: Client>(
                 asked.notes.retry_after = Some(1);
             }
             if guard.is_there() {
-                guard.failed(outcome, worker.clock.now_micros());
+                guard.failed(outcome, asked.notes, worker.clock.now_micros());
             }
             Err(failure)
         }

@@ -18,6 +18,8 @@ pub struct Guard {
     permit: Option<Permit>,
     entered: Option<Entered>,
     started_micros: u64,
+    /// How long calls of the exchange had waited for the client before.
+    client_micros: u64,
 }
 
 impl Guard {
@@ -30,7 +32,7 @@ impl Guard {
         started_micros: u64,
     ) -> Result<Self, Failure> {
         let (breaker, bulkhead) = (&order.calling.breaker, &order.calling.bulkhead);
-        let mut guard = Self { permit: None, entered: None, started_micros };
+        let mut guard = Self { permit: None, entered: None, started_micros, client_micros: notes.client_micros };
         if let Some(bulkhead) = bulkhead {
             // Nobody waits for a service that is not called anyway.
             if let Some(breaker) = breaker
@@ -63,8 +65,9 @@ impl Guard {
     }
 
     /// The head of the answer that is passed on came.
-    pub fn answered(&mut self, worker: &Worker, answered: &Answered, head: &Head, now_micros: u64) {
-        let micros = now_micros.saturating_sub(self.started_micros);
+    pub fn answered(&mut self, worker: &Worker, answered: &Answered, head: &Head, notes: &Notes) {
+        let now_micros = notes.answered_micros;
+        let micros = self.took(now_micros, notes);
         if let Some(entered) = &self.entered {
             entered.took(micros, now_micros / 1000);
         }
@@ -79,15 +82,28 @@ impl Guard {
         }
     }
 
+    /// How long the service took; a client that takes its time with its body is not counted against it.
+    fn took(&self, now_micros: u64, notes: &Notes) -> u64 {
+        let of_client = notes.client_micros.saturating_sub(self.client_micros);
+        now_micros.saturating_sub(self.started_micros + of_client)
+    }
+
     /// No answer came.
-    pub fn failed(mut self, outcome: Outcome, now_micros: u64) {
+    pub fn failed(mut self, outcome: Outcome, notes: &Notes, now_micros: u64) {
         let Outcome::Failed(code) = outcome else { return };
-        let micros = now_micros.saturating_sub(self.started_micros);
+        let micros = self.took(now_micros, notes);
         if let Some(entered) = &self.entered {
             entered.took(micros, now_micros / 1000);
         }
         if let Some(permit) = &mut self.permit {
             permit.failed(code, micros, now_micros / 1000);
+        }
+    }
+
+    /// The answer did not come to its end.
+    pub fn broke_off(mut self, outcome: Outcome, now: Millis) {
+        if let (Outcome::Failed(code), Some(permit)) = (outcome, &mut self.permit) {
+            permit.failed(code, 0, now);
         }
     }
 

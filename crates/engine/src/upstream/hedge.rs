@@ -99,12 +99,22 @@ pub async fn hedged<'a, C: Client>(
     aim: &Aim,
     hedge: &Hedge,
 ) -> Result<Begun<'a>, Failed> {
-    let began = aim.started_micros / 1000;
-    let delay = hedge.delay(began);
+    let delay = hedge.delay(aim.started_micros / 1000);
     let body = match delay {
         Some(_) => collect(worker, client, asked.request, alarm, order).await?,
         None => None,
     };
+    // What the client took for its body does not make the service late.
+    let begun;
+    let aim = match asked.request.body {
+        BodySize::Empty => aim,
+        _ => {
+            begun = Aim { started_micros: worker.clock.now_micros(), ..aim.clone() };
+            asked.notes.client_micros += begun.started_micros.saturating_sub(aim.started_micros);
+            &begun
+        }
+    };
+    let began = aim.started_micros / 1000;
     let (Some(delay), Some(body)) = (delay, body) else {
         let ended = attempt(worker, client, asked, alarm, order, aim).await;
         if let Ok(begun) = &ended {

@@ -138,7 +138,7 @@ pub struct Machine {
     /// When the last failures in a row were; those that may still open it.
     failures: VecDeque<Millis>,
     window: Option<Window>,
-    /// The end of OPEN.
+    /// The end of OPEN; in HALF OPEN, when trials that are still under way make room for others.
     until: Millis,
     /// Trials under way in HALF OPEN, and the sum of those that ended.
     under_way: u32,
@@ -181,7 +181,7 @@ impl Machine {
         self.generation
     }
 
-    /// When OPEN ends; only then is it of use.
+    /// When OPEN ends; only then is it of use to others.
     pub fn until(&self) -> Millis {
         self.until
     }
@@ -215,7 +215,13 @@ impl Machine {
             State::Open if now >= self.until => {
                 self.under_way = 0;
                 self.trials = Sum::default();
+                self.until = now.saturating_add(self.settings.timeout_ms);
                 self.change(State::HalfOpen, Why::TimeOver, now);
+            }
+            // Whoever holds a trial and does not get on, such as a client with its body, must not keep all others out.
+            State::HalfOpen if now >= self.until => {
+                self.under_way = 0;
+                self.until = now.saturating_add(self.settings.timeout_ms);
             }
             State::Ramping if now.saturating_sub(self.ramp_from) >= self.settings.ramp_ms => {
                 self.note(State::Closed, Why::RampOver, now);
@@ -271,7 +277,7 @@ impl Machine {
         match self.state {
             State::Closed | State::Ramping => self.record_call(verdict, now),
             State::HalfOpen if admission.trial => {
-                self.under_way -= 1;
+                self.under_way = self.under_way.saturating_sub(1);
                 self.record_trial(verdict, now);
             }
             // A trial that had begun well, and broke off.
@@ -283,7 +289,7 @@ impl Machine {
     /// A call ended that says nothing of the service: its client left.
     pub fn release(&mut self, admission: Admission) {
         if admission.trial && admission.generation == self.generation && self.state == State::HalfOpen {
-            self.under_way -= 1;
+            self.under_way = self.under_way.saturating_sub(1);
         }
     }
 

@@ -22,7 +22,7 @@ impl Random {
 enum Period {
     Closed,
     Open { until: Millis },
-    HalfOpen,
+    HalfOpen { until: Millis },
 }
 
 struct Model {
@@ -48,7 +48,7 @@ impl Model {
         match self.period {
             Period::Closed => {}
             Period::Open { .. } => return None,
-            Period::HalfOpen => {
+            Period::HalfOpen { .. } => {
                 let needed = match self.decides_by_rate() {
                     true => self.settings.half_open_calls,
                     false => self.settings.success_threshold,
@@ -64,8 +64,14 @@ impl Model {
     }
 
     fn look(&mut self, now: Millis) {
-        if matches!(self.period, Period::Open { until } if now >= until) {
-            self.begin(Period::HalfOpen);
+        let until = now + self.settings.timeout_ms;
+        match self.period {
+            Period::Open { until: over } if now >= over => self.begin(Period::HalfOpen { until }),
+            Period::HalfOpen { until: over } if now >= over => {
+                self.under_way = 0;
+                self.period = Period::HalfOpen { until };
+            }
+            _ => {}
         }
     }
 
@@ -90,18 +96,18 @@ impl Model {
                     self.begin(open);
                 }
             }
-            Period::HalfOpen if self.decides_by_rate() => {
+            Period::HalfOpen { .. } if self.decides_by_rate() => {
                 match self.rate_is_reached(now, self.settings.half_open_calls) {
                     Some(true) => self.begin(open),
                     Some(false) => self.begin(Period::Closed),
                     None => {}
                 }
             }
-            Period::HalfOpen if verdict.failed => self.begin(open),
-            Period::HalfOpen if self.calls.len() as u32 >= self.settings.success_threshold => {
+            Period::HalfOpen { .. } if verdict.failed => self.begin(open),
+            Period::HalfOpen { .. } if self.calls.len() as u32 >= self.settings.success_threshold => {
                 self.begin(Period::Closed);
             }
-            Period::HalfOpen | Period::Open { .. } => {}
+            Period::HalfOpen { .. } | Period::Open { .. } => {}
         }
     }
 
@@ -187,7 +193,7 @@ fn random_traces_give_what_the_plain_model_gives() {
             let state = match model.period {
                 Period::Closed => State::Closed,
                 Period::Open { .. } => State::Open,
-                Period::HalfOpen => State::HalfOpen,
+                Period::HalfOpen { .. } => State::HalfOpen,
             };
             assert_eq!(machine.state(), state, "seed {seed} step {step} {settings:?}");
         }
