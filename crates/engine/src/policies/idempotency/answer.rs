@@ -1,6 +1,7 @@
 //! An answer that is kept, and how it is written in a store.
 
 use bytes::Bytes;
+use tidegate_http1::{Known, is_field_value, is_token};
 
 use crate::head::Head;
 use crate::identity::Line;
@@ -51,7 +52,7 @@ impl Answer {
         out.extend_from_slice(&self.body);
     }
 
-    /// `None` for what [`Answer::write`] has not written.
+    /// `None` for what [`Answer::write`] has not written: whoever can write to the store must not write into a connection.
     pub fn read(mut text: &[u8]) -> Option<Self> {
         let status = u16::from_le_bytes(*text.split_off(..2)?.first_chunk()?);
         let count = length(&mut text)?;
@@ -59,10 +60,18 @@ impl Answer {
         for _ in 0..count {
             let name = length(&mut text).and_then(|length| text.split_off(..length))?;
             let value = length(&mut text).and_then(|length| text.split_off(..length))?;
+            if !may_be_written(name, value) {
+                return None;
+            }
             fields.push((name.into(), value.into()));
         }
         (200..=599).contains(&status).then(|| Self { status, fields, body: Bytes::copy_from_slice(text) })
     }
+}
+
+fn may_be_written(name: &[u8], value: &[u8]) -> bool {
+    let known = Known::of(name);
+    is_token(name) && is_field_value(value.trim_ascii()) && !known.is_hop_by_hop() && !known.is_framing()
 }
 
 fn length(text: &mut &[u8]) -> Option<usize> {
@@ -85,6 +94,29 @@ mod tests {
     fn cookies_and_dates_are_not_kept() {
         let names: Vec<_> = answer().fields.iter().map(|(name, _)| name.clone()).collect();
         assert_eq!(names, [b"content-type".as_slice().into(), b"x-a".as_slice().into()] as [Box<[u8]>; 2]);
+    }
+
+    #[test]
+    fn fields_that_would_break_out_of_a_head_are_not_read() {
+        let read = |name: &[u8], value: &[u8]| {
+            let forged = Answer { fields: vec![(name.into(), value.into())], ..answer() };
+            let mut text = Vec::new();
+            forged.write(&mut text);
+            Answer::read(&text)
+        };
+        assert!(read(b"x-a", b"b").is_some());
+        let forged: [(&[u8], &[u8]); 7] = [
+            (b"x-a", b"b\r\nset-cookie: s=1"),
+            (b"x-a", b"b\0"),
+            (b"x-a: b\r\nc", b"d"),
+            (b"", b"b"),
+            (b"transfer-encoding", b"chunked"),
+            (b"content-length", b"1"),
+            (b"connection", b"upgrade"),
+        ];
+        for (name, value) in forged {
+            assert_eq!(read(name, value), None, "{}", name.escape_ascii());
+        }
     }
 
     #[test]
