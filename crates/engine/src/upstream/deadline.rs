@@ -20,7 +20,7 @@ pub struct Deadline {
     pub at: Millis,
     /// What is said when it has passed: whose time it was.
     pub late: Code,
-    /// When the caller gives up by its own word, whether it is believed or not.
+    /// When a caller of gRPC gives up by its own word, whether it is believed or not.
     wanted: Millis,
 }
 
@@ -48,15 +48,16 @@ impl Deadline {
         let started = exchange.started_micros / 1000;
         let own = timeout.or(calling.plan.timeout_ms).map_or(NEVER, |timeout| started.saturating_add(timeout));
         let plan = &calling.plan.deadline;
-        let Some(told) = told(&exchange.request, plan) else { return Self::at(own) };
-        let wanted = started.saturating_add(told);
+        let told = Told::of(&exchange.request, plan);
+        let [wanted, told] =
+            [told.by_grpc, told.by_any()].map(|told| told.map_or(NEVER, |told| started.saturating_add(told)));
         let believed = match plan.trust {
             DeadlineTrust::Nobody => false,
             DeadlineTrust::TrustedProxies => exchange.trusted,
             DeadlineTrust::Everybody => true,
         };
-        match believed && wanted < own {
-            true => Self { at: wanted, late: Code::DeadlineExceeded, wanted },
+        match believed && told < own {
+            true => Self { at: told, late: Code::DeadlineExceeded, wanted },
             false => Self { at: own, late: Code::Timeout, wanted },
         }
     }
@@ -64,19 +65,19 @@ impl Deadline {
     /// The fields that tell the service at `now` what is left.
     pub fn passed_on<'a>(&self, request: &Request, calling: &'a Calling, now: Millis) -> Vec<Line<'a>> {
         let header = calling.plan.deadline.header.as_deref();
-        let due = self.at.min(self.wanted);
+        let of_grpc = self.at.min(self.wanted);
         let mut lines = Vec::new();
-        if due == NEVER && header.is_none() {
+        if of_grpc == NEVER && header.is_none() {
             return lines;
         }
         // A service that is told 0 may take it for no limit.
-        let left = (due != NEVER).then(|| due.saturating_sub(now).max(1));
+        let left = |due: Millis| (due != NEVER).then(|| due.saturating_sub(now).max(1));
         if let Some(name) = header {
-            // Without a limit nobody else's word goes on under this name.
-            let value = left.map(|left| itoa::Buffer::new().format(left).as_bytes().to_vec());
+            // The gateway's own word: nobody who is not believed has the service fail for want of time.
+            let value = left(self.at).map(|left| itoa::Buffer::new().format(left).as_bytes().to_vec());
             lines.push(Line { name: name.as_bytes(), value });
         }
-        if let Some(left) = left.filter(|_| is_grpc(request)) {
+        if let Some(left) = left(of_grpc).filter(|_| is_grpc(request)) {
             lines.push(Line { name: GRPC_TIMEOUT, value: Some(write_grpc(left)) });
         }
         lines
@@ -90,12 +91,20 @@ impl Line<'_> {
 }
 
 /// How long the caller says that it waits, from now on.
-fn told(request: &Request, plan: &PassedDeadline) -> Option<Millis> {
-    let header = plan.header.as_deref().and_then(|name| request.head.get(name.as_bytes())).and_then(read_millis);
-    let grpc = is_grpc(request).then(|| request.head.get(GRPC_TIMEOUT)).flatten().and_then(read_grpc);
-    match (header, grpc) {
-        (Some(header), Some(grpc)) => Some(header.min(grpc)),
-        (header, grpc) => header.or(grpc),
+struct Told {
+    by_header: Option<Millis>,
+    by_grpc: Option<Millis>,
+}
+
+impl Told {
+    fn of(request: &Request, plan: &PassedDeadline) -> Self {
+        let header = plan.header.as_deref().and_then(|name| request.head.get(name.as_bytes()));
+        let grpc = is_grpc(request).then(|| request.head.get(GRPC_TIMEOUT)).flatten();
+        Self { by_header: header.and_then(read_millis), by_grpc: grpc.and_then(read_grpc) }
+    }
+
+    fn by_any(&self) -> Option<Millis> {
+        self.by_header.into_iter().chain(self.by_grpc).min()
     }
 }
 
