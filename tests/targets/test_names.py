@@ -260,3 +260,16 @@ def test_a_family_that_is_not_answered_for_does_not_hide_the_other(
     dns.misbehave = lambda question, proper: [proper] if parsed(question)[1] == A else []
     running = each(gateway, dns, two[0].port)
     eventually(lambda: reached(running, 4).keys() == addresses_of(two))
+
+
+def test_service_records_for_whose_hosts_nobody_answers_do_not_go_on_for_ever(
+    gateway: StartGateway, dns: FakeDns
+) -> None:
+    name = "_http._tcp.orders.test"
+    dns.services(name, *((0, 1, 80, f"h{number}.orders.test") for number in range(100)))
+    dns.misbehave = lambda question, proper: [proper] if parsed(question)[0] == name else []
+    upstream = {"targets": [{"address": name, "resolve": "srv"}]}
+    resolver = {"servers": [dns.address], "timeout": "100ms", "attempts": 1}
+    running = gateway({**document(upstream), "resolver": resolver})
+    assert running.get("/").code == "upstream_unresolved"
+    assert len({asked for asked, _ in dns.asked if asked != name}) < 10

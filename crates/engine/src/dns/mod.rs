@@ -24,6 +24,9 @@ const MOST_HOPS: usize = 8;
 /// Addresses of one name that are used.
 const MOST_ADDRESSES: usize = 1000;
 
+/// Hosts of service records for which no server answers in time, before the whole lookup is given up: each costs a timeout.
+const MOST_SILENT_HOSTS: usize = 4;
+
 /// How a document wants names to be looked up.
 pub struct Resolver {
     pub plan: plan::Resolver,
@@ -84,7 +87,7 @@ impl Resolver {
     pub async fn service(&self, name: &str) -> io::Result<Looked> {
         let (records, mut lasting) = self.records(name, Kind::Srv).await?;
         let mut looked = Looked { found: Vec::new(), lasting, missing: None };
-        let mut failed = nothing(name);
+        let (mut failed, mut silent) = (nothing(name), 0);
         for record in records {
             let Data::Service { priority, weight, port, host } = record else { continue };
             // A single dot says that there is no such service.
@@ -98,7 +101,13 @@ impl Resolver {
                     let found = |ip| Found { address: SocketAddr::new(ip, port), weight: weight.max(1), priority };
                     looked.found.extend(of_host.addresses.into_iter().map(found));
                 }
-                Err(error) => failed = error,
+                Err(error) => {
+                    silent += usize::from(error.kind() == io::ErrorKind::TimedOut);
+                    if silent >= MOST_SILENT_HOSTS {
+                        return Err(error);
+                    }
+                    failed = error;
+                }
             }
         }
         looked.found.truncate(MOST_ADDRESSES);
