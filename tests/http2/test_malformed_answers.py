@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import struct
+from contextlib import suppress
 
 import hpack
 import pytest
@@ -72,13 +73,14 @@ def test_pseudo_fields_of_requests_are_not_passed_on() -> None:
         client.close()
 
 
-def test_less_than_the_length_says_cuts_the_answer_off() -> None:
+# Where the frames come apart, the head may have gone on before: then the answer is cut off.
+def test_less_than_the_length_says_is_a_502_or_cuts_the_answer_off() -> None:
     def script(asked: Asked) -> None:
         fields = [(b":status", b"200"), (b"content-length", b"10")]
         raw_answer(asked, head(asked, fields, end=False), frame(DATA, END_STREAM, asked.stream, b"abc"))
 
-    with gateway_to(script) as (served, _), pytest.raises((ConnectionResetError, http.client.IncompleteRead)):
-        ask(served)
+    with gateway_to(script) as (served, _), suppress(ConnectionResetError, http.client.IncompleteRead):
+        assert ask(served)[0] == 502
 
 
 def test_data_before_a_head_is_answered_with_502() -> None:
