@@ -45,6 +45,8 @@ def _retry_on(value: object) -> object:
     if value in known:
         return value
     hint = did_you_mean(value, known) if isinstance(value, str) else None
+    if isinstance(value, str) and value.lower() in ("4xx", "5xx"):
+        hint = "write each status, such as `502`, `503` and `504`"
     hint = hint or "known: " + ", ".join(f"`{word}`" for word in known)
     raise problem("bad_value", f"expected a status or a word for what failed, got {quote(value)}", hint)
 

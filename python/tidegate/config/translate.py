@@ -100,6 +100,15 @@ _FIRST_KEYS = {
     "redirect": "location",
     "redis": "url",
     "store": "url",
+    "backoff": "base",
+    "budget": "ratio",
+    "bulkhead": "max_requests",
+    "canary": "service",
+    "deadline": "header",
+    "delay": "time",
+    "fallback": "service",
+    "hedging": "after",
+    "mirror": "service",
     "api_key": "header",
     "concurrency": "limit",
     "cors": "origins",
@@ -117,6 +126,8 @@ _FIRST_KEYS = {
 def _mapping_hint(value: Any, path: Path) -> str | None:
     name = next((part for part in reversed(path) if isinstance(part, str)), "")
     key = _FIRST_KEYS.get(name)
+    if name in ("abort", "fallback") and isinstance(value, int):
+        key = "status"
     if name == "policies" and isinstance(value, list):
         return "write each as a key, such as `request_id: {}`"
     if name in ("any_of", "all_of") and isinstance(value, list):
