@@ -62,7 +62,9 @@ class Scene:
         return report
 
     def is_at(self, phase: str, step: int, share: int) -> None:
-        eventually(lambda: (self.report["phase"], self.report["step"], self.report["share"]) == (phase, step, share))
+        eventually(
+            lambda: (self.report["phase"], self.report["step"], self.report["share"]) == (phase, step, share / 10_000)
+        )
 
     def share(self, count: int = 200) -> float:
         """Of the requests that ask for no side."""

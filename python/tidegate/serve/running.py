@@ -67,7 +67,7 @@ class Running:
         return self._server.metrics()[1]
 
     def canaries(self) -> list[dict[str, Any]]:
-        """Where the canaries are: route, services, phase, step, share of 10,000, requests seen in the step."""
+        """Where the canaries are: route, services, phase, step, share from 0 to 1, requests seen in the step."""
         return self._server.canaries()
 
     async def canary(self, route: str, command: CanaryCommand) -> bool:

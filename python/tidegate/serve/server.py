@@ -11,6 +11,7 @@ from typing import Any
 
 from tidegate._native import Engine
 from tidegate.config import Loaded, Target
+from tidegate.config.percent import WHOLE
 from tidegate.config.verify import found
 from tidegate.errors import CompileError, ConfigError, ListenError, UsageError
 from tidegate.extend.runner import Runner
@@ -165,7 +166,8 @@ class Server:
     def canaries(self) -> list[dict[str, Any]]:
         """Where the canaries of the document are."""
         found: list[dict[str, Any]] = json.loads(self._engine.canaries())
-        return found
+        # As in the metrics.
+        return [{**canary, "share": canary["share"] / WHOLE} for canary in found]
 
     def command_canary(self, route: str, command: str) -> bool:
         """Pauses, resumes, promotes, rolls back or restarts a route's canary; false where that means nothing now."""
