@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import http.client
+import threading
 
 import pytest
 
 from tests.conftest import Proxy, StartUpstream
-from tests.harness import Connection
+from tests.harness import DEADLINE, Connection
 
 OK = "HTTP/1.1 200 OK\r\n"
 CHUNKED = "Transfer-Encoding: chunked\r\n"
@@ -75,17 +75,36 @@ def test_a_head_that_does_not_end_is_cut(proxy: Proxy, upstream: StartUpstream) 
     assert (refused.status, refused.code) == (502, "upstream_head_too_large")
 
 
-@pytest.mark.parametrize("body", ["zz\r\nab", "2\r\nabc", "2\nab\r\n", "-1\r\n", "2\r\nab\r\n0\r\nA : b\r\n\r\n"])
+BROKEN_CHUNKS = ["zz\r\nab", "2\r\nabc", "2\nab\r\n", "-1\r\n", "2\r\nab\r\n0\r\nA : b\r\n\r\n"]
+
+
+@pytest.mark.parametrize("body", BROKEN_CHUNKS)
 def test_a_broken_chunk_cuts_the_answer_off(proxy: Proxy, upstream: StartUpstream, body: str) -> None:
+    begun = threading.Event()
+
     def play(connection: Connection) -> None:
         connection.request()
         connection.send(OK + CHUNKED + "\r\n5\r\nhello\r\n")
+        begun.wait(DEADLINE)
         connection.send(body)
         connection.hang()
 
-    gateway = proxy(upstream().script(play))
-    with pytest.raises((http.client.IncompleteRead, ConnectionResetError)):
-        gateway.get("/x")
+    with proxy(upstream().script(play)).raw() as client:
+        client.send("GET /x HTTP/1.1\r\nHost: a\r\n\r\n")
+        client.read_until(b"hello")
+        begun.set()
+        assert not client.read_all().endswith(b"0\r\n\r\n")
+
+
+@pytest.mark.parametrize("body", BROKEN_CHUNKS[:4])
+def test_a_broken_chunk_behind_the_head_is_a_502(proxy: Proxy, upstream: StartUpstream, body: str) -> None:
+    def play(connection: Connection) -> None:
+        connection.request()
+        connection.send(OK + CHUNKED + "\r\n5\r\nhello\r\n" + body)
+        connection.hang()
+
+    refused = proxy(upstream().script(play)).get("/x")
+    assert (refused.status, refused.code) == (502, "upstream_malformed")
 
 
 def test_bytes_behind_an_answer_are_nobodys(proxy: Proxy, upstream: StartUpstream) -> None:
