@@ -6,7 +6,8 @@ use std::task::{Context, Poll};
 
 use crate::clock::Millis;
 use crate::sides::{Answered, BodySize, Filled, Source};
-use crate::upstream::attempt::{Attempt, Begun, Ticket};
+use crate::upstream::attempt::{Attempt, Begun};
+use crate::upstream::ticket::Ticket;
 use crate::worker::Worker;
 
 /// A longer rest costs more than a new connection.

@@ -32,4 +32,5 @@ pub mod retry_after;
 pub mod service;
 pub mod target;
 pub mod targets;
+pub mod ticket;
 pub mod tls;
