@@ -76,6 +76,9 @@ class Concurrency(Policy, LimitKey, SharedLimit):
         """The options as the engine takes them."""
         if self.limit is None:
             check.problem((*path, "limit"), "missing", "`limit` is missing", "write `limit: 10`, for example")
+        if "queue_timeout" in self.model_fields_set and not self.queue:
+            text = "nobody waits without a `queue`, so `queue_timeout` is without effect"
+            check.problem((*path, "queue_timeout"), "bad_value", text, "write `queue: 10`, for example")
         return {
             **self.plan_key(check, path),
             "most": self.limit,
