@@ -41,6 +41,8 @@ class Workload:
     """Python code, as `module:function`, that answers the first route instead of the service."""
     guard: Guard | None = None
     """Policies that decide who may pass; a contestant without any is asked in the same way."""
+    hedged: bool = True
+    """Hedging is one of the shields."""
     shielded: bool | None = None
     """Tidegate with all that shields services and callers, or without even the part of it that is there by default."""
     bare: bool = False

@@ -9,7 +9,7 @@ USUAL_MS = 10
 """What an answer takes while all is well."""
 RATE = 500.0
 """Requests a second to each service."""
-PATIENCE = 5.0
+PATIENCE = 3.0
 """Seconds after which the client gives up; every gateway is told to give up after `TIMEOUT`."""
 TIMEOUT = 1.0
 

@@ -71,6 +71,7 @@ COST = Scenario(
     ),
     contestants=(
         Contestant("tidegate", Tidegate(), Workload(shielded=True)),
+        Contestant("tidegate, all but hedging", Tidegate(), Workload(shielded=True, hedged=False)),
         Contestant("tidegate, no shields", Tidegate(), Workload(shielded=False)),
         Contestant("tidegate, by default", Tidegate(), Workload()),
     ),

@@ -55,6 +55,8 @@ def _document(workload: Workload, site: Site) -> Json:
         service["protocol"] = "h2"
     if workload.shielded:
         service = {"name": "service"} | _shield(site)
+        if not workload.hedged:
+            del service["hedging"]
     document: Json = {
         "overload": OVERLOAD if workload.shielded else None,
         "listeners": [listener],

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use crate::clock::{Clock, Millis, NEVER};
 
 /// Milliseconds a slot.
-const TICK: Millis = 8;
+pub const TICK: Millis = 8;
 const SLOTS: u64 = 2048;
 
 pub struct Wheel {

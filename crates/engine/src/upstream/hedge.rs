@@ -22,7 +22,7 @@ use crate::upstream::call::{Asked, Order, pick};
 use crate::upstream::collector::Collector;
 use crate::upstream::latency::Latency;
 use crate::upstream::retry::method_list;
-use crate::wheel::Alarm;
+use crate::wheel::{Alarm, TICK};
 use crate::worker::Worker;
 
 /// When a second attempt begins, and how many there may be. One for all calls of a service with equal settings; outlives a reload.
@@ -126,8 +126,11 @@ pub async fn hedged<'a, C: Client>(
     let service = &snapshot.services[order.service];
     let own = worker.wheel.alarm();
     let late;
-    own.set(began.saturating_add(delay));
-    let mut first: Racing<'_, 'a> = Box::pin(race(worker, snapshot, request, alarm, order, aim, body.clone()));
+    // The wheel turns in ticks: less than one would make late what is just not there at the next.
+    own.set(began.saturating_add(delay.max(TICK)));
+    // It writes where the answer is wanted in the end, into memory that has its size.
+    let answer = std::mem::take(asked.answer);
+    let mut first: Racing<'_, 'a> = Box::pin(race(worker, snapshot, request, alarm, order, aim, body.clone(), answer));
     let early = poll_fn(|cx| match first.as_mut().poll(cx) {
         Poll::Ready(raced) => Poll::Ready(Ok(Some(raced))),
         Poll::Pending if client.poll_gone(cx).is_ready() => Poll::Ready(Err(gone())),
@@ -147,7 +150,8 @@ pub async fn hedged<'a, C: Client>(
             tried.add(&aim.target);
             let target = pick(worker, service, order, &tried, started_micros / 1000).map_err(not_sent)?;
             late = Aim { target, tried, fresh: false, started_micros };
-            let mut second: Racing<'_, '_> = Box::pin(race(worker, snapshot, request, &own, order, &late, body));
+            let mut second: Racing<'_, '_> =
+                Box::pin(race(worker, snapshot, request, &own, order, &late, body, Answer::default()));
             let both = both(client, order, &mut first, &mut second).await?;
             let lost = if both.second { aim } else { &late };
             if both.other_runs {
@@ -166,6 +170,7 @@ pub async fn hedged<'a, C: Client>(
     take(worker, client, asked, alarm, raced)
 }
 
+#[expect(clippy::too_many_arguments, reason = "all of what an attempt needs, and nothing belongs together")]
 async fn race<'s>(
     worker: &'s Rc<Worker>,
     snapshot: &Pinned,
@@ -174,8 +179,9 @@ async fn race<'s>(
     order: &Order<'_>,
     aim: &Aim,
     body: Bytes,
+    mut answer: Answer,
 ) -> Raced<'s> {
-    let (mut answer, mut notes) = (Answer::default(), Notes::default());
+    let mut notes = Notes::default();
     let mut client = Collector::new(body, 0);
     let mut asked = Asked { snapshot, request, answer: &mut answer, notes: &mut notes, caller: None };
     let ended = attempt(worker, &mut client, &mut asked, alarm, order, aim).await;
