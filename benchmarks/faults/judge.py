@@ -33,6 +33,14 @@ class Timeline:
     services: list[list[Asked]]
     seen_while_sick: int
 
+    @property
+    def sick(self) -> list[Asked]:
+        return self.services[SICK]
+
+    @property
+    def others(self) -> list[Asked]:
+        return [asked for number, service in enumerate(self.services) if number != SICK for asked in service]
+
     @classmethod
     def read(cls, raw: list[dict[str, list[int]]], seen_while_sick: int) -> Timeline:
         def requests(service: dict[str, list[int]]) -> list[Asked]:
@@ -44,20 +52,19 @@ class Timeline:
 
 def judge(timeline: Timeline, course: Course) -> dict[str, float]:
     """The figures of a run; times in milliseconds, shares from 0 to 1."""
-    sick = timeline.services[SICK]
-    others = [asked for number, service in enumerate(timeline.services) if number != SICK for asked in service]
+    sick, others = timeline.sick, timeline.others
     before = _between(others, course.warm_up, course.begin)
     during = _between(others, course.begin, course.end)
     settled = _between(sick, course.begin + course.settling, course.end)
     return {
-        "others_p99_before_ms": _p99(before),
-        "others_p99_ms": _p99(during),
-        "others_p99_ratio": _p99(during) / _p99(before),
-        "others_failed": _failed(_between(others, course.warm_up, course.total)),
-        "sick_p99_ms": _p99(settled),
+        "others_p99_before_ms": p99(before),
+        "others_p99_ms": p99(during),
+        "others_p99_ratio": p99(during) / p99(before),
+        "others_failed": failed(_between(others, course.warm_up, course.total)),
+        "sick_p99_ms": p99(settled),
         "load_ratio": timeline.seen_while_sick / (RATE * course.sick),
         "recovery_ms": 1000 * _recovery(sick, course),
-        "sick_answered": 1 - _failed(_between(sick, course.begin, course.end)),
+        "sick_answered": 1 - failed(_between(sick, course.begin, course.end)),
     }
 
 
@@ -65,12 +72,14 @@ def _between(requests: Iterable[Asked], begin: float, end: float) -> list[Asked]
     return [asked for asked in requests if begin <= asked.due < end]
 
 
-def _p99(requests: list[Asked]) -> float:
+def p99(requests: list[Asked]) -> float:
+    """Milliseconds; 0 of no requests."""
     latencies = sorted(asked.latency for asked in requests)
     return 1000 * latencies[math.ceil(0.99 * len(latencies)) - 1] if latencies else 0.0
 
 
-def _failed(requests: list[Asked]) -> float:
+def failed(requests: list[Asked]) -> float:
+    """The share of them; 0 of no requests."""
     return sum(not asked.is_ok for asked in requests) / max(1, len(requests))
 
 

@@ -14,7 +14,7 @@ import yaml
 
 from benchmarks.faults.illness import TIMEOUT, USUAL_MS
 from benchmarks.peers import Envoy, Haproxy, Tidegate
-from benchmarks.peers.envoy import BINARY, TYPES
+from benchmarks.peers.envoy import BINARY, TYPES, address
 from benchmarks.peers.haproxy import binary
 from benchmarks.places import REPOSITORY
 from benchmarks.workload import HOST, Launch, Site, Workload
@@ -105,16 +105,12 @@ def _envoy(site: Site, ports: list[int]) -> Json:
         ],
     }
     chain = {"filters": [{"name": "http", "typed_config": manager}]}
-    listener = {"name": "clients", "address": _address(site.port), "filter_chains": [chain]}
+    listener = {"name": "clients", "address": address(site.port), "filter_chains": [chain]}
     clusters = [_cluster(f"service-{n}", port) for n, port in enumerate(ports)]
     return {
-        "admin": {"address": _address(site.admin_port)},
+        "admin": {"address": address(site.admin_port)},
         "static_resources": {"listeners": [listener], "clusters": clusters},
     }
-
-
-def _address(port: int) -> Json:
-    return {"socket_address": {"address": HOST, "port_value": port}}
 
 
 def _cluster(name: str, port: int) -> Json:
@@ -138,7 +134,7 @@ def _cluster(name: str, port: int) -> Json:
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
         "load_assignment": {
             "cluster_name": name,
-            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": _address(port)}}]}],
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(port)}}]}],
         },
     }
 

@@ -1,11 +1,10 @@
-"""What is kept of a run to draw it: how long answers took, tenth of a second by tenth, and what failed."""
+"""What is kept of a run to draw it: how long answers took, fifth of a second by fifth, and what failed."""
 
 import json
-import math
 import subprocess
 
-from benchmarks.faults.illness import RATE, SICK, Course, Illness
-from benchmarks.faults.judge import Asked, Timeline
+from benchmarks.faults.illness import Course, Illness
+from benchmarks.faults.judge import Asked, Timeline, failed, p99
 from benchmarks.places import BENCHMARKS, PAGE, PEER_PYTHON, RUNS
 
 DRAW = BENCHMARKS / "probes" / "draw_fault.py"
@@ -16,14 +15,12 @@ BIN = 0.2
 
 def keep(illness: Illness, contestant: str, timeline: Timeline, course: Course) -> None:
     """Writes what the drawing needs of the last run of a contestant."""
-    others = [asked for number, service in enumerate(timeline.services) if number != SICK for asked in service]
     drawn = {
         "begin": course.before,
         "end": course.before + course.sick,
         "bin": BIN,
-        "others": _bins(others, course),
-        "sick": _bins(timeline.services[SICK], course),
-        "offered": RATE,
+        "others": _bins(timeline.others, course),
+        "sick": _bins(timeline.sick, course),
     }
     RUNS.mkdir(parents=True, exist_ok=True)
     (RUNS / f"fault_{illness}-{contestant}.json").write_text(json.dumps(drawn))
@@ -40,17 +37,12 @@ def draw(illness: Illness, contestants: list[str]) -> None:
 
 
 def _bins(requests: list[Asked], course: Course) -> dict[str, list[float | None]]:
-    count = int((course.total - course.warm_up) / BIN)
-    latencies: list[list[float]] = [[] for _ in range(count)]
-    failed = [0] * count
+    bins: list[list[Asked]] = [[] for _ in range(int((course.total - course.warm_up) / BIN))]
     for asked in requests:
         at = int((asked.due - course.warm_up) / BIN)
-        if 0 <= at < count:
-            latencies[at].append(1000 * asked.latency)
-            failed[at] += not asked.is_ok
-    shares = [wrong / len(values) if values else None for wrong, values in zip(failed, latencies, strict=True)]
-    return {"p99_ms": [_p99(values) for values in latencies], "failed": shares}
-
-
-def _p99(values: list[float]) -> float | None:
-    return sorted(values)[math.ceil(0.99 * len(values)) - 1] if values else None
+        if 0 <= at < len(bins):
+            bins[at].append(asked)
+    return {
+        "p99_ms": [p99(asked) if asked else None for asked in bins],
+        "failed": [failed(asked) if asked else None for asked in bins],
+    }

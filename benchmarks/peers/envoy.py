@@ -81,12 +81,12 @@ def _with_rate_limit_service(command: list[str], configuration: Path, site: Site
 
 def _bootstrap(workload: Workload, site: Site) -> Json:
     return {
-        "admin": {"address": _address(site.admin_port)},
+        "admin": {"address": address(site.admin_port)},
         "static_resources": {"listeners": [_listener(workload, site)], "clusters": [_cluster(workload, site)]},
     }
 
 
-def _address(port: int) -> Json:
+def address(port: int) -> Json:
     return {"socket_address": {"address": HOST, "port_value": port}}
 
 
@@ -94,7 +94,7 @@ def _listener(workload: Workload, site: Site) -> Json:
     chain: Json = {"filters": [{"name": "http", "typed_config": _connection_manager(workload, site)}]}
     if workload.client.is_encrypted:
         chain["transport_socket"] = {"name": "tls", "typed_config": _tls(workload, site)}
-    return {"name": "clients", "address": _address(site.port), "filter_chains": [chain]}
+    return {"name": "clients", "address": address(site.port), "filter_chains": [chain]}
 
 
 def _tls(workload: Workload, site: Site) -> Json:
@@ -282,6 +282,6 @@ def _plain_cluster(name: str, protocol: str, port: int) -> Json:
         },
         "load_assignment": {
             "cluster_name": name,
-            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": _address(port)}}]}],
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(port)}}]}],
         },
     }

@@ -16,7 +16,6 @@ from benchmarks.workload import HOST, Launch, Protocol, Site, Workload
 
 Json: TypeAlias = dict[str, Any]
 MANY = 1_000_000
-OVERLOAD: Json = {}
 SAME_WORK: Json = {"forwarded": {"via": False}, "request_id": {"answer": False}}
 """Leaves out what Tidegate does by default and no peer does here: `Via`, and the request id on the answer too."""
 
@@ -58,17 +57,18 @@ def _document(workload: Workload, site: Site) -> Json:
         if not workload.hedged:
             del service["hedging"]
     document: Json = {
-        "overload": OVERLOAD if workload.shielded else None,
         "listeners": [listener],
         "admin": {"address": f"{HOST}:{site.admin_port}"},
         "access_log": {"file": f"{site.folder}/access.log"} if workload.access_log else "off",
         "services": [service],
         "routes": [_route(workload, number) for number in range(workload.routes)],
     }
+    if workload.shielded:
+        document["overload"] = {}
     policies = {} if workload.as_it_comes else dict(SAME_WORK)
     if guard := workload.policies:
         _guard(guard, site, document, policies)
-    return {name: value for name, value in document.items() if value is not None} | {"policies": policies}
+    return document | {"policies": policies}
 
 
 def _shield(site: Site) -> Json:
