@@ -20,6 +20,14 @@ def check_answers(workload: Workload, port: int, certificate: str) -> None:
         _check_grpc(workload, port)
         return
     curl = _curl(workload, port, certificate, workload.guard.headers[:1] if workload.guard else [])
+    if workload.composition:
+        _check_composed(curl(workload.target(0)), workload)
+        return
+    if workload.application:
+        status, body = curl(workload.target(0))
+        if status != 200 or json.loads(body) != {"message": "Hello World"}:
+            raise BenchmarkError(f"expected the hello, got {status}: {body[:300]!r}")
+        return
     if workload.policies:
         status, _ = _curl(workload, port, certificate, [])(workload.target(0))
         if status not in (401, 403):
@@ -71,6 +79,24 @@ def _check_json(answer: tuple[int, bytes], target: str) -> None:
     expected = {"id": 42, "path": target, "status": "paid", "total": 19.95, "items": ["mug", "lamp"]}
     if status != 200 or json.loads(body) != expected:
         raise BenchmarkError(f"{target}: expected the small JSON, got {status}: {body[:300]!r}")
+
+
+def _check_composed(answer: tuple[int, bytes], workload: Workload) -> None:
+    """The order, its user, its two products and its shipment; Lura alone names the products one by one."""
+    status, body = answer
+    if status != 200:
+        raise BenchmarkError(f"expected a composed answer, got {status}: {body[:300]!r}")
+    given = json.loads(body)
+    products = given.get("products") or [given.get("product1"), given.get("product2")]
+    seen = (
+        given["order"]["total"],
+        given["user"]["name"],
+        [product["stock"] for product in products],
+        given["shipment"] and given["shipment"]["carrier"],
+    )
+    expected = (1049.9, "Ada Lovelace", [3, 3], None if workload.illness else "Penny Post")
+    if seen != expected:
+        raise BenchmarkError(f"expected {expected} in the composed answer, got {seen}")
 
 
 def _check_head(answer: tuple[int, bytes], target: str, workload: Workload, port: int) -> None:

@@ -48,6 +48,7 @@ class Stage:
         self._backends: list[subprocess.Popen[str]] = []
         self._ports: dict[Protocol, int] = {}
         self._redis_port = 0
+        self._sick_port = 0
 
     def __enter__(self) -> Stage:
         for protocol, name in ((Protocol.HTTP1, "backend"), (Protocol.H2C, "grpc_backend")):
@@ -82,7 +83,22 @@ class Stage:
         port, admin_port = free_ports(2)
         certificate, key = toolbox.certificate()
         redis = self._redis() if workload.policies and workload.policies.shared else 0
-        return Site(folder, port, admin_port, self._ports[workload.upstream], certificate, key, redis)
+        sick = self._sick() if workload.illness else 0
+        return Site(folder, port, admin_port, self._ports[workload.upstream], certificate, key, redis, sick)
+
+    def _sick(self) -> int:
+        """The port of a service on the load's core that takes requests and never answers."""
+        if self._sick_port == 0:
+            command = ["taskset", "-c", str(LOAD_CORE), toolbox.command("faulty"), "1", "1"]
+            service = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            self._backends.append(service)
+            assert service.stdout is not None, "asked for a pipe"
+            assert service.stdin is not None, "asked for a pipe"
+            self._sick_port = int(service.stdout.readline())
+            service.stdin.write("0 hang\n")
+            service.stdin.flush()
+            service.stdout.readline()
+        return self._sick_port
 
     def _redis(self) -> int:
         """The port of a Redis on the load's core, which keeps nothing on disk; started with the first who wants it."""

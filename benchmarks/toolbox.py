@@ -23,9 +23,14 @@ DEBIAN = {
 
 GO = {"service_cmd": "github.com/envoyproxy/ratelimit/src/service_cmd@v1.4.1-0.20260122083618-3fb702589d36"}
 """Commands, and the Go module that brings each: Envoy's rate limit service."""
+GO_SOURCES = {"lura": BENCHMARKS / "applications" / "lura"}
+"""Commands, and the folder here that each is built from."""
 
 REQUIREMENTS = BENCHMARKS / "requirements.txt"
 SEARCH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+FASTIFY = TOOLS / "fastify"
+"""The application of that name, beside the packages it needs."""
+
 CERTIFICATE = TOOLS / "certificate.pem"
 KEY = TOOLS / "key.pem"
 
@@ -37,6 +42,7 @@ def set_up() -> None:
     _install_python()
     _build_rust()
     _build_go()
+    _install_node()
     _make_certificate()
 
 
@@ -88,6 +94,29 @@ def _build_go() -> None:
         subprocess.run(["go", "install", module], check=True, env={**os.environ, "GOBIN": str(TOOLS / "bin")})
 
 
+    for name, folder in GO_SOURCES.items():
+        _say(f"building {folder.name}")
+        subprocess.run(["go", "build", "-o", str(TOOLS / "bin" / name), "."], check=True, cwd=folder)
+
+
+def _install_node() -> None:
+    """Fastify and undici, in the versions of package.json."""
+    source = BENCHMARKS / "applications" / "fastify"
+    FASTIFY.mkdir(exist_ok=True)
+    wanted = source.joinpath("package.json").read_text()
+    package = FASTIFY / "package.json"
+    is_there = FASTIFY.joinpath("node_modules").exists() and package.exists() and package.read_text() == wanted
+    shutil.copy(source / "server.js", FASTIFY)
+    if is_there:
+        return
+    if not shutil.which("npm"):
+        raise BenchmarkError("npm is not installed\n  hint: `apt-get install nodejs npm`, for Fastify")
+    _say("installing from npm into benchmarks/.tools/fastify")
+    package.write_text(wanted)
+    quiet = ["--no-audit", "--no-fund", "--no-package-lock", "--silent"]
+    subprocess.run(["npm", "install", *quiet], check=True, cwd=FASTIFY)
+
+
 def _make_certificate() -> None:
     """One P-256 key for everybody: a handshake costs all contestants the same."""
     if CERTIFICATE.exists():
@@ -98,10 +127,19 @@ def _make_certificate() -> None:
     subprocess.run([*request, *names, *files], check=True, capture_output=True)
 
 
+def has(name: str) -> bool:
+    """Whether a command is there."""
+    return _find(name) is not None
+
+
+def _find(name: str) -> str | None:
+    own = next((file for file in (RUST_TOOLS / name, TOOLS / "bin" / name) if file.exists()), None)
+    return str(own) if own else shutil.which(name, path=SEARCH)
+
+
 def command(name: str) -> str:
     """The full path of a command that `set_up` has brought."""
-    own = next((file for file in (RUST_TOOLS / name, TOOLS / "bin" / name) if file.exists()), None)
-    found = str(own) if own else shutil.which(name, path=SEARCH)
+    found = _find(name)
     if not found:
         raise BenchmarkError(f"{name} is not installed\n  hint: `python -m benchmarks setup`")
     return found

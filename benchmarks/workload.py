@@ -7,6 +7,8 @@ from pathlib import Path
 from benchmarks.guard import Guard
 
 HOST = "127.0.0.1"
+SHIPMENT_TIMEOUT_MS = 100
+"""How long a shipment is waited for, where it does not come."""
 
 
 class Protocol(StrEnum):
@@ -20,6 +22,13 @@ class Protocol(StrEnum):
     @property
     def is_encrypted(self) -> bool:
         return self in (Protocol.TLS_HTTP1, Protocol.TLS_HTTP2)
+
+
+class Composition(StrEnum):
+    """How a gateway is told to compose."""
+
+    DECLARED = "declared"
+    HANDLER = "handler"
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,14 @@ class Workload:
     """Python code, as `module:function`, that answers the first route instead of the service."""
     guard: Guard | None = None
     """Policies that decide who may pass; a contestant without any is asked in the same way."""
+    composition: Composition | None = None
+    """One route that asks for an order, then for its user, its products and its shipment at once, and merges them."""
+    illness: bool = False
+    """The shipping service never answers."""
+    application: str = ""
+    """An ASGI application, as `module:name`, that answers the first route instead of the service."""
+    plugin: str = ""
+    """A plugin, as `module:Class`, on the first route."""
     hedged: bool = True
     """Hedging is one of the shields."""
     shielded: bool | None = None
@@ -61,6 +78,10 @@ class Workload:
 
     def target(self, route: int) -> str:
         """What a client asks for on a route."""
+        if self.composition:
+            return "/api/v1/order-details/42"
+        if self.application:
+            return "/api/v1/hello"
         return f"{self.prefix(route)}/Get" if self.upstream is Protocol.H2C else f"{self.prefix(route)}/items/42"
 
     @property
@@ -82,10 +103,16 @@ class Site:
     key: Path
     redis_port: int = 0
     """Where limits are shared, if they are."""
+    sick_port: int = 0
+    """A service that takes requests and never answers, where one is wanted."""
 
     @property
     def upstream(self) -> str:
         return f"{HOST}:{self.backend_port}"
+
+    @property
+    def sick(self) -> str:
+        return f"{HOST}:{self.sick_port}"
 
 
 @dataclass(frozen=True)

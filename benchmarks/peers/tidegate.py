@@ -12,7 +12,7 @@ from benchmarks import credentials, toolbox
 from benchmarks.guard import RATE, Credential, Guard
 from benchmarks.peers.peer import ask_version
 from benchmarks.places import REPOSITORY
-from benchmarks.workload import HOST, Launch, Protocol, Site, Workload
+from benchmarks.workload import HOST, SHIPMENT_TIMEOUT_MS, Composition, Launch, Protocol, Site, Workload
 
 Json: TypeAlias = dict[str, Any]
 MANY = 1_000_000
@@ -65,6 +65,8 @@ def _document(workload: Workload, site: Site) -> Json:
     }
     if workload.shielded:
         document["overload"] = {}
+    if workload.composition:
+        document |= _composed(workload, site)
     policies = {} if workload.as_it_comes else dict(SAME_WORK)
     if guard := workload.policies:
         _guard(guard, site, document, policies)
@@ -119,8 +121,38 @@ def _guard(guard: Guard, site: Site, document: Json, policies: Json) -> None:
         policies["signed_identity"] = {"issuer": "https://gateway.example.com", "keys": [str(toolbox.certificate()[1])]}
 
 
+def _composed(workload: Workload, site: Site) -> Json:
+    """The four services of a shop and the one route over them."""
+    names = ("orders", "users", "products", "shipments")
+    route: Json = {"name": "order-details", "paths": ["/api/v1/order-details/{order_id}"]}
+    if workload.composition is Composition.HANDLER:
+        route["handler"] = "benchmarks.applications.composed:order_details"
+    else:
+        shipment: Json = {"service": "shipments", "path": "/shipments/{path.order_id}"}
+        if workload.illness:
+            shipment |= {"optional": True, "timeout": f"{SHIPMENT_TIMEOUT_MS}ms"}
+        route["compose"] = {
+            "timeout": "10s",
+            "calls": {
+                "order": {"service": "orders", "path": "/orders/{path.order_id}"},
+                "user": {"service": "users", "path": "/users/{order.userId}"},
+                "products": {"service": "products", "path": "/products/{item}", "for_each": "{order.productIds}"},
+                "shipment": shipment,
+            },
+            "response": {name: f"{{{name}}}" for name in ("order", "user", "products", "shipment")},
+        }
+    services = [{"name": name, "url": f"http://{site.upstream}"} for name in names]
+    if workload.illness:
+        services[-1]["url"] = f"http://{site.sick}"
+    return {"services": services, "routes": [route]}
+
+
 def _route(workload: Workload, number: int) -> Json:
     route: Json = {"name": f"route-{number}", "paths": [workload.prefix(number)]}
     if workload.handler and number == 0:
         return route | {"handler": workload.handler}
+    if workload.application and number == 0:
+        return {"name": "application", "paths": [workload.target(0)], "app": workload.application, "strip_path": False}
+    if workload.plugin and number == 0:
+        route["plugins"] = [{"use": workload.plugin}]
     return route | {"service": "service", "strip_path": False, "preserve_host": True}

@@ -21,7 +21,7 @@ class Uvicorn:
 
     def launch(self, workload: Workload, site: Site) -> Launch:
         site.folder.mkdir(parents=True, exist_ok=True)
-        application = f"{BENCHMARKS.name}.applications.asgi:application"
+        application = workload.application or f"{BENCHMARKS.name}.applications.asgi:application"
         where = ["--host", HOST, "--port", str(site.port), "--app-dir", str(REPOSITORY)]
         return Launch(
             [str(PEER_PYTHON), "-m", "uvicorn", application, *where, *OPTIONS], {"PYTHONDONTWRITEBYTECODE": "1"}

@@ -3,6 +3,7 @@
 from benchmarks.faults.scenarios import FAULT_SCENARIOS
 from benchmarks.scenario import Scenario
 from benchmarks.scenarios.bodies import BODY_SCENARIOS
+from benchmarks.scenarios.composed import COMPOSED_SCENARIOS
 from benchmarks.scenarios.cpu import CPU_SCENARIOS
 from benchmarks.scenarios.footprint import FOOTPRINT_SCENARIOS
 from benchmarks.scenarios.guarded import GUARDED_SCENARIOS
@@ -13,6 +14,7 @@ from benchmarks.scenarios.routes import ROUTE_SCENARIOS
 
 _ALL = (
     *CPU_SCENARIOS,
+    *COMPOSED_SCENARIOS,
     *GUARDED_SCENARIOS,
     *LATENCY_SCENARIOS,
     *FOOTPRINT_SCENARIOS,

@@ -2,6 +2,8 @@
 //!
 //! Prints the port it listens on. Answers 200 bytes of JSON; a target that ends in `?big` gets 1 MiB, one that ends in
 //! `?echo` gets the head it sent, so that a check can see what a gateway added. Bodies with a length are read and dropped.
+//!
+//! `/orders/`, `/users/`, `/products/` and `/shipments/` answer as the services of a shop would, for the scenarios that compose.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, Read, Write};
@@ -16,10 +18,20 @@ const BIG: usize = 1 << 20;
 /// The most that is read at once, and the longest head.
 const BUFFER: usize = 256 << 10;
 
-/// The two answers that are always the same.
+/// `first` and `second` are the products once more: not every contestant can look into an array.
+const ORDER: &str = r#"{"id":"42","status":"paid","userId":"u-7","productIds":["p-1","p-2"],"first":"p-1","second":"p-2","currency":"EUR","total":1049.9,"placedAt":"2026-03-01T09:12:44Z","lines":[{"sku":"p-1","quantity":1,"price":999.9},{"sku":"p-2","quantity":2,"price":25.0}],"billing":{"name":"Ada Lovelace","street":"12 St James's Square","city":"London","postcode":"SW1Y 4JH","country":"GB"},"notes":"leave it with the neighbour, please"}"#;
+const USER: &str = r#"{"id":"u-7","name":"Ada Lovelace","email":"ada@example.com","tier":"gold","since":"2019-07-14","language":"en-GB","addresses":[{"kind":"home","city":"London","postcode":"SW1Y 4JH"},{"kind":"work","city":"Cambridge","postcode":"CB2 1TN"}],"preferences":{"newsletter":false,"currency":"EUR"}}"#;
+const PRODUCT: &str = r#"{"sku":"p-1","title":"Difference engine, second hand","price":999.9,"currency":"EUR","stock":3,"weight":4082,"dimensions":{"height":2100,"width":3300,"depth":500},"tags":["brass","steam","collectors"],"description":"Eight thousand parts, five tons, no electricity. Runs as it did on its first day, and prints its own tables."}"#;
+const SHIPMENT: &str = r#"{"order":"42","carrier":"Penny Post","state":"in_transit","eta":"2026-03-04","events":[{"at":"2026-03-01T18:00:00Z","what":"collected"},{"at":"2026-03-02T06:30:00Z","what":"sorted"}]}"#;
+
+/// The answers that are always the same.
 struct Answers {
     json: Rc<[u8]>,
     big: Rc<[u8]>,
+    order: Rc<[u8]>,
+    user: Rc<[u8]>,
+    product: Rc<[u8]>,
+    shipment: Rc<[u8]>,
 }
 
 struct Connection {
@@ -36,6 +48,10 @@ struct Connection {
 enum Answer {
     Json,
     Big,
+    Order,
+    User,
+    Product,
+    Shipment,
     Echo(Vec<u8>),
 }
 
@@ -82,6 +98,10 @@ impl Answers {
         Self {
             json: with_head("application/json", body.as_bytes()),
             big: with_head("application/octet-stream", &vec![b'x'; BIG]),
+            order: with_head("application/json", ORDER.as_bytes()),
+            user: with_head("application/json", USER.as_bytes()),
+            product: with_head("application/json", PRODUCT.as_bytes()),
+            shipment: with_head("application/json", SHIPMENT.as_bytes()),
         }
     }
 }
@@ -161,6 +181,10 @@ impl Connection {
         let bytes = match &self.answer {
             Answer::Json => Rc::clone(&answers.json),
             Answer::Big => Rc::clone(&answers.big),
+            Answer::Order => Rc::clone(&answers.order),
+            Answer::User => Rc::clone(&answers.user),
+            Answer::Product => Rc::clone(&answers.product),
+            Answer::Shipment => Rc::clone(&answers.shipment),
             Answer::Echo(head) => with_head("text/plain", head),
         };
         if !self.unsent.is_empty() {
@@ -197,8 +221,24 @@ impl Answer {
         } else if target.ends_with(b"?echo") {
             Self::Echo(head.to_vec())
         } else {
-            Self::Json
+            Self::of_shop(target)
         }
+    }
+}
+
+impl Answer {
+    fn of_shop(target: &[u8]) -> Self {
+        let path = target.strip_prefix(b"GET ").unwrap_or_default();
+        let services = [
+            (&b"/orders/"[..], Self::Order),
+            (b"/users/", Self::User),
+            (b"/products/", Self::Product),
+            (b"/shipments/", Self::Shipment),
+        ];
+        let found = services
+            .into_iter()
+            .find(|(prefix, _)| path.starts_with(prefix));
+        found.map_or(Self::Json, |(_, answer)| answer)
     }
 }
 
