@@ -93,7 +93,6 @@ def _build_go() -> None:
         _say(f"building {module}")
         subprocess.run(["go", "install", module], check=True, env={**os.environ, "GOBIN": str(TOOLS / "bin")})
 
-
     for name, folder in GO_SOURCES.items():
         _say(f"building {folder.name}")
         subprocess.run(["go", "build", "-o", str(TOOLS / "bin" / name), "."], check=True, cwd=folder)

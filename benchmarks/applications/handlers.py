@@ -1,5 +1,6 @@
-"""Handlers of Tidegate: the same small JSON, and one that never gives the interpreter back."""
+"""Handlers of Tidegate: the same small JSON, and some that do what a handler should not."""
 
+import asyncio
 import time
 from typing import Any
 
@@ -23,3 +24,21 @@ def spin(request: Any) -> dict[str, object]:
     while time.monotonic() < end:
         rounds += 1
     return {"rounds": rounds}
+
+
+async def block(request: Any) -> dict[str, object]:
+    """Sleeps for a second on the loop that all coroutine handlers share."""
+    time.sleep(1)
+    return {}
+
+
+KEPT: list[bytearray] = []
+"""What is never let go."""
+
+
+async def leak(request: Any) -> dict[str, object]:
+    """Takes a hundred megabytes in a second, a megabyte at a time, and keeps them."""
+    for _ in range(100):
+        KEPT.append(bytearray(b"x" * (1 << 20)))
+        await asyncio.sleep(0.01)
+    return {"kept": len(KEPT)}

@@ -1,8 +1,8 @@
 """Those who compose: Lura (the engine of KrakenD), Fastify with undici, FastAPI with httpx, and aiohttp.
 
-Each asks for the order first, then for its user, its two products and its shipment at once, and answers with all of them.
-Lura's community form has no such graph: it asks one after another (`sequential`), and cannot look into an array, so that the
-order names its products once more as `first` and `second`.
+Each asks for the order first, then for its user, its two products and its shipment at once, and answers with all of
+them. Lura's community form has no such graph: it asks one after another (`sequential`), and cannot look into an array,
+so that the order names its products once more as `first` and `second`.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The scenarios about composition and Python: what one answer made of five costs, and what applications and plugins do."""
+"""The scenarios about composition and Python: one answer made of five, plugins, and applications in process."""
 
 from collections.abc import Mapping
 
@@ -43,9 +43,7 @@ def _latency_without_shipment(contestant: Contestant, stage: Stage, context: Map
     settings = stage.settings
     with stage.open(contestant.peer, contestant.workload) as running:
         seconds = (settings.warm_up, settings.seconds)
-        seen = run_schedule(
-            running.site.port, contestant.workload.targets, RATE, *seconds, running.site.folder
-        )
+        seen = run_schedule(running.site.port, contestant.workload.targets, RATE, *seconds, running.site.folder)
     late = 1e-3
     return {"p50": seen.p50 * late, "p99": seen.p99 * late, "after": seen.p99 * late - SHIPMENT_TIMEOUT_MS}
 
@@ -54,8 +52,9 @@ COMPOSED_SCENARIOS = (
     Scenario(
         name="composed",
         title="One answer out of five calls",
-        description="16 connections ask for an order, then its user, its two products and its shipment at once, merged into 2.4 kB of JSON. Lura, "
-        "the engine of KrakenD, has no such graph in its open form: it asks one after another.",
+        description="16 connections ask for an order, then its user, its two products and its shipment at once, merged "
+        "into 1.9 kB of JSON. Lura, the engine of KrakenD, has no such graph in its open form: it asks one after "
+        "another.",
         contestants=(
             Contestant("tidegate", Tidegate(), DECLARED),
             Contestant("tidegate, Python handler", Tidegate(), HANDLER),
@@ -79,8 +78,8 @@ COMPOSED_SCENARIOS = (
     Scenario(
         name="composed_latency",
         title="Latency of a composed answer",
-        description=f"The same at {RATE:.0f} requests a second, and its slowest chain of calls (the order, then the slowest "
-        "of what follows) asked for without a gateway. Microseconds.",
+        description=f"The same at {RATE:.0f} requests a second, and its slowest chain of calls (the order, then the "
+        "slowest of what follows) asked for without a gateway. Microseconds.",
         contestants=(Contestant("tidegate", Tidegate(), DECLARED),),
         figures=(
             Figure("p50", "p50", 0),

@@ -1,4 +1,4 @@
-"""A handler that never gives the interpreter back, beside a route that uses no Python."""
+"""Handlers that never give the interpreter back, block, or leak, beside a route that uses no Python."""
 
 import http.client
 import threading
@@ -14,8 +14,11 @@ from benchmarks.scenario import Contestant, Figure, Figures, Goal, Scenario
 from benchmarks.stage import Running, Stage
 from benchmarks.workload import HOST, Workload
 
-ALONE, BESIDE = "tidegate, native route alone", "tidegate, beside a spinning handler"
-SPINNING = Workload(handler="benchmarks.applications.handlers:spin")
+ALONE = "tidegate, native route alone"
+BESIDE = {
+    f"tidegate, beside a handler that {what}": Workload(handler=f"benchmarks.applications.handlers:{function}")
+    for what, function in (("spins", "spin"), ("blocks", "block"), ("leaks", "leak"))
+}
 SHARE = 0.3
 WORKER_THREAD = "worker-"
 
@@ -32,7 +35,7 @@ def _measure(contestant: Contestant, stage: Stage, context: Mapping[str, float])
     native = [workload.target(number) for number in range(1, workload.routes)]
     with stage.open(contestant.peer, workload, core=None) as running:
         _give_workers_a_core(running)
-        disturbance = _spinning(running, workload.target(0)) if contestant.label == BESIDE else nullcontext()
+        disturbance = nullcontext() if contestant.label == ALONE else _disturbed(running, workload.target(0))
         with stage.backends_first(), disturbance:
             site, rate = running.site, context["rate"]
             seen = run_schedule(site.port, native, rate, settings.warm_up, settings.seconds, site.folder, first=True)
@@ -49,8 +52,8 @@ def _give_workers_a_core(running: Running) -> None:
 
 
 @contextmanager
-def _spinning(running: Running, target: str) -> Iterator[None]:
-    """Asks for the handler that spins again and again; each answer takes it a second."""
+def _disturbed(running: Running, target: str) -> Iterator[None]:
+    """Asks for the handler again and again; each answer takes it a second."""
     stop, failures = threading.Event(), list[str]()
 
     def ask() -> None:
@@ -60,9 +63,9 @@ def _spinning(running: Running, target: str) -> Iterator[None]:
                 connection.request("GET", target)
                 answer = connection.getresponse()
                 if answer.status != 200:
-                    failures.append(f"the spinning handler answered {answer.status}")
+                    failures.append(f"the handler answered {answer.status}")
             except OSError as error:
-                failures.append(f"the spinning handler did not answer: {error}")
+                failures.append(f"the handler did not answer: {error}")
             finally:
                 connection.close()
 
@@ -80,15 +83,19 @@ def _spinning(running: Running, target: str) -> Iterator[None]:
 ISOLATION_SCENARIOS = (
     Scenario(
         name="isolation",
-        title="A spinning Python handler",
+        title="A Python handler that spins, blocks or leaks",
         description=(
-            "A native route at 30 % of saturation, alone and beside a handler that computes without a pause. The "
-            "workers have core 0, the interpreter what the load leaves of core 1. Microseconds."
+            "A native route at 30 % of saturation, alone and beside a handler that computes without a pause, one that "
+            "blocks the loop of all handlers, and one that keeps a hundred megabytes a second. The workers have core 0, "
+            "the interpreter what the load leaves of core 1. Microseconds."
         ),
-        contestants=(Contestant(ALONE, Tidegate(), SPINNING), Contestant(BESIDE, Tidegate(), SPINNING)),
+        contestants=(
+            Contestant(ALONE, Tidegate(), next(iter(BESIDE.values()))),
+            *(Contestant(label, Tidegate(), workload) for label, workload in BESIDE.items()),
+        ),
         figures=(Figure("p99", "p99", 0), Figure("p50", "p50", 0), Figure("p999", "p99.9", 0)),
         measure=_measure,
-        goals=(Goal("p99", BESIDE, 1.1, of=ALONE),),
+        goals=tuple(Goal("p99", label, 1.1, of=ALONE) for label in BESIDE),
         prepare=_saturate,
     ),
 )
