@@ -86,7 +86,7 @@ ISOLATION_SCENARIOS = (
         title="A Python handler that spins, blocks or leaks",
         description=(
             "A native route at 30 % of saturation, alone and beside a handler that computes without a pause, one that "
-            "blocks the loop of all handlers, and one that keeps a hundred megabytes a second. The workers have core 0, "
+            "blocks the loop of all handlers, and one that keeps 100 MB a second. The workers have core 0, "
             "the interpreter what the load leaves of core 1. Microseconds."
         ),
         contestants=(
