@@ -11,6 +11,7 @@ mod browsers;
 mod bulkhead;
 mod calling;
 mod circuit_breaker;
+pub mod compose;
 mod consumer;
 mod credentials;
 mod fallback;
