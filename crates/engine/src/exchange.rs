@@ -192,8 +192,21 @@ pub struct Notes {
     pub fallback: Option<Fallen>,
     /// On the clock's line, when the service's head came; 0 while it has not.
     pub answered_micros: u64,
+    /// What the problem document says beyond its code.
+    pub told: Option<Box<Told>>,
+    /// Which calls of a composition failed, and why: `shipment=timeout user=status:500`.
+    pub failed_calls: Option<Box<str>>,
     /// How long calls have waited for the client: what a service took does not include that.
     pub client_micros: u64,
+}
+
+/// What a problem document says beyond its code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// In the place of the code's own.
+    pub status: u16,
+    /// JSON members, each with a comma before it.
+    pub members: Box<[u8]>,
 }
 
 /// A fallback took the place of a service.

@@ -34,6 +34,18 @@ impl Head {
         self.fields.extend_from_slice(fields);
     }
 
+    /// A copy that takes so many bytes and fields more without growing.
+    pub fn clone_with_room(&self, bytes: usize, fields: usize) -> Self {
+        let mut copy = Self {
+            bytes: Vec::with_capacity(self.bytes.len() + bytes),
+            fields: Vec::with_capacity(self.fields.len() + fields),
+            seen: self.seen,
+        };
+        copy.bytes.extend_from_slice(&self.bytes);
+        copy.fields.extend_from_slice(&self.fields);
+        copy
+    }
+
     pub fn is_empty(&self) -> bool {
         self.iter().next().is_none()
     }

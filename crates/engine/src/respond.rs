@@ -97,6 +97,9 @@ codes! {
     UpstreamFirstByteTimeout = "upstream_first_byte_timeout", 504, Upstream, "The service took too long to begin its answer";
     UpstreamTryTimeout = "upstream_try_timeout", 504, Upstream, "One attempt at the service took too long";
     UpstreamWriteTimeout = "upstream_write_timeout", 504, Upstream, "The service took too long to take the request";
+    // A composition lacks a part that it cannot do without.
+    ComposeFailed = "compose_failed", 502, Upstream, "A call that the answer needs failed";
+    ComposeTimeout = "compose_timeout", 504, Upstream, "A call that the answer needs took too long";
 }
 
 /// Why an exchange cannot go on. `detail` is for the log only: it may name internal addresses.
@@ -131,11 +134,11 @@ impl std::error::Error for Failure {}
 
 /// Writes the problem document of a code; `id` is the request's, where it has one.
 pub fn write_problem(out: &mut Vec<u8>, code: Code, id: &[u8]) {
-    write_problem_with(out, code, code.status(), id);
+    write_problem_with(out, code, code.status(), id, b"");
 }
 
-/// As [`write_problem`], with another status than the code's own.
-pub fn write_problem_with(out: &mut Vec<u8>, code: Code, status: u16, id: &[u8]) {
+/// As [`write_problem`], with another status than the code's own, and with these members more; each has a comma before it.
+pub fn write_problem_with(out: &mut Vec<u8>, code: Code, status: u16, id: &[u8], members: &[u8]) {
     out.extend_from_slice(b"{\"type\":\"/errors/");
     out.extend_from_slice(code.word().as_bytes());
     out.extend_from_slice(b"\",\"title\":\"");
@@ -149,5 +152,7 @@ pub fn write_problem_with(out: &mut Vec<u8>, code: Code, status: u16, id: &[u8])
         // A request id is letters, digits, `-`, `_` and `.` by construction, so it needs no escape.
         out.extend_from_slice(id);
     }
-    out.extend_from_slice(b"\"}\n");
+    out.push(b'"');
+    out.extend_from_slice(members);
+    out.extend_from_slice(b"}\n");
 }

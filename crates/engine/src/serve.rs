@@ -11,7 +11,7 @@ use crate::pipeline::{self, Flow, Pipeline, Reply};
 use crate::plan;
 use crate::policies::{idempotency, trust};
 use crate::preflight;
-use crate::respond::{Code, Failure, write_problem};
+use crate::respond::{Code, Failure, write_problem, write_problem_with};
 use crate::routing::Found;
 use crate::sides::{Answered, BodySize, Client, Filled, Source, Upstream};
 use crate::snapshot::Snapshot;
@@ -339,8 +339,17 @@ async fn fail<C: Client>(
     }
     let mut body = std::mem::take(&mut exchange.scratch);
     body.clear();
-    write_problem(&mut body, code, &exchange.id);
-    if say(worker, client, exchange, alarm, code.status(), &body).await.is_err() {
+    let status = match exchange.notes.told.take() {
+        None => {
+            write_problem(&mut body, code, &exchange.id);
+            code.status()
+        }
+        Some(told) => {
+            write_problem_with(&mut body, code, told.status, &exchange.id, &told.members);
+            told.status
+        }
+    };
+    if say(worker, client, exchange, alarm, status, &body).await.is_err() {
         client.abort();
     }
     exchange.scratch = body;

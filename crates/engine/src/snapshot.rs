@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use crate::actions::Action;
+use crate::actions::carried::Written;
 use crate::credentials::document::Credentials;
 use crate::dns::Resolver;
 use crate::identity::{Consumer, Consumers};
@@ -58,6 +59,8 @@ pub struct Route {
     pub name: Box<str>,
     pub action: Action,
     pub pipeline: Pipeline,
+    /// What its policies write that calls made for it get as well.
+    pub written: Written,
     /// Whether a request of it goes on while the gateway is overloaded.
     pub shed: Option<Arc<Shed>>,
     pub timeout_ms: Option<u64>,
@@ -255,6 +258,7 @@ impl Route {
             name: route.name.as_str().into(),
             action,
             pipeline,
+            written: Written::compile(&route.policies),
             shed,
             timeout_ms: route.timeout_ms,
             body_bytes: route.body_bytes,

@@ -6,6 +6,7 @@
 //! After: Varghese and Lauck, "Hashed and Hierarchical Timing Wheels", 1987, with lazy re-insertion instead of levels.
 
 use std::cell::{Cell, RefCell};
+use std::ops::Deref;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -17,6 +18,8 @@ use crate::clock::{Clock, Millis, NEVER};
 /// Milliseconds a slot.
 pub const TICK: Millis = 8;
 const SLOTS: u64 = 2048;
+/// Alarms that are kept for the next to come.
+const MOST_SPARE: usize = 256;
 
 pub struct Wheel {
     clock: Clock,
@@ -28,6 +31,9 @@ pub struct Wheel {
     /// The tick at which the driver will wake; `NEVER` while it has nothing to wait for.
     wakes: Cell<u64>,
     rearm: Notify,
+    /// Alarms that calls of the gateway's own have done with. They stand in the wheel still, so that the next to have one mostly
+    /// finds it in an early enough slot.
+    spare: RefCell<Vec<Rc<Entry>>>,
 }
 
 struct Entry {
@@ -53,12 +59,22 @@ impl Wheel {
             next: Cell::new(next),
             wakes: Cell::new(NEVER),
             rearm: Notify::new(),
+            spare: RefCell::default(),
         })
     }
 
     pub fn alarm(self: &Rc<Self>) -> Alarm {
         let entry = Entry { due: Cell::new(NEVER), tick: Cell::new(NEVER), waker: RefCell::new(None) };
         Alarm { wheel: self.clone(), entry: Rc::new(entry) }
+    }
+
+    /// An alarm for one call, which goes back when that is over: no memory is taken, and the wheel does not fill up with what is
+    /// long over.
+    pub fn lend(self: &Rc<Self>) -> Lent {
+        match self.spare.borrow_mut().pop() {
+            Some(entry) => Lent(Alarm { wheel: self.clone(), entry }),
+            None => Lent(self.alarm()),
+        }
     }
 
     /// Waits for one due time; for tasks that do not live long enough to keep an alarm.
@@ -179,6 +195,27 @@ impl Alarm {
                 *waker = Some(cx.waker().clone());
                 Poll::Pending
             }
+        }
+    }
+}
+
+/// An alarm that goes back to its wheel.
+pub struct Lent(Alarm);
+
+impl Deref for Lent {
+    type Target = Alarm;
+
+    fn deref(&self) -> &Alarm {
+        &self.0
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        // The alarm itself is switched off right after this.
+        let mut spare = self.0.wheel.spare.borrow_mut();
+        if spare.len() < MOST_SPARE {
+            spare.push(self.0.entry.clone());
         }
     }
 }

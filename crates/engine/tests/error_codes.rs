@@ -287,6 +287,15 @@ fn explanation(code: Code) -> (&'static str, &'static str) {
             "The service took no byte of the request for longer than `write_timeout`.",
             "The service accepts connections but does not read from them; look for one that is stuck.",
         ),
+        Code::ComposeFailed => (
+            "A call that the answer of a `compose` route needs failed. `call` and `reason` in the document say which and why; with `on_error: pass` \
+             the status is that of the service, where it is a client error.",
+            "`failed_calls` and `detail` in the log say more. Make the call `optional` if the answer is worth something without it.",
+        ),
+        Code::ComposeTimeout => (
+            "A call that the answer of a `compose` route needs took longer than its own `timeout`, or than the route has time.",
+            "Find out why the service is slow, raise the call's `timeout` or that of `compose`, or make the call `optional`.",
+        ),
     }
 }
 

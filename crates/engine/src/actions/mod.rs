@@ -14,6 +14,7 @@ use crate::sides::Client;
 use crate::wheel::Alarm;
 use crate::worker::Worker;
 
+pub mod carried;
 pub mod handler;
 pub mod mirror;
 pub mod proxy;

@@ -130,7 +130,7 @@ impl Fault {
         exchange.notes.rule = Some("fault:abort".into());
         exchange.notes.code = Some(Code::FaultInjected);
         let mut body = Vec::with_capacity(160);
-        write_problem_with(&mut body, Code::FaultInjected, abort.status, &exchange.id);
+        write_problem_with(&mut body, Code::FaultInjected, abort.status, &exchange.id, b"");
         let content_type = (b"content-type".as_slice().into(), b"application/problem+json".as_slice().into());
         Flow::Answer(Box::new(Reply { status: abort.status, fields: vec![content_type], body: body.into() }))
     }

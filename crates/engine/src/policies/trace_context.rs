@@ -19,7 +19,7 @@ const TRACE_ID: std::ops::Range<usize> = 3..35;
 const SPAN_ID: std::ops::Range<usize> = 36..52;
 const FLAGS: std::ops::Range<usize> = 53..55;
 
-type Traceparent = [u8; LENGTH];
+pub type Traceparent = [u8; LENGTH];
 
 impl TraceContext {
     pub fn compile(_plan: &plan::TraceContext) -> Self {
@@ -42,13 +42,20 @@ impl TraceContext {
     }
 }
 
+impl Local {
+    /// The same trace under a span of its own.
+    pub fn child_of(&self, parent: &Traceparent) -> Traceparent {
+        continued(parent, &mut self.random.borrow_mut())
+    }
+}
+
 /// The trace id of a request as it goes to the service, for the log.
 pub fn trace_id(head: &Head) -> Option<&[u8]> {
     head.get_known(Known::Traceparent).filter(|value| is_valid(value)).map(|value| &value[TRACE_ID])
 }
 
 /// The one `traceparent` of the request, if it is valid.
-fn received(head: &Head) -> Option<&[u8]> {
+pub fn received(head: &Head) -> Option<&[u8]> {
     head.get_known(Known::Traceparent)?; // costs less than the walk that follows
     let mut values = head.get_all(b"traceparent");
     let value = values.next()?;

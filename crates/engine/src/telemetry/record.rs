@@ -45,6 +45,7 @@ impl Record<'_> {
             write_text(out, b"fallback", fallback.to.as_bytes());
             write_text(out, b"fallback_reason", fallback.why.as_bytes());
         }
+        write_text(out, b"failed_calls", notes.failed_calls.as_deref().unwrap_or_default().as_bytes());
         write_reason(out, notes.code, notes.detail.as_deref());
         write_end(out);
     }

@@ -14,8 +14,9 @@ use crate::exchange::{Answer, Method, Notes, Request};
 use crate::head::Head;
 use crate::respond::{Code, Failure};
 use crate::sides::{Answered, BodySize};
-use crate::snapshot::Pinned;
-use crate::upstream::call::{self, Asked, Begun, Order};
+use crate::snapshot::{Pinned, Snapshot};
+use crate::upstream::call::{self, Asked, Begun, Caller, Order};
+use crate::upstream::calling::Calling;
 use crate::upstream::collector::Collector;
 use crate::upstream::deadline::Deadline;
 use crate::worker::Worker;
@@ -37,6 +38,17 @@ pub struct Errand<'a> {
     pub most_bytes: usize,
 }
 
+/// How it is asked, where that is not as the service says.
+pub struct Manner<'a> {
+    pub calling: &'a Calling,
+    /// Where requests of the same kind go, for algorithms that care.
+    pub hash: Option<u64>,
+    /// In the place of the errand's.
+    pub deadline: Deadline,
+    /// For whom, where it is an exchange.
+    pub caller: Option<Caller<'a>>,
+}
+
 /// A whole answer.
 #[derive(Debug)]
 pub struct Fetched {
@@ -49,8 +61,29 @@ pub struct Fetched {
 /// Asks a service and collects its answer. Statuses are answers, whatever they say; failures are what kept one from coming.
 pub async fn fetch(worker: &Rc<Worker>, snapshot: &Pinned, mut errand: Errand<'_>) -> Result<Fetched, Failure> {
     let mut collector = Collector::new(std::mem::take(&mut errand.body), errand.most_bytes);
-    let (status, head) = ask(worker, snapshot, errand, &mut collector).await?;
+    let manner = Manner::of(snapshot, &errand);
+    let (status, head) = ask(worker, snapshot, errand, &manner, &mut Notes::default(), &mut collector).await?;
     Ok(Fetched { status, head, body: collector.collected })
+}
+
+/// As [`fetch`], for an exchange; what is to be told of the call is in `notes`.
+pub async fn fetch_for(
+    worker: &Rc<Worker>,
+    snapshot: &Pinned,
+    mut errand: Errand<'_>,
+    manner: &Manner<'_>,
+    notes: &mut Notes,
+) -> Result<Fetched, Failure> {
+    let mut collector = Collector::new(std::mem::take(&mut errand.body), errand.most_bytes);
+    let (status, head) = ask(worker, snapshot, errand, manner, notes, &mut collector).await?;
+    Ok(Fetched { status, head, body: collector.collected })
+}
+
+impl<'a> Manner<'a> {
+    fn of(snapshot: &'a Snapshot, errand: &Errand<'_>) -> Self {
+        let calling = &snapshot.callings[errand.service];
+        Self { calling, hash: None, deadline: Deadline::at(errand.deadline), caller: None }
+    }
 }
 
 /// An answer of which nobody needs more than its beginning.
@@ -66,7 +99,8 @@ pub struct Sampled {
 /// As [`fetch`]; an answer that is too long is read to its end, and what it says is dropped.
 pub async fn sample(worker: &Rc<Worker>, snapshot: &Pinned, mut errand: Errand<'_>) -> Result<Sampled, Failure> {
     let mut collector = Collector::sampling(std::mem::take(&mut errand.body), errand.most_bytes);
-    let (status, head) = ask(worker, snapshot, errand, &mut collector).await?;
+    let manner = Manner::of(snapshot, &errand);
+    let (status, head) = ask(worker, snapshot, errand, &manner, &mut Notes::default(), &mut collector).await?;
     Ok(Sampled { status, head, body: (!collector.too_long).then_some(collector.collected) })
 }
 
@@ -75,9 +109,11 @@ async fn ask(
     worker: &Rc<Worker>,
     snapshot: &Pinned,
     errand: Errand<'_>,
+    manner: &Manner<'_>,
+    notes: &mut Notes,
     collector: &mut Collector,
 ) -> Result<(u16, Head), Failure> {
-    let Errand { service, method, target, host, mut head, deadline, .. } = errand;
+    let Errand { service, method, target, host, mut head, .. } = errand;
     let length = collector.length();
     let request = Request {
         method: Method::of(method),
@@ -87,11 +123,10 @@ async fn ask(
         ..Request::default()
     };
     let mut answer = Answer::default();
-    let mut notes = Notes::default();
-    let alarm = worker.wheel.alarm();
-    let calling = &*snapshot.callings[service];
-    let order = Order { service, calling, target, host, hash: None, deadline: Deadline::at(deadline) };
-    let mut asked = Asked { snapshot, request: &request, answer: &mut answer, notes: &mut notes, caller: None };
+    let alarm = worker.wheel.lend();
+    let Manner { calling, hash, deadline, caller } = *manner;
+    let order = Order { service, calling, target, host, hash, deadline };
+    let mut asked = Asked { snapshot, request: &request, answer: &mut answer, notes, caller };
     let begun = call::call(worker, collector, &mut asked, &alarm, &order).await?;
     let status = begun.answered.status();
     collect(worker, begun, collector).await?;

@@ -6,6 +6,7 @@
 
 mod breaker;
 mod bulkhead;
+mod call;
 mod cell;
 mod histogram;
 mod limit;
@@ -25,6 +26,7 @@ mod worker;
 
 pub use breaker::BreakerSeries;
 pub use bulkhead::{BulkheadSeries, Entrance};
+pub use call::CallSeries;
 pub use limit::{LimitSeries, Outcome};
 pub use listener::ListenerSeries;
 pub use overload::OverloadSeries;

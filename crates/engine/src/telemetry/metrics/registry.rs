@@ -9,6 +9,7 @@ use crate::state::State;
 use crate::telemetry::Wall;
 use crate::telemetry::metrics::breaker::BreakerSeries;
 use crate::telemetry::metrics::bulkhead::BulkheadSeries;
+use crate::telemetry::metrics::call::CallSeries;
 use crate::telemetry::metrics::cell::Counter;
 use crate::telemetry::metrics::limit::LimitSeries;
 use crate::telemetry::metrics::listener::ListenerSeries;
@@ -43,6 +44,8 @@ pub struct Registry {
     tallies: Table<(&'static str, Box<str>), Tally>,
     breakers: Table<Box<str>, BreakerSeries>,
     bulkheads: Table<Box<str>, BulkheadSeries>,
+    /// By the route and the name of the call.
+    calls: Table<(Box<str>, Box<str>), CallSeries>,
     /// Whose tables are shown with them.
     pub(super) state: OnceLock<Arc<State>>,
     /// One at most: a document has one store.
@@ -77,6 +80,7 @@ impl Registry {
             tallies: Table::default(),
             breakers: Table::default(),
             bulkheads: Table::default(),
+            calls: Table::default(),
             state: OnceLock::new(),
             stores: Table::default(),
             overloads: Table::default(),
@@ -139,6 +143,11 @@ impl Registry {
         self.bulkheads.get(name.into(), || BulkheadSeries::new(name, self.workers))
     }
 
+    /// The series of a call of a composition; `results`: the words of what may become of it.
+    pub fn call(&self, route: &str, call: &str, results: &'static [&'static str]) -> Arc<CallSeries> {
+        self.calls.get((route.into(), call.into()), || CallSeries::new(route, call, results, self.workers))
+    }
+
     /// Shows what is kept over reloads, too.
     pub fn show_state(&self, state: Arc<State>) {
         let _ = self.state.set(state);
@@ -178,6 +187,7 @@ impl Registry {
         self.tallies.sweep(now, Tally::is_unused);
         self.breakers.sweep(now, BreakerSeries::is_unused);
         self.bulkheads.sweep(now, BulkheadSeries::is_unused);
+        self.calls.sweep(now, CallSeries::is_unused);
         self.stores.sweep(now, StoreSeries::is_unused);
         self.overloads.sweep(now, OverloadSeries::is_unused);
     }
@@ -217,6 +227,10 @@ impl Registry {
 
     pub(super) fn bulkheads(&self) -> Vec<Arc<BulkheadSeries>> {
         self.bulkheads.list()
+    }
+
+    pub(super) fn calls(&self) -> Vec<Arc<CallSeries>> {
+        self.calls.list()
     }
 
     pub(super) fn limits(&self) -> Vec<Arc<LimitSeries>> {

@@ -33,6 +33,7 @@ impl Registry {
         self.render_services(&mut text);
         self.render_breakers(&mut text);
         self.render_bulkheads(&mut text);
+        self.render_calls(&mut text);
         self.render_limits(&mut text);
         self.render_tallies(&mut text);
         self.render_connections(&mut text);
