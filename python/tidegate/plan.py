@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from tidegate.actions.compose import plan_compose
 from tidegate.actions.handler import plan_handler
 from tidegate.actions.proxy import plan_proxy
 from tidegate.config import addresses, paths
@@ -34,7 +35,7 @@ encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circu
 
 PlannedPolicies = dict[str, dict[str, Any] | None]
 
-ACTIONS = ("service", "split", "respond", "redirect", "handler")
+ACTIONS = ("service", "split", "compose", "respond", "redirect", "handler")
 _PROXY_OPTIONS = ("strip_path", "rewrite", "preserve_host", *OVERRIDES)
 
 
@@ -47,14 +48,21 @@ class Scope:
         service: PlannedPolicies,
         used: Collection[str],
         calling: Mapping[str, Any] | None = None,
+        called: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         """`used`: captures that the service's policies refer to, which its routes must have.
 
-        `calling`: how the service is called, where a route says nothing else.
+        `calling`: how the service is called, where a route says nothing else. `called`: the same of services that a
+        composed answer calls, by name.
         """
         self.policies = {**gateway, **service}
         self.used = used
         self.calling = calling or default_calling()
+        self._called = called or {}
+
+    def calling_of(self, service: str) -> Mapping[str, Any]:
+        """How a service is called that is not the route's own."""
+        return self._called.get(service) or default_calling()
 
     def over(self, own: PlannedPolicies) -> list[dict[str, Any]]:
         """The policies of a route, in the order of the list."""
@@ -350,6 +358,8 @@ def _action(route: Route, check: Check, scope: Scope) -> dict[str, Any] | None:
         return called if route.mirror is None else route.mirror.plan(called, check)
     if route.mirror is not None:
         check.problem(("mirror",), "bad_value", f"`mirror` goes with `service` or `split`, not with `{chosen[0]}`")
+    if route.compose is not None:
+        return plan_compose(route.compose, route, check, scope.calling_of)
     if route.respond is not None:
         return route.respond.plan(check, ("respond",))
     if route.redirect is not None:

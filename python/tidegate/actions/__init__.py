@@ -2,6 +2,7 @@
 
 proxy     the service behind (`service:` with `strip_path`, `rewrite`, `preserve_host`)
 split     one of several services, by weight
+compose   one answer of the answers of several services
 mirror    around these two: copies go to another service
 respond   a fixed answer
 redirect  the client goes elsewhere

@@ -1,6 +1,7 @@
 """The document people write: models, loading with line numbers, checking, and the way to the plan.
 
 gateway, listeners, services, routes, redis, overload   the models, which are also the Python form
+compose/   answers that are put together from those of services
 load       files in, plan or problems out           resolve    all entries together
 document   one file as sections and entries         chunks     a file as pieces that are known from the last load
 entry      one listener, service or route           sources/   YAML, JSON, TOML
@@ -17,6 +18,7 @@ from tidegate.config.bulkhead import Adaptive, Bulkhead
 from tidegate.config.calling import Backoff, Hedging, PassedDeadline, Retries, RetryBudget
 from tidegate.config.canary import Canary
 from tidegate.config.circuit_breaker import CircuitBreaker
+from tidegate.config.compose.models import Call, Compose, View
 from tidegate.config.consumers import Consumer
 from tidegate.config.credentials import BasicUser, ClientCertificate
 from tidegate.config.fallback import Fallback
@@ -67,10 +69,12 @@ __all__ = [
     "Basic",
     "BasicUser",
     "Bulkhead",
+    "Call",
     "Canary",
     "CertifiedKey",
     "CircuitBreaker",
     "ClientCertificate",
+    "Compose",
     "Consumer",
     "Cors",
     "Csrf",
@@ -133,6 +137,7 @@ __all__ = [
     "TokenIssuer",
     "TraceContext",
     "Upstream",
+    "View",
     "load",
     "redacted",
 ]

@@ -211,7 +211,8 @@ else:
     ]
 
 
-def _plan_retries(value: Any, check: Check, path: Path) -> Any:
+def plan_retries(value: Any, check: Check, path: Path) -> Any:
+    """`retries`, a number or a mapping, as the engine takes it."""
     retries = value if isinstance(value, Retries) else Retries.model_construct(attempts=value)
     return retries.plan(check, path)
 
@@ -232,7 +233,7 @@ def _plan_value(value: Any, _check: Check, _path: Path) -> Any:
 OVERRIDES: Mapping[str, tuple[str, Callable[[Any, Check, Path], Any]]] = {
     "first_byte_timeout": ("first_byte_timeout_ms", _plan_value),
     "try_timeout": ("try_timeout_ms", _plan_value),
-    "retries": ("retry", _plan_retries),
+    "retries": ("retry", plan_retries),
     "hedging": ("hedging", _plan_model),
     "deadline": ("deadline", _plan_model),
     "circuit_breaker": ("circuit_breaker", _plan_named),

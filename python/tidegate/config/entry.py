@@ -44,6 +44,7 @@ class Entry:
         "calling",
         "calls",
         "children",
+        "composed",
         "data",
         "enabled",
         "fill_findings",
@@ -123,6 +124,8 @@ class Entry:
         if kind == "routes":
             self.calls = _calls(self.model) if self.model is not None else _calls_of(known)
             self.anew = _anew(self.model)
+        self.composed = _composed(self.model) if kind == "routes" else ()
+        """Every service that a composed answer calls, and where. Their policies do not hold for the route."""
 
     @classmethod
     def of_model(cls, kind: str, model: Any) -> Entry:
@@ -140,6 +143,7 @@ class Entry:
         entry.policies, entry.used, entry.children = {}, (), []
         entry.implied, entry.networks = None, {}
         entry.calling = None
+        entry.composed = _composed(model) if kind == "routes" else ()
         if kind == "listeners":
             entry.name = model.name or model.address
         if kind == "services":
@@ -281,6 +285,8 @@ class Entry:
     def _follows(self, finding: Finding) -> bool:
         """Whether a finding may only be there because a bad part of the entry was left out."""
         size = len(finding.path)
+        if finding.path[:1] == ("compose",) and any(known.path[:2] == ("compose", "calls") for known in self.findings):
+            return True
         return finding.code == "config.missing" or any(known.path[:size] == finding.path for known in self.findings)
 
 
@@ -315,6 +321,14 @@ def _calls(route: Route) -> tuple[Call, ...]:
     if route.mirror is not None:
         calls.append((("mirror", "service"), str(route.mirror.service)))
     return tuple(calls)
+
+
+def _composed(route: Route | None) -> tuple[Call, ...]:
+    if route is None or route.compose is None:
+        return ()
+    return tuple(
+        (("compose", "calls", name, "service"), str(call.service)) for name, call in route.compose.calls.items()
+    )
 
 
 def _calls_of(known: dict[str, Any]) -> tuple[Call, ...]:

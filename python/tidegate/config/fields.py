@@ -22,10 +22,11 @@ def plan_fields(
 
 def _match(name: str, values: Condition) -> dict[str, Any]:
     assert isinstance(values, list), "validation leaves lists"
-    return {"name": name, "values": [_value(value) for value in values]}
+    return {"name": name, "values": [plan_value(value) for value in values]}
 
 
-def _value(value: str) -> dict[str, str]:
+def plan_value(value: str) -> dict[str, str]:
+    """One value of a condition as the engine takes it."""
     if value.startswith("~*"):  # Kong's mark of a regular expression without regard to case
         return {"regex": f"(?i){value[2:]}"}
     return {"regex": value[1:]} if value.startswith("~") else {"exact": value}

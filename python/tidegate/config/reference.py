@@ -21,6 +21,7 @@ from tidegate.config.bulkhead import Adaptive, Bulkhead
 from tidegate.config.calling import Backoff, Hedging, PassedDeadline, Retries, RetryBudget
 from tidegate.config.canary import Canary
 from tidegate.config.circuit_breaker import CircuitBreaker
+from tidegate.config.compose.models import Call, Compose, View
 from tidegate.config.consumers import Consumer
 from tidegate.config.credentials import BasicUser, ClientCertificate
 from tidegate.config.fallback import Fallback
@@ -91,6 +92,9 @@ SECTIONS: tuple[tuple[str, type[Model]], ...] = (
     ("Route: canary", Canary),
     ("Route: mirror", Mirror),
     ("Route: mirror: diff", MirrorDiff),
+    ("Action: compose", Compose),
+    ("Action: compose: call", Call),
+    ("Action: compose: view", View),
     ("Action: respond", Respond),
     ("Action: redirect", Redirect),
     ("Policies", Policies),

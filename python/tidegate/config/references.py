@@ -63,15 +63,15 @@ def parse(text: str) -> Parsed:
         if match[1] is None:
             problems.append((f"`{token}` stands alone", f"write `{token * 2}` for the character itself"))
             continue
-        reference = _reference(match[1], problems)
-        if reference is None:
+        found = reference(match[1], problems)
+        if found is None:
             continue
         if literal:
             parts.append({"text": literal})
             literal = ""
-        parts.append({"reference": reference})
-        if isinstance(reference, dict) and "path" in reference:
-            captures.append(reference["path"])
+        parts.append({"reference": found})
+        if isinstance(found, dict) and "path" in found:
+            captures.append(found["path"])
     literal += text[at:]
     if literal:
         parts.append({"text": literal})
@@ -83,7 +83,8 @@ def is_bare(text: str) -> bool:
     return bool(text) and not set(text) & set("{}") and not parse(f"{{{text}}}").problems
 
 
-def _reference(inner: str, problems: list[tuple[str, str | None]]) -> str | dict[str, Any] | None:
+def reference(inner: str, problems: list[tuple[str, str | None]]) -> str | dict[str, Any] | None:
+    """What `{inner}` names of a request; `None`, with message and hint in `problems`, where that is nothing."""
     if inner in FIXED:
         return FIXED[inner]
     source, dot, name = inner.partition(".")

@@ -319,10 +319,30 @@ class Resolution:
                         scope = known
                     else:
                         self._check_other(run, index, path, service, known, scope)
+                if entry.composed:
+                    scope = self._composing(run, index, scopes, base)
                 if entry.scope is not scope or entry.reads_files:
                     entry.plan(scope, run.files)
         self._unique("route", names)
         return self._collect("routes")
+
+    def _composing(self, run: Run, index: int, scopes: dict[str, Scope], base: Scope) -> Scope:
+        """The scope of a composed answer: the gateway's, and how its services are called."""
+        entry = run.entries[index]
+        called: dict[str, Any] = {}
+        for path, service in entry.composed:
+            known = scopes.get(service)
+            if known is None:
+                self._unknown_service(run, index, path, service, scopes)
+            elif service in self.disabled and entry.enabled:
+                message = f"the service {quote(service)} is switched off"
+                self._entry_problem(run, index, Finding(path, "config.bad_value", message, "leave the call out, too"))
+            else:
+                called[service] = known.calling
+        key = encode([base.policies, called])
+        scope = self.scopes.get(key) or self.known_scopes.get(key) or Scope(base.policies, {}, (), called=called)
+        self.scopes[key] = scope
+        return scope
 
     def _imply(self, of_gateway: Implied) -> None:
         """Collects what the policies of all parts need beside themselves."""

@@ -16,6 +16,7 @@ from tidegate.config.bulkhead import Bulkhead
 from tidegate.config.calling import Hedging, PassedDeadline, RetriesOrNumber
 from tidegate.config.canary import Canary
 from tidegate.config.circuit_breaker import CircuitBreaker
+from tidegate.config.compose.models import Compose
 from tidegate.config.fallback import Fallback
 from tidegate.config.overload import Priority
 from tidegate.config.service_reference import ServiceReference
@@ -76,6 +77,9 @@ class Route(Model):
         None,
         description="With `service`: a new version of it, which gets more of the requests step by step, and none when "
         "it does worse.",
+    )
+    compose: Compose | None = Field(
+        None, description="Action: an answer that is put together from the answers of several services."
     )
     respond: Respond | None = Field(None, description="Action: a fixed answer.")
     redirect: Redirect | None = Field(None, description="Action: send the client elsewhere.")

@@ -70,10 +70,14 @@ def _entries(resolution: Resolution, kind: str) -> Iterable[Placed]:
 def _stand_ins(entries: dict[str, list[Placed]]) -> list[str]:
     """Services for the routes whose own is missing or broken."""
     there = {run.entries[index].name for run, index in entries["services"]}
-    wanted = {service for run, index in entries["routes"] for _, service in run.entries[index].calls}
+    wanted = {service for run, index in entries["routes"] for _, service in _named(run.entries[index])}
     files = Files(FilePath(), lambda _: None)
     services = (Service(name=name, url="http://127.0.0.1") for name in wanted - there)
     return [encode(plan_service(service, Check(), files)) for service in services]
+
+
+def _named(entry: Entry) -> Iterable[tuple[Path, str]]:
+    return (*entry.calls, *entry.composed)
 
 
 def _handlers(resolution: Resolution) -> tuple[HandlerReference, ...]:

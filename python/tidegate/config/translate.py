@@ -56,6 +56,8 @@ def _one(model: type[Model], kind: str, path: Path, value: Any, context: dict[st
         known = _keys(inside)
         name = str(path[-1])
         hint = kong.hint(inside, name) or did_you_mean(name, known)
+        if (type_name := getattr(inside, "__name__", "")) and (type_name, name) in _LATER:
+            hint = _LATER[type_name, name]
         if hint is None and known:
             hint = "known here: " + ", ".join(f"`{key}`" for key in known)
         return Finding(path, "config.unknown_key", f"unknown key {quote(name)}", hint)
@@ -73,6 +75,9 @@ def _one(model: type[Model], kind: str, path: Path, value: Any, context: dict[st
         return Finding(path, "config.bad_value", "must not be empty")
     return Finding(path, "config.bad_value", f"{quote(value)} is not possible here")
 
+
+_LATER = {("Call", "rpc"): "a call is made by `path`; gRPC methods as calls come with a later version"}
+"""Keys that are kept for something that is not there yet."""
 
 _BOUNDS = {
     "greater_than_equal": "at least {}",
@@ -103,6 +108,7 @@ _FIRST_KEYS = {
     "backoff": "base",
     "budget": "ratio",
     "bulkhead": "max_requests",
+    "calls": "service",
     "canary": "service",
     "deadline": "header",
     "delay": "time",
@@ -169,11 +175,14 @@ _MARKS = ("[key]", "[rate]", "[budget]", "[word]", "[count]", "[number]", "[retr
 
 def _model_at(model: type[BaseModel], path: Path) -> type[BaseModel] | None:
     found: Any = model
+    is_key = False
     for part in path:
-        if isinstance(part, int) or not _is_model(found):
+        if is_key or isinstance(part, int) or not _is_model(found):
+            is_key = False  # of a mapping: any name
             continue
         field = next((field for name, field in found.model_fields.items() if part in (name, field.alias)), None)
         found = _inner(field.annotation) if field else None
+        is_key = field is not None and typing.get_origin(field.annotation) is dict
     return found if _is_model(found) else None
 
 
