@@ -11,6 +11,7 @@ use crate::head::Head;
 use crate::plan;
 use crate::policies::Local;
 use crate::policies::trace_context::{Traceparent, received};
+use crate::snapshot::Snapshot;
 
 /// Room for what a call adds: its span and a few fields of its own.
 const ROOM_FIELDS: usize = 8;
@@ -51,11 +52,16 @@ pub struct Carried {
 impl Carried {
     /// Once the policies have run. `allowed`: names of the client's headers that go along, in lower case.
     pub fn of(exchange: &Exchange, allowed: &[Box<[u8]>]) -> Self {
+        Self::of_request(&exchange.request.head, &exchange.snapshot, exchange.route, allowed)
+    }
+
+    /// As [`Carried::of`], where only the request is there still.
+    pub fn of_request(request: &Head, snapshot: &Snapshot, route: Option<usize>, allowed: &[Box<[u8]>]) -> Self {
         let nothing = Written::default();
-        let written = exchange.route().map_or(&nothing, |route| &route.written);
-        let trace = if written.trace { received(&exchange.request.head) } else { None };
+        let written = route.map_or(&nothing, |route| &snapshot.routes[route].written);
+        let trace = if written.trace { received(request) } else { None };
         let mut head = Head::default();
-        for (known, name, value) in exchange.request.head.iter() {
+        for (known, name, value) in request.iter() {
             let goes = match known {
                 Known::Forwarded
                 | Known::XForwardedFor
@@ -69,7 +75,7 @@ impl Carried {
                 Known::Tracestate if trace.is_some() => true,
                 _ => {
                     written.is_request_id(name)
-                        || exchange.snapshot.owned.covers(name)
+                        || snapshot.owned.covers(name)
                         || allowed.iter().any(|allowed| name.eq_ignore_ascii_case(allowed))
                 }
             };
@@ -82,11 +88,20 @@ impl Carried {
 
     /// The head of one call, under a span of its own; there is room for a few fields more.
     pub fn head(&self, local: &Local) -> Head {
-        let mut head = self.head.clone_with_room(ROOM_BYTES, ROOM_FIELDS);
+        let mut head = self.without_trace();
+        self.begin_span(local, &mut head);
+        head
+    }
+
+    /// The same without its span, by which no two calls are alike.
+    pub fn without_trace(&self) -> Head {
+        self.head.clone_with_room(ROOM_BYTES, ROOM_FIELDS)
+    }
+
+    pub fn begin_span(&self, local: &Local, head: &mut Head) {
         if let Some(parent) = &self.trace {
             head.add_known(Known::Traceparent, b"traceparent", &local.child_of(parent));
         }
-        head
     }
 
     /// Adds headers of the client that go to one call alone; `names` are in lower case.
