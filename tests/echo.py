@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import pytest
 from tidegate.serve.server import Server
 
-from tests.harness import DEADLINE, Connection, FakeUpstream, RunningGateway
+from tests.harness import DEADLINE, Connection, FakeUpstream
 from tests.harness import gateway as http
 
 Fields = Sequence[tuple[str, str]]
@@ -120,7 +120,7 @@ class EchoGateway:
         with socket.create_server(("127.0.0.1", 0)) as closed:
             self._nobody = closed.getsockname()[1]
         self._service = service
-        self._running = RunningGateway(self._document(policies, **changes), folder, workers)
+        self._running = http.start(self._document(policies, **changes), folder, workers)
 
     def _document(
         self, policies: dict[str, Any], *, routes: Sequence[Any] = (), address: str = "127.0.0.1:0", **keys: Any

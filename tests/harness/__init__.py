@@ -1,5 +1,7 @@
 """What tests stand on: a real gateway on a real socket, a service that can misbehave, and bytes to send by hand.
 
+Most of it is `tidegate.testing`; here is what only a gateway's own tests want.
+
 gateway    starts gateways and asks them           upstream   a service that does what a script says
 process    `tidegate run` in a process of its own
 raw        bytes out, bytes in, with a deadline     poll       waits for a condition, never for a time

@@ -104,7 +104,8 @@ def test_quotas_go_on_after_a_restart(gateway: StartGateway) -> None:
     store = {"store": {"url": "sqlite:///quotas.db"}}
     one = gateway(document({"limit": "3/month"}, **store))
     assert [ask(one) for _ in range(2)] == [200, 200]
-    file = one._folder / "quotas.db"
+    assert one.server.loaded.store is not None
+    file = one.server.loaded.store.url.path
     one.stop()
     again = gateway(document({"limit": "3/month"}, store={"url": f"sqlite:///{file}"}))
     assert again.server.quotas is not None

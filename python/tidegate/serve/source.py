@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -21,10 +22,23 @@ ANY_PORT = "127.0.0.1:0"
 class Documents:
     """Loads one source again and again, and only what has changed of it."""
 
-    def __init__(self, source: Source, *, any_port: bool = False) -> None:
-        """`any_port`: a document without listeners gets a port from the system; without `admin` it has none."""
+    def __init__(
+        self,
+        source: Source,
+        *,
+        any_port: bool = False,
+        environment: Mapping[str, str] | None = None,
+        adapt: Callable[[Loaded], Loaded] | None = None,
+    ) -> None:
+        """`any_port`: a document without listeners gets a port from the system; without `admin` it has none.
+
+        `environment`: what `${env:NAME}` stands for, instead of the process's own. `adapt` has the last word on what
+        was loaded; for tests.
+        """
         self.source = source if isinstance(source, Gateway) else Path(source)
         self._any_port = any_port
+        self._environment = environment
+        self._adapt = adapt
         self._loader = Loader()
 
     def load(self, again: Loaded | None = None) -> Loaded:
@@ -34,16 +48,17 @@ class Documents:
         only the files that it names are read anew.
         """
         try:
-            return self._load(again)
+            loaded = self._load(again)
         except ConfigError as error:
             raise with_all(error) from None
+        return loaded if self._adapt is None else self._adapt(loaded)
 
     def _load(self, again: Loaded | None) -> Loaded:
         source = self.source
         if isinstance(source, Gateway):
             return (_with_any_port(source) if self._any_port else source).load()
         find_modules_in(source)
-        loaded = self._loader.load(source, documents=None if again is None else again.documents)
+        loaded = self._loader.load(source, self._environment, None if again is None else again.documents)
         return _loaded_with_any_port(loaded) if self._any_port else loaded
 
     def folders(self) -> list[Path]:
