@@ -25,6 +25,7 @@ pub mod http2;
 pub mod identity;
 mod intake;
 pub mod jose;
+pub mod json;
 pub mod key_sets;
 pub mod limits;
 pub mod listener;

@@ -7,6 +7,8 @@
 mod compile;
 mod escape;
 
+pub(crate) use escape::{header as escape_header, json as escape_json, percent as escape_percent};
+
 use crate::identity::{Identity, write_claim, write_clean};
 use crate::network::write_client;
 use crate::path::{self, PathError};
@@ -267,7 +269,7 @@ fn write_in_query(part: &Part, values: &impl Values, out: &mut Vec<u8>) {
 }
 
 /// Leaves the path that begins at `start` in normal form, or refuses it.
-fn finish_path(out: &mut Vec<u8>, start: usize, always: bool) -> Result<(), RenderError> {
+pub(crate) fn finish_path(out: &mut Vec<u8>, start: usize, always: bool) -> Result<(), RenderError> {
     match out.get(start) {
         None if always => out.push(b'/'),
         None => return Ok(()),
@@ -287,7 +289,7 @@ fn finish_path(out: &mut Vec<u8>, start: usize, always: bool) -> Result<(), Rend
 }
 
 /// Appends the value itself: escapes of captures, query parameters decoded.
-fn write_value(reference: &Reference, values: &impl Values, out: &mut Vec<u8>) {
+pub(crate) fn write_value(reference: &Reference, values: &impl Values, out: &mut Vec<u8>) {
     match reference {
         Reference::Path(name) => out.extend(path::decode(values.capture(name).unwrap_or_default())),
         Reference::Query(name) => {

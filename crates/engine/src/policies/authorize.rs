@@ -3,6 +3,7 @@
 //! Rules are asked in the order of the document; the first that holds decides. A rule that cannot be evaluated decides too, and
 //! denies: skipping it could skip the one that was to keep somebody out.
 
+mod answers;
 pub(crate) mod expression;
 mod rule;
 mod view;

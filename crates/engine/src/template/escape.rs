@@ -3,7 +3,7 @@
 use crate::path::{is_unreserved, push_escaped};
 
 /// A header value keeps to its line.
-pub(super) fn header(out: &mut [u8], start: usize) {
+pub(crate) fn header(out: &mut [u8], start: usize) {
     for byte in &mut out[start..] {
         if byte.is_ascii_control() && *byte != b'\t' {
             *byte = b' ';
@@ -12,7 +12,7 @@ pub(super) fn header(out: &mut [u8], start: usize) {
 }
 
 /// Percent-encodes all but unreserved characters.
-pub(super) fn percent(out: &mut Vec<u8>, start: usize) {
+pub(crate) fn percent(out: &mut Vec<u8>, start: usize) {
     if out[start..].iter().all(|&byte| is_unreserved(byte)) {
         return;
     }
@@ -23,7 +23,7 @@ pub(super) fn percent(out: &mut Vec<u8>, start: usize) {
 }
 
 /// The content of a JSON string (RFC 8259 section 7); bytes that are not UTF-8 become U+FFFD.
-pub(super) fn json(out: &mut Vec<u8>, start: usize) {
+pub(crate) fn json(out: &mut Vec<u8>, start: usize) {
     make_utf8(out, start);
     if !out[start..].iter().any(|&byte| byte.is_ascii_control() || matches!(byte, b'"' | b'\\')) {
         return;
@@ -43,7 +43,7 @@ pub(super) fn json(out: &mut Vec<u8>, start: usize) {
 }
 
 /// Text in HTML or XML; bytes that are not UTF-8 and control characters that XML does not know become U+FFFD.
-pub(super) fn markup(out: &mut Vec<u8>, start: usize) {
+pub(crate) fn markup(out: &mut Vec<u8>, start: usize) {
     make_utf8(out, start);
     let special = |byte: u8| byte.is_ascii_control() || matches!(byte, b'&' | b'<' | b'>' | b'"' | b'\'' | b'`');
     if !out[start..].iter().any(|&byte| special(byte)) {

@@ -7,7 +7,7 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::thread;
 
@@ -18,6 +18,7 @@ use cel::{Context, Env, ExecutionError, Value};
 
 use super::view::{FIELDS, Variables, View};
 use crate::exchange::Exchange;
+use crate::json::Raw;
 use crate::routing::ValueRegex;
 
 /// Characters of an expression.
@@ -50,8 +51,8 @@ const FUNCTIONS: [(&str, usize); 12] = [
 ];
 const TYPES: [&str; 10] = ["bool", "bytes", "double", "dyn", "int", "list", "map", "null_type", "string", "uint"];
 
-/// What [`View`] says of claims that an expression cannot look at.
-pub(super) const TOO_LARGE: &str = "the claims are too large";
+/// What [`View`] says of claims and answers that an expression cannot look at.
+pub(super) const TOO_LARGE: &str = "the values are too large";
 
 /// Names of the variables that stand for compiled patterns begin so; no name in a text can.
 pub(super) const PATTERN: &str = "@pattern";
@@ -68,12 +69,19 @@ pub struct Expression {
 impl Expression {
     /// Compiles a text; an error is one line for whoever wrote it.
     pub fn compile(source: &str) -> Result<Self, String> {
+        Self::compile_with(source, &[])
+    }
+
+    /// As [`Self::compile`], of a text that also names these answers.
+    pub fn compile_with(source: &str, answers: &[&str]) -> Result<Self, String> {
         if source.chars().count() > LONGEST {
             return Err(format!("an expression has at most {LONGEST} characters"));
         }
         let source = source.to_owned();
+        let answers = answers.iter().map(|name| (*name).to_owned()).collect();
         let parser = thread::Builder::new().name("cel".into()).stack_size(PARSER_STACK);
-        let parsed = parser.spawn(move || parse(&source)).map_err(|error| format!("no thread to read it: {error}"))?;
+        let parsed =
+            parser.spawn(move || parse(&source, answers)).map_err(|error| format!("no thread to read it: {error}"))?;
         parsed.join().unwrap_or_else(|_| Err("the expression cannot be read".into()))
     }
 
@@ -84,18 +92,29 @@ impl Expression {
 
     /// Evaluates it. An error says in some words what is wrong, and nothing of what a token holds.
     pub fn holds(&self, exchange: &Exchange) -> Result<bool, String> {
+        self.evaluate(exchange, &[], |value| match value.downcast_ref::<CelBool>() {
+            Some(truth) => Ok(*truth.inner()),
+            None => Err(format!("the value is of type {}, not bool", value.get_type().name())),
+        })
+    }
+
+    /// Evaluates it with answers of calls, and takes the value.
+    pub fn evaluate<T>(
+        &self,
+        exchange: &Exchange,
+        answers: &[(&str, Raw<'_>)],
+        take: impl FnOnce(&dyn Val) -> Result<T, String>,
+    ) -> Result<T, String> {
         let left = AtomicUsize::new(MOST_IN_ALL);
         let view = View::of(exchange, self.most_values, &left);
-        let variables = Variables { view, expression: self };
+        let variables = Variables { view, expression: self, answers };
         // The library says that it does not panic on values of its own; nothing of ours can be left half done by it.
         let run = AssertUnwindSafe(|| {
             let mut context = Context::with_env(ENV.clone());
             context.set_variable_resolver(&variables);
             match Value::resolve_val(&self.tree, &context) {
-                Ok(value) => match value.downcast_ref::<CelBool>() {
-                    Some(truth) => Ok(*truth.inner()),
-                    None => Err(format!("the value is of type {}, not bool", value.get_type().name())),
-                },
+                Ok(value) => take(value.as_ref()),
+                Err(_) if left.load(Ordering::Relaxed) == 0 => Err(TOO_LARGE.into()),
                 Err(error) => Err(words(&error, &self.source)),
             }
         });
@@ -152,13 +171,13 @@ fn matches<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, Exe
     }
 }
 
-fn parse(source: &str) -> Result<Expression, String> {
+fn parse(source: &str, answers: Vec<String>) -> Result<Expression, String> {
     let parsed = ENV.parser().max_recursion_depth(PARSER_DEPTH).parse(source);
     let mut tree = parsed.map_err(|errors| match errors.errors.first() {
         Some(error) => format!("{} at character {}", one_line(&error.msg), error.pos.1.max(0) + 1),
         None => "the expression cannot be read".into(),
     })?;
-    let mut check = Check::default();
+    let mut check = Check { answers, ..Check::default() };
     check.expression(&mut tree, 0)?;
     let most_values = if check.has_loop { MOST_IN_LOOPS } else { MOST_VALUES };
     Ok(Expression {
@@ -174,6 +193,8 @@ fn parse(source: &str) -> Result<Expression, String> {
 #[derive(Default)]
 struct Check {
     patterns: Vec<Pattern>,
+    /// Names of calls.
+    answers: Vec<String>,
     /// Variables of the loops around.
     bound: Vec<String>,
     in_loop: bool,
@@ -281,7 +302,8 @@ impl Check {
 
     /// A name that stands for itself: all that a variable holds can only be asked for by name, but for claims.
     fn name(&mut self, name: &str) -> Result<(), String> {
-        if self.bound.iter().any(|bound| bound == name) || TYPES.contains(&name) {
+        let given = self.bound.iter().chain(&self.answers).any(|given| given == name);
+        if given || TYPES.contains(&name) {
             return Ok(());
         }
         match FIELDS.iter().find(|(known, _)| *known == name) {

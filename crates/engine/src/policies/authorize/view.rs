@@ -12,9 +12,11 @@ use cel::common::value::{CowVal, Val};
 use cel::context::VariableResolver;
 use serde_json::Value;
 
+use super::answers::{self, Bounds};
 use super::expression::{Expression, PATTERN, TOO_LARGE};
 use crate::exchange::{Exchange, Request};
 use crate::identity::{Consumer, Identity};
+use crate::json::Raw;
 use crate::network::client_text;
 use crate::path::decode_form;
 use crate::routing::query_pairs;
@@ -188,7 +190,7 @@ impl Container for Fields<'_> {
     }
 }
 
-fn key(index: &dyn Val) -> Result<&str, ExecutionError> {
+pub(super) fn key(index: &dyn Val) -> Result<&str, ExecutionError> {
     let unexpected = || ExecutionError::UnexpectedType { got: index.get_type().name().into(), want: "string".into() };
     index.downcast_ref::<CelString<'_>>().map(CelString::inner).ok_or_else(unexpected)
 }
@@ -198,6 +200,23 @@ fn key(index: &dyn Val) -> Result<&str, ExecutionError> {
 pub(super) struct Variables<'a> {
     pub(super) view: View<'a>,
     pub(super) expression: &'a Expression,
+    /// Answers of calls, by the names of the calls.
+    pub(super) answers: &'a [(&'a str, Raw<'a>)],
+}
+
+impl Variables<'_> {
+    fn answer<'b>(&'b self, name: &str) -> Option<CowVal<'b, 'b>> {
+        let (_, raw) = self.answers.iter().find(|(known, _)| *known == name)?;
+        let bounds = Bounds { most: self.view.most_values, left: self.view.left };
+        match answers::answer(*raw, bounds) {
+            Ok(value) => Some(CowVal::Owned(value)),
+            Err(_) => {
+                // There is no way to say so here; who evaluates looks at what is left.
+                self.view.left.store(0, Ordering::Relaxed);
+                None
+            }
+        }
+    }
 }
 
 impl VariableResolver for Variables<'_> {
@@ -208,6 +227,7 @@ impl VariableResolver for Variables<'_> {
             return Some(CowVal::Borrowed(pattern));
         }
         match name.split_once('.') {
+            None if self.answers.iter().any(|(known, _)| *known == name) => self.answer(name),
             None => {
                 let (root, _) = FIELDS.iter().find(|(root, _)| *root == name)?;
                 Some(CowVal::owned(Fields::Of(self.view, root)))
