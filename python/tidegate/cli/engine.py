@@ -7,6 +7,7 @@ from typing import Any, TypedDict, cast
 
 from tidegate.config import Loaded
 from tidegate.config.precedence import native
+from tidegate.config.problem import count
 from tidegate.errors import UsageError
 
 
@@ -65,10 +66,22 @@ def actions(loaded: Loaded) -> list[str]:
     return [_action(route["action"]) for route in json.loads(loaded.plan)["routes"]]
 
 
+def composed(loaded: Loaded, route: int) -> dict[str, Any] | None:
+    """The graph of calls that answers a route of the plan."""
+    action: dict[str, Any] = json.loads(loaded.plan)["routes"][route]["action"]
+    return action.get("compose")
+
+
 def _action(action: dict[str, Any]) -> str:
     (kind, options), *_ = action.items()
     if kind == "proxy":
         return f"service {options['service']}"
+    if kind == "split":
+        return f"services {', '.join(side['proxy']['service'] for side in options['sides'])}"
+    if kind == "mirror":
+        return f"{_action(options['action'])}, copied to {options['copy']['service']}"
+    if kind == "compose":
+        return f"compose of {count(len(options['calls']), 'call')}"
     if kind == "handler":
         return f"handler {options['name']}"
     if kind == "signing_keys":

@@ -3,17 +3,23 @@
 It tells why that route does, and why the near ones do not. The URL may be whole, such as
 `https://shop.example.com/orders?page=2`, or a path, which is then asked of the host given by `-H host:...` or of
 `localhost`.
-Nothing is sent anywhere. The exit code is 1 when no route takes the request.
+Of a route with `compose` it shows the calls, which `--mermaid` draws. Nothing is sent anywhere.
+The exit code is 1 when no route takes the request.
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
+from typing import Any
 
 from tidegate.cli import engine, report
+from tidegate.config import Loaded
 from tidegate.config.check import TOKEN
+from tidegate.config.compose.shown import mermaid, shown_answers, shown_calls
 from tidegate.config.load import check
-from tidegate.config.problem import count
+from tidegate.config.problem import count, without_secrets
+from tidegate.config.values import show_duration
 from tidegate.errors import UsageError
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT")
@@ -30,6 +36,9 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--client", default="127.0.0.1", metavar="IP", help="address of the client, or `unix:` (127.0.0.1)"
     )
+    parser.add_argument(
+        "--mermaid", action="store_true", help="print the calls of a `compose` route as a Mermaid flowchart"
+    )
     parser.add_argument("--json", action="store_true", help="print the explanation as JSON")
 
 
@@ -42,10 +51,16 @@ def main(arguments: argparse.Namespace) -> int:
         report.note(f"hint: methods are told apart by case: `{arguments.method}` is not `{meant}`")
     loaded = check(arguments.file)
     explained = engine.explain(loaded, arguments.method, arguments.url, headers, arguments.client)
+    winner = explained["winner"]
+    compose = None if winner is None else engine.composed(loaded, winner["route"])
+    if arguments.mermaid:
+        return _mermaid(f"{arguments.method} {arguments.url}", compose, loaded)
     if arguments.json:
-        report.data_json(explained)
+        calls = {} if compose is None else {"calls": [asdict(call) for call in shown_calls(compose)]}
+        report.data_json({**explained, **calls})
     else:
-        report.data("\n".join(_lines(explained, engine.actions(loaded))))
+        graph = [] if compose is None else _graph(compose)
+        report.data("\n".join(_lines(explained, engine.actions(loaded), graph)))
     return 0 if explained["outcome"] == "route" else 1
 
 
@@ -56,7 +71,31 @@ def _header(text: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
-def _lines(explained: engine.Explanation, actions: list[str]) -> list[str]:
+def _mermaid(title: str, compose: dict[str, Any] | None, loaded: Loaded) -> int:
+    if compose is None:
+        report.note("no route with `compose` takes the request, so there is no graph")
+        return 1
+    report.data(without_secrets(mermaid(title, compose), loaded.secrets))  # such charts go into pages
+    return 0
+
+
+def _graph(compose: dict[str, Any]) -> list[str]:
+    """The calls by the level at which they begin, and what each shape of the answer takes."""
+    calls = shown_calls(compose)
+    wide = max(len(call.name) for call in calls)
+    out = ["", f"calls, within {show_duration(compose['timeout_ms'])}"]
+    level = -1
+    for call in calls:
+        number = "" if call.level == level else str(call.level + 1)
+        level = call.level
+        notes = f"  ({'; '.join(call.notes)})" if call.notes else ""
+        out.append(f"  {number:2} {call.name:{wide}}  {call.request}{notes}")
+    answers = shown_answers(compose)
+    wide = max(len(name) for name, _ in answers)
+    return [*out, "", "answers", *(f"  {name:{wide}}  {needs}" for name, needs in answers)]
+
+
+def _lines(explained: engine.Explanation, actions: list[str], graph: list[str]) -> list[str]:
     out = []
     winner = explained["winner"]
     if winner is not None:
@@ -75,6 +114,7 @@ def _lines(explained: engine.Explanation, actions: list[str]) -> list[str]:
     if sent := explained["upstream"]:
         out += ["", "sent to the service", f"  {sent['method']} {sent['url']}"]
         out += [f"  {name}: {value}" for name, value in sent["headers"]]
+    out += graph
     if explained["losers"]:
         out += ["", "near, but not taken"]
         for loser in explained["losers"]:

@@ -63,6 +63,8 @@ class Planned:
     def _written_path(self, parts: Path) -> Path:
         """The path as the document has it: it names policies and has no `action`."""
         head, rest = parts[:2], parts[2:]
+        if rest[:2] == ("action", "compose"):
+            return (*head, "compose", *self._composed_path(head, rest[2:]))
         if rest[:1] == ("action",):
             return head + _ACTION_PARTS.get(rest[1] if len(rest) > 1 else "", ())
         if rest[:1] == ("policies",) and len(rest) > 1:
@@ -74,6 +76,13 @@ class Planned:
             name = json.loads(self.plan)[head[0]][head[1]][rest[0]][rest[1]]["name"]
             return (*head, rest[0], name)
         return parts
+
+    def _composed_path(self, head: Path, rest: Path) -> Path:
+        """`calls[1].when`: in the document calls and views stand by their names."""
+        if len(rest) < 2 or rest[0] not in ("calls", "views"):
+            return rest[:1]
+        name = json.loads(self.plan)[head[0]][head[1]]["action"]["compose"][rest[0]][rest[1]]["name"]
+        return (rest[0], name, *rest[2:3])
 
     def problems(self, found: Iterable[tuple[str, str, str]]) -> list[Problem]:
         """The problems that `compile_plan` found: plan path, code and message of each."""

@@ -61,15 +61,10 @@ class Problem:
     def without(self, secrets: Mapping[str, str]) -> Problem:
         """The same with every secret replaced by the reference that stands for it.
 
-        Messages show values as they were written; this is for what is left, such as a part of a value. What is
-        shorter than four characters is too common to be told apart, and no secret.
+        Messages show values as they were written; this is for what is left, such as a part of a value.
         """
-        message, hint = self.message, self.hint
-        for secret, reference in secrets.items():
-            if len(secret) >= 4:
-                message = message.replace(secret, reference)
-                hint = hint and hint.replace(secret, reference)
-        return replace(self, message=message, hint=hint)
+        hint = self.hint and without_secrets(self.hint, secrets)
+        return replace(self, message=without_secrets(self.message, secrets), hint=hint)
 
     def place(self) -> str:
         """The file and line, as far as they are known."""
@@ -105,6 +100,17 @@ def render_path(path: Path) -> str:
             text += f".{part}" if text else part
         else:
             text += f'["{printable(part)}"]'
+    return text
+
+
+def without_secrets(text: str, secrets: Mapping[str, str]) -> str:
+    """The text with references in the place of secrets.
+
+    What is shorter than four characters is too common to be told apart, and no secret.
+    """
+    for secret, reference in secrets.items():
+        if len(secret) >= 4:
+            text = text.replace(secret, reference)
     return text
 
 

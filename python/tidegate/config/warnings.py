@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from tidegate.config.compose import doubts as composed
 from tidegate.config.guards import doubts
 from tidegate.config.loaded import Loaded
 from tidegate.config.precedence import unreachable
@@ -15,7 +16,7 @@ def warnings(loaded: Loaded) -> list[Problem]:
     """What to warn of, as problems."""
     plan = json.loads(loaded.plan)
     if plan["routes"]:
-        found = [*unreachable(loaded), *_closed(loaded, plan), *doubts(loaded, plan)]
+        found = [*unreachable(loaded), *_closed(loaded, plan), *doubts(loaded, plan), *composed.doubts(loaded, plan)]
         return sorted(found, key=Problem.order)
     file = next((str(file) for file in loaded.documents), None) if len(loaded.documents) == 1 else None
     message = "there are no routes: every request is answered with 404"

@@ -34,6 +34,9 @@ def plan_cel(expression: str, names: Names, path: Path) -> dict[str, Any]:
     bare = _MEMBER.sub(".", _STRING.sub("''", expression))
     calls = []
     for name in dict.fromkeys(_IDENTIFIER.findall(bare)):
+        if name in names.items:
+            message = f"{quote(name)} is an item of a `for_each`, and expressions see whole calls only"
+            names.check.problem(path, "bad_reference", message)
         if name not in names.calls:
             continue
         if not names.has_calls:
