@@ -6,8 +6,9 @@ import json
 import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
-DATA = {
+DATA: dict[str, dict[str, Any]] = {
     "orders": {
         "1001": {
             "id": 1001,
@@ -39,7 +40,7 @@ class Service(BaseHTTPRequestHandler):
         known = DATA.get(kind, {})
         if (kind, name) == ("shipments", "1002"):
             time.sleep(1)
-        body = json.dumps(known[name] if name in known else {"error": f"no {name} in {kind}"}).encode()
+        body = json.dumps(known.get(name, {"error": f"no {name} in {kind}"})).encode()
         self.send_response(200 if name in known else 404)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(body)))
