@@ -217,6 +217,69 @@ def test_explain_names_the_route_and_what_is_sent(command: Command, document: Pa
     assert re.search(r"^  orders: .*longer literal prefix|^  orders: ", outcome.out, re.MULTILINE)
 
 
+COMPOSE = """\
+services: [{name: orders, url: "http://127.0.0.1:1"}, {name: users, url: "http://127.0.0.1:2"}]
+routes:
+  - name: details
+    paths: ["/details/{id}"]
+    compose:
+      timeout: 2s
+      calls:
+        order: {service: orders, path: "/orders/${env:REGION}/{path.id}"}
+        user: {service: users, path: "/users/{order.user}", optional: true}
+      response: {order: "{order}", user: "{user}"}
+  - {name: plain, paths: [/plain], respond: {}}
+  - {name: both, paths: [/both], split: {services: [{service: orders}, {service: users}]}, mirror: {service: users}}
+"""
+
+
+def test_explain_prints_the_calls_of_a_composed_answer(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REGION", "north-west")
+    file = tmp_path / "gateway.yaml"
+    file.write_text(COMPOSE)
+    lines = command("explain", file, "GET", "/details/7").out.splitlines()
+    assert "  answered by compose of 2 calls" in lines
+    at = lines.index("calls, within 2s")
+    assert lines[at : at + 6] == [
+        "calls, within 2s",
+        "  1  order  GET orders /orders/north-west/{path.id}",
+        "  2  user   GET users /users/{order.user}  (needs order; optional)",
+        "",
+        "answers",
+        "  response  order, user",
+    ]
+    calls = command("explain", file, "GET", "/details/7", "--json").json["calls"]
+    assert [(call["level"], call["name"]) for call in calls] == [(0, "order"), (1, "user")]
+
+
+def test_explain_draws_the_calls_of_a_composed_answer(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REGION", "north-west")
+    file = tmp_path / "gateway.yaml"
+    file.write_text(COMPOSE)
+    drawn = command("explain", file, "GET", "/details/7", "--mermaid")
+    assert (drawn.code, drawn.out.splitlines()[0]) == (0, "flowchart LR")
+    # Such a chart goes into pages, where no value from the environment belongs.
+    assert "${env:REGION}" in drawn.out
+    assert "north-west" not in drawn.out
+    none = command("explain", file, "GET", "/plain", "--mermaid")
+    assert (none.code, none.out) == (1, "")
+    assert "no route with `compose` takes the request" in none.err
+
+
+def test_routes_and_explain_name_every_service_of_a_route(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REGION", "north-west")
+    file = tmp_path / "gateway.yaml"
+    file.write_text(COMPOSE)
+    assert "services orders, users, copied to users" in command("routes", file).out
+    assert "answered by services orders, users, copied to users" in command("explain", file, "GET", "/both").out
+
+
 def test_explain_of_a_host_headers_and_a_client(command: Command, document: Path) -> None:
     outcome = command(
         "explain", document, "GET", "https://a.example.com/t/blue/x", "-H", "X-Version: 2", "--client", "10.1.1.1",
