@@ -27,6 +27,13 @@ them anew.
 - Rounds are interleaved (A B C, B C A, ...), each with a fresh process and a warm-up; a table shows the median of all
   rounds, with the least and the most. A round with an error is thrown out and said so.
 - Latency is measured with an open loop: requests leave on a fixed schedule, and the clock starts when one was due.
+- With a sick service: the p99 of the others is that of all their requests during the illness, over that of the seconds
+  before it. "Once noticed" begins 2.5 s after the illness and takes in every request, also the trial calls that a
+  breaker lets through to see whether the service is well again; beside it stand the p99 of the requests that were
+  refused (503), and the share of those that were not. A gateway that refuses nothing has no p99 of that.
+- The services that fall ill make room for their descriptors first. The kernel grows that table by doubling, and has a
+  process with several threads wait for about 10 ms each time: all four stood still with the one that hung, whichever
+  gateway was before them, and that was read as its p99. A gateway that stands still for this reason is not spared.
 - Ratios are taken within one run. Absolute figures are those of a small virtual machine and compare with nothing else.
 """
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from benchmarks.faults.illness import RATE, SICK, Course
 
 OK = 200
+REFUSED = 503
+"""What each of the gateways says for a service that it does not ask at the moment."""
 WELL_FOR = 0.5
 """Seconds without a failure after which a service counts as back."""
 
@@ -62,10 +64,18 @@ def judge(timeline: Timeline, course: Course) -> dict[str, float]:
         "others_p99_ratio": p99(during) / p99(before),
         "others_failed": failed(_between(others, course.warm_up, course.total)),
         "sick_p99_ms": p99(settled),
+        **_refusals(settled),
         "load_ratio": timeline.seen_while_sick / (RATE * course.sick),
         "recovery_ms": 1000 * _recovery(sick, course),
         "sick_answered": 1 - failed(_between(sick, course.begin, course.end)),
     }
+
+
+def _refusals(settled: list[Asked]) -> dict[str, float]:
+    """What is promised holds for all requests; this tells apart those that were let through, as trials must be."""
+    refused = [asked for asked in settled if asked.status == REFUSED]
+    let_through = {"let_through": 1 - len(refused) / max(1, len(settled))}
+    return {**let_through, "refused_p99_ms": p99(refused)} if refused else let_through
 
 
 def _between(requests: Iterable[Asked], begin: float, end: float) -> list[Asked]:

@@ -22,6 +22,8 @@ FIGURES = (
     Figure("others_p99_ratio", "p99 of the others, of before", 2),
     Figure("others_failed", "others failed", 4),
     Figure("sick_p99_ms", "p99 of the sick one once noticed, ms", 1),
+    Figure("refused_p99_ms", "of those refused, ms", 1),
+    Figure("let_through", "share not refused", 4),
     Figure("load_ratio", "its load, of what is offered", 2),
     Figure("sick_answered", "its requests answered", 2, more_is_better=True),
     Figure("recovery_ms", "back after, ms", 0),

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from hyperframe.frame import GoAwayFrame
+from tidegate.serve.open_files import ROOM
 
 from tests.conftest import StartProcess, StartProgram, StartUpstream
 from tests.harness import Raw, eventually
@@ -164,9 +165,14 @@ def test_as_many_files_may_be_open_as_the_system_allows(tmp_path: Path) -> None:
         assert running.stderr is not None
         assert "ready in" in running.stderr.readline()
         soft, hard = resource.prlimit(running.pid, resource.RLIMIT_NOFILE)
+        status = Path(f"/proc/{running.pid}/status")
+        size = next((line for line in status.read_text().splitlines() if line.startswith("FDSize:")), None)
         running.terminate()
         assert running.wait() == 0
     assert soft == hard > 256
+    # A table that grows under load holds the worker up that needs the next descriptor.
+    assert size is not None
+    assert int(size.split()[1]) >= min(ROOM, hard)
 
 
 def test_handlers_beside_the_document_are_found(process: StartProcess, tmp_path: object) -> None:

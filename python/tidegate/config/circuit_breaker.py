@@ -72,7 +72,7 @@ class CircuitBreaker(Model):
         ge=1,
         le=10_000,
         description="Trial calls that have to succeed, one after another, before it closes. One that fails opens it "
-        "again.",
+        "again; so do these where as many of them as `slow_call_rate` says are slow.",
     )
     timeout: Duration = Field(30_000, description="How long it stays open before trial calls are let through.")
     window: Duration = Field(

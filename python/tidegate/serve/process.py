@@ -7,7 +7,6 @@ import gc
 import logging
 import os
 import queue
-import resource
 import signal
 import sys
 import threading
@@ -24,6 +23,7 @@ from tidegate.extend.loop_thread import LoopThread
 from tidegate.extend.runner import Runner
 from tidegate.serve.banner import banner
 from tidegate.serve.log import log_to_stderr
+from tidegate.serve.open_files import allow_open_files, make_room_for_files
 from tidegate.serve.server import Server
 from tidegate.serve.source import Documents, Source
 from tidegate.serve.watch import Watcher
@@ -47,7 +47,8 @@ def run(source: Source, *, watch: bool = False, workers: int | None = None) -> i
     SIGINT drains, the second stops at once.
     """
     log_to_stderr()
-    _allow_open_files()
+    allow_open_files()
+    make_room_for_files()
     try:
         process = Process(source, workers)
     except TidegateError as error:
@@ -59,16 +60,6 @@ def run(source: Source, *, watch: bool = False, workers: int | None = None) -> i
         process.close()
     LOG.info("stopped pid=%d", os.getpid())
     return code
-
-
-def _allow_open_files() -> None:
-    """Raises the soft limit on open files to the hard one: every connection is one, and the usual 1024 are soon gone.
-
-    The low soft limit is there for programs that use select(2), which sees no higher numbers.
-    """
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(OSError, ValueError):  # macOS takes no `unlimited`
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _report(error: TidegateError) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from tidegate.admin import AdminServer
 from tidegate.errors import UsageError
 from tidegate.extend.runner import Runner
+from tidegate.serve.open_files import make_room_for_files
 from tidegate.serve.server import Server
 from tidegate.serve.services import RunningServices
 from tidegate.serve.source import Documents, Source
@@ -94,6 +95,7 @@ async def serve(source: Source, *, workers: int | None = None) -> AsyncIterator[
     runner = Runner()
     runner.attach(asyncio.get_running_loop())
     try:
+        await asyncio.to_thread(make_room_for_files)
         server = await asyncio.to_thread(lambda: Server(documents.load(), runner, workers))
         admin = None
         try:

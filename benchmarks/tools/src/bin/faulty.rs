@@ -41,7 +41,13 @@ struct Service {
     connections: RefCell<Vec<AbortHandle>>,
 }
 
+/// Connections that one that hangs may have, and some more.
+const DESCRIPTORS: i32 = 16_384;
+
 fn main() -> io::Result<()> {
+    // The kernel doubles the table of descriptors when it is full, and has a process with more than one thread (here the
+    // one that reads stdin) wait for some 10 ms each time: all services would hang with the one that does.
+    drop(rustix::io::fcntl_dupfd_cloexec(io::stdout(), DESCRIPTORS - 1)?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     LocalSet::new().block_on(&runtime, serve())
 }

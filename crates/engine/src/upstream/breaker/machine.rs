@@ -263,7 +263,7 @@ impl Machine {
         Ok(self.admission(false))
     }
 
-    /// The rates, where they decide over trials: a single failure opens it again where failures in a row count.
+    /// The rates, where they alone decide over trials: a single failure opens it again where failures in a row count.
     fn deciding_rates(&self) -> Option<&BreakerRates> {
         self.settings.rates.as_ref().filter(|_| self.settings.failure_threshold.is_none())
     }
@@ -342,7 +342,11 @@ impl Machine {
             if verdict.failed {
                 self.open(Why::TrialFailed, self.settings.timeout_ms, now);
             } else if self.trials.calls >= self.settings.success_threshold {
-                self.close(now);
+                // Else a service that is slow and does not fail would be closed again after each rest.
+                match self.trials_are_slow() {
+                    true => self.open(Why::SlowCallRate, self.settings.timeout_ms, now),
+                    false => self.close(now),
+                }
             }
             return;
         };
@@ -354,6 +358,11 @@ impl Machine {
             Some(why) => self.open(why, self.settings.timeout_ms, now),
             None => self.close(now),
         }
+    }
+
+    fn trials_are_slow(&self) -> bool {
+        let share = self.settings.rates.as_ref().and_then(|rates| rates.slow);
+        share.is_some_and(|share| self.trials.reaches(self.trials.slow, share))
     }
 
     /// The service said how long it wants to be left alone. Holds for what was admitted before, too.

@@ -105,7 +105,7 @@ impl Model {
             }
             Period::HalfOpen { .. } if verdict.failed => self.begin(open),
             Period::HalfOpen { .. } if self.calls.len() as u32 >= self.settings.success_threshold => {
-                self.begin(Period::Closed);
+                self.begin(if self.trials_are_slow() { open } else { Period::Closed });
             }
             Period::HalfOpen { .. } | Period::Open { .. } => {}
         }
@@ -117,6 +117,12 @@ impl Model {
         last.len() == threshold as usize
             && last.iter().all(|(_, verdict)| verdict.failed)
             && last[0].0 - last[last.len() - 1].0 <= self.settings.window_ms
+    }
+
+    fn trials_are_slow(&self) -> bool {
+        let Some(share) = self.settings.rates.as_ref().and_then(|rates| rates.slow) else { return false };
+        let slow = self.calls.iter().filter(|(_, verdict)| verdict.slow).count() as u64;
+        slow * 1_000_000 >= u64::from(share) * self.calls.len() as u64
     }
 
     /// `None`: there are too few calls. Trials are a window of their own, whatever their age.

@@ -1,8 +1,9 @@
 use super::*;
-use crate::plan::{Counted, StatusRange};
+use crate::plan::{BreakerRates, Counted, StatusRange};
 
 const GOOD: Verdict = Verdict { failed: false, slow: false };
 const BAD: Verdict = Verdict { failed: true, slow: false };
+const SLOW: Verdict = Verdict { failed: false, slow: true };
 
 /// What the document has without a word about it.
 pub(in crate::upstream::breaker) fn settings() -> CircuitBreaker {
@@ -85,6 +86,37 @@ fn trials_that_succeed_close_it_and_one_that_fails_opens_it() {
     let (opened, tried) = ((State::Open, Why::Failures), (State::HalfOpen, Why::TimeOver));
     let (failed, closed) = ((State::Open, Why::TrialFailed), (State::Closed, Why::TrialsSucceeded));
     assert_eq!(told, [opened, tried, failed, tried, closed]);
+}
+
+/// Once, only failures of trials counted where failures in a row did, and a slow service was closed after every rest.
+#[test]
+fn trials_that_are_slow_open_it_again_beside_failures_in_a_row() {
+    let rates = BreakerRates {
+        failure: None,
+        slow: Some(500_000),
+        slow_call_ms: 50,
+        minimum_calls: 20,
+        window_calls: None,
+    };
+    let slow_or_failing = CircuitBreaker { rates: Some(rates), ..settings() };
+    for (trials, state, why) in [
+        ([SLOW, SLOW, SLOW], State::Open, Why::SlowCallRate),
+        ([SLOW, GOOD, SLOW], State::Open, Why::SlowCallRate),
+        ([GOOD, SLOW, GOOD], State::Closed, Why::TrialsSucceeded),
+        ([SLOW, GOOD, BAD], State::Open, Why::TrialFailed),
+    ] {
+        let mut machine = machine(slow_or_failing.clone());
+        open(&mut machine, 0);
+        machine.take_changes();
+        let held = trials.map(|verdict| (machine.admit(30_000).unwrap(), verdict));
+        assert!(machine.admit(30_000).is_err(), "three decide");
+        for (admission, verdict) in held {
+            machine.record(admission, verdict, 30_100);
+        }
+        assert_eq!(machine.state(), state, "{trials:?}");
+        assert_eq!(machine.take_changes().last().map(|change| change.why), Some(why), "{trials:?}");
+        assert_eq!(machine.admit(60_099).is_err(), state == State::Open, "{trials:?}");
+    }
 }
 
 #[test]
