@@ -91,13 +91,8 @@ fn trials_that_succeed_close_it_and_one_that_fails_opens_it() {
 /// Once, only failures of trials counted where failures in a row did, and a slow service was closed after every rest.
 #[test]
 fn trials_that_are_slow_open_it_again_beside_failures_in_a_row() {
-    let rates = BreakerRates {
-        failure: None,
-        slow: Some(500_000),
-        slow_call_ms: 50,
-        minimum_calls: 20,
-        window_calls: None,
-    };
+    let rates =
+        BreakerRates { failure: None, slow: Some(500_000), slow_call_ms: 50, minimum_calls: 20, window_calls: None };
     let slow_or_failing = CircuitBreaker { rates: Some(rates), ..settings() };
     for (trials, state, why) in [
         ([SLOW, SLOW, SLOW], State::Open, Why::SlowCallRate),
