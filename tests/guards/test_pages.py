@@ -31,6 +31,8 @@ ENVIRONMENT = {
 def documents() -> Iterator[tuple[str, str]]:
     for page in PAGES:
         for number, block in enumerate(BLOCK.findall(page.read_text())):
+            if re.search("^tests:", block, re.MULTILINE):
+                continue  # a file of tests; `tests/testing/test_command.py` runs it
             yield f"{page.relative_to(ROOT)}-{number}", LISTENER + block if block.startswith("    ") else block
 
 

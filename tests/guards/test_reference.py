@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 from pydantic import BaseModel
 from tidegate.config import reference
-from tidegate.config.schema import schema
+from tidegate.config.schema import schema, schema_of_tests
 from tidegate.config.sources import yaml_source
 
 ROOT = Path(__file__).parents[2]
@@ -29,9 +29,13 @@ def test_the_pages_are_fresh() -> None:
 def test_every_model_has_a_section() -> None:
     shown = {model.__name__ for _, model in reference.SECTIONS}
     assert set(schema()["$defs"]) <= shown
+    shown = {model.__name__ for _, model in reference.TESTS}
+    assert set(schema_of_tests()["$defs"]) <= shown
 
 
-@pytest.mark.parametrize("model", [model for _, model in reference.SECTIONS], ids=lambda model: model.__name__)
+@pytest.mark.parametrize(
+    "model", [model for _, model in (*reference.SECTIONS, *reference.TESTS)], ids=lambda model: model.__name__
+)
 def test_every_key_is_described_in_a_sentence(model: type[BaseModel]) -> None:
     for name, field in model.model_fields.items():
         assert (field.description or "").rstrip("*").endswith((".", ")")), f"{model.__name__}.{name}"

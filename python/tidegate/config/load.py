@@ -17,6 +17,8 @@ from tidegate.errors import ConfigError
 from tidegate.plan import Scope
 
 LARGEST_DOCUMENT = 64 << 20
+TEST_MARK = ".test"
+"""How the name of a file of tests ends before its suffix; it is no part of a document in the same folder."""
 
 
 def load(path: str | FilePath, environment: Mapping[str, str] | None = None) -> Loaded:
@@ -87,7 +89,7 @@ class Loader:
         for file in files:
             resolution.seen(file)
             shown = str(file)
-            text, problem = _text(file, shown) if documents is None else (documents[file], None)
+            text, problem = read_text(file, shown) if documents is None else (documents[file], None)
             if problem is not None:
                 resolution.problems.append(problem)
                 continue
@@ -101,14 +103,18 @@ class Loader:
             self._scopes = resolution.scopes
 
 
+def is_document(name: str) -> bool:
+    """Whether a file of a folder is a part of the document there, by its name."""
+    stem, dot, suffix = name.rpartition(".")
+    return f"{dot}{suffix.lower()}" in SUFFIXES and not name.startswith(".") and not stem.endswith(TEST_MARK)
+
+
 def _discover(path: FilePath) -> tuple[list[FilePath], Problem | None]:
     """The files of a document."""
     try:
         if not path.is_dir():
             return [path], None
-        files = sorted(
-            file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
-        )
+        files = sorted(file for file in path.iterdir() if is_document(file.name))
     except (OSError, ValueError) as error:
         return [], Problem("config.file_unreadable", f"cannot read `{path}`: {_reason(error)}")
     if not files:
@@ -117,7 +123,8 @@ def _discover(path: FilePath) -> tuple[list[FilePath], Problem | None]:
     return files, None
 
 
-def _text(file: FilePath, shown: str) -> tuple[str, Problem | None]:
+def read_text(file: FilePath, shown: str) -> tuple[str, Problem | None]:
+    """The text of a document, or why there is none."""
     if file.suffix == ".py":
         hint = f"run it, `python {shown}`, or write the document with `gateway.to_yaml()`"
         return "", Problem("config.file_unreadable", "this is Python, not a document", file=shown, hint=hint)

@@ -34,7 +34,7 @@ from tidegate.config.redis import Redis
 from tidegate.config.references import FIXED
 from tidegate.config.resolver import Resolver
 from tidegate.config.routes import Route
-from tidegate.config.schema import schema
+from tidegate.config.schema import schema, schema_of_tests
 from tidegate.config.services import Pool, Service, ServiceTls
 from tidegate.config.store import Store
 from tidegate.config.upstream import Balance, StickyCookie, Target, Upstream
@@ -50,8 +50,10 @@ from tidegate.policies.jwt import TokenIssuer
 from tidegate.policies.limit_charge import Count
 from tidegate.policies.quota import QuotaLimit
 from tidegate.policies.rate_limit import Limit
+from tidegate.testing.suite.model import Asked, Case, Expected, Got, Returned, Sent, Step, Suite, Told
 
 PAGE = "docs/reference/configuration.md"
+TESTS_PAGE = "docs/reference/test-files.md"
 GENERATED = "<!-- Made from the models by `python -m tidegate.config.reference`. Do not edit. -->"
 BEGIN = "<!-- options: made by `python -m tidegate.config.reference` -->"
 END = "<!-- end of options -->"
@@ -118,6 +120,19 @@ SECTIONS: tuple[tuple[str, type[Model]], ...] = (
     ("Resolver", Resolver),
     ("Admin listener", Admin),
 )
+
+TESTS: tuple[tuple[str, type[Model]], ...] = (
+    ("The file", Suite),
+    ("Test", Case),
+    ("Step", Step),
+    ("Request", Sent),
+    ("Expectation", Expected),
+    ("Upstream request", Got),
+    ("Rule of a service", Told),
+    ("Request of a rule", Asked),
+    ("Answer", Returned),
+)
+"""Of files of tests."""
 
 CONCEPTS: dict[str, type[Model]] = {
     "docs/concepts/circuit-breaker.md": CircuitBreaker,
@@ -226,6 +241,16 @@ Patterns are put into the normal form that paths of requests are put into, too: 
 """
 
 
+_TESTS_INTRODUCTION = """\
+# Files of tests
+
+What `tidegate test` runs: requests to a gateway, and what is to become of them. They stand beside the document, the
+tests of `gateway.yaml` in `gateway.test.yaml`; [the guide](../guides/testing.md) shows how they are written. The file
+is YAML, JSON or TOML, with the same [values](configuration.md#values) as a document, but nothing is filled in for
+`${env:NAME}`. `tidegate schema --tests` prints a JSON Schema for editors.
+"""
+
+
 def page() -> str:
     """The whole page."""
     parts = [GENERATED, "", _INTRODUCTION.rstrip()]
@@ -234,6 +259,14 @@ def page() -> str:
     definitions = schema()
     for title, model in SECTIONS:
         parts += ["", f"## {title}", "", *_section(model, definitions)]
+    return "\n".join(parts) + "\n"
+
+
+def tests_page() -> str:
+    """The page on files of tests."""
+    parts = [GENERATED, "", _TESTS_INTRODUCTION.rstrip()]
+    for title, model in TESTS:
+        parts += ["", f"## {title}", "", *_section(model, schema_of_tests())]
     return "\n".join(parts) + "\n"
 
 
@@ -251,7 +284,7 @@ def _section(model: type[Model], definitions: dict[str, Any]) -> list[str]:
 def _table(model: type[Model], definitions: dict[str, Any]) -> list[str]:
     if not model.model_fields:
         return ["It has no options."]
-    known = definitions if model is Gateway else definitions["$defs"][model.__name__]
+    known = definitions if model in (Gateway, Suite) else definitions["$defs"][model.__name__]
     rows = ["| Key | Type | Default | Meaning |", "|---|---|---|---|"]
     for name, field in model.model_fields.items():
         key = field.alias or name
@@ -265,7 +298,7 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-_TITLES = {Model.__name__: ""} | {model.__name__: title for title, model in SECTIONS}
+_TITLES = {Model.__name__: ""} | {model.__name__: title for title, model in (*SECTIONS, *TESTS)}
 
 
 def _type(value: dict[str, Any]) -> str:
@@ -290,7 +323,8 @@ def _type(value: dict[str, Any]) -> str:
     if value.get("type") == "array":
         return f"list of {_type(value['items'])}"
     if value.get("type") == "object":
-        return f"mapping of name to {_type(value['additionalProperties'])}"
+        inner = value["additionalProperties"]
+        return f"mapping of name to {'any data' if inner is True else _type(inner)}"
     if value.get("pattern", "").startswith("\\$"):
         return ""
     words = {"string": "text", "integer": "whole number", "boolean": "`true` or `false`", "null": ""}
@@ -325,7 +359,7 @@ def _default(value: object, kind: str) -> str:
 
 def pages(root: Path) -> dict[Path, str]:
     """Every page with generated parts, as it has to be."""
-    out = {root / PAGE: page()}
+    out = {root / PAGE: page(), root / TESTS_PAGE: tests_page()}
     of_policies = {f"docs/policies/{name}.md": model for name, model in POLICIES.items()}
     for name, model in {**of_policies, **CONCEPTS}.items():
         file = root / name

@@ -32,6 +32,14 @@ def schema() -> dict[str, Any]:
     return {"$schema": DIALECT, "title": "Tidegate", **{key: value for key, value in made.items() if key != "title"}}
 
 
+def schema_of_tests() -> dict[str, Any]:
+    """The schema of a file of tests."""
+    from tidegate.testing.suite.model import Suite
+
+    made: dict[str, Any] = _tidied(Suite.model_json_schema(by_alias=True, mode="validation"))
+    return {"$schema": DIALECT, "title": "Tests", **{key: value for key, value in made.items() if key != "title"}}
+
+
 def _tidied(value: Any) -> Any:
     """Without the titles that pydantic makes of names, and with `${...}` in the place of numbers and truth values."""
     if isinstance(value, dict):

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from tidegate.config.document import SUFFIXES
+from tidegate.config.load import is_document
 
 SETTLE = 0.003
 """Seconds without another event before a change is told: a save is several events."""
@@ -169,7 +169,7 @@ def _signature(files: tuple[Path, ...], folders: tuple[Path, ...]) -> Signature:
     for folder in folders:
         try:
             for entry in os.scandir(folder):
-                if entry.name.endswith(tuple(SUFFIXES)) and not entry.name.startswith("."):
+                if is_document(entry.name):
                     path = folder / entry.name
                     signature.setdefault(path, _stat(path))
         except OSError:

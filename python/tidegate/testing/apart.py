@@ -11,20 +11,26 @@ from pydantic_core import from_json, to_json
 
 from tidegate.config import Loaded
 from tidegate.store.url import DEFAULT_STORE, StoreUrl
+from tidegate.testing.tokens import believe, issuers
 
-Kept = Literal["redis", "store", "admin", "access_log", "health_checks"]
+Kept = Literal["redis", "store", "admin", "access_log", "health_checks", "issuers"]
 """What may stay as the document has it."""
 
 ANY_PORT = "127.0.0.1:0"
 
 
 def cut_off(
-    loaded: Loaded, services: Mapping[str, tuple[str, int]], folder: Path, keep: Collection[Kept] = ()
+    loaded: Loaded,
+    services: Mapping[str, tuple[str, int]],
+    folder: Path,
+    keep: Collection[Kept] = (),
+    access_log: Path | None = None,
 ) -> Loaded:
     """The same document for a test.
 
     Listeners get ports of the system's choice on loopback. `services` are where those addresses say, without TLS and
     without health checks. Nothing is counted in Redis, and the store is an empty one in `folder`.
+    `access_log`: a file for it.
     """
     plan: dict[str, Any] = from_json(loaded.plan)
     changes: dict[str, Any] = {}
@@ -37,8 +43,11 @@ def cut_off(
     if "redis" not in keep and plan["redis"] is not None:
         plan["redis"] = None
         _count_here(plan)
+    if "issuers" not in keep:
+        for issuer in issuers([plan["routes"], plan["policies"], plan["consumers"]]):
+            believe(issuer)
     if "access_log" not in keep:
-        plan["access_log"] = "off"
+        plan["access_log"] = "off" if access_log is None else {"file": str(access_log)}
     if "admin" not in keep:
         changes["admin"] = None
     if "store" not in keep:

@@ -110,6 +110,8 @@ class AsyncClient:
         """One request on a connection of its own, and the whole answer; `options` as of `RunningGateway.request`."""
         listener = options.pop("listener", None)
         options.setdefault("tls", self._gateway.trust(listener))
+        if (claims := options.pop("claims", None)) is not None:
+            options["headers"] = {**(options.get("headers") or {}), **self._gateway.bearer(claims)}
         return await ask_async(self._gateway.address(listener), method, path, **options)
 
     async def get(self, path: str, **options: Any) -> Answer:

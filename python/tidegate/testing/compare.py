@@ -58,36 +58,48 @@ def problem_code(answer: Answer) -> str | None:
 
 def of_headers(message: Message, expected: Mapping[str, str | None]) -> list[str]:
     """What is different about headers: a value, `~` and a regular expression, or `None` for none at all."""
+    return [what for _, what in of_headers_by_name(message, expected)]
+
+
+def of_headers_by_name(message: Message, expected: Mapping[str, str | None]) -> list[tuple[str, str]]:
+    """The same, and of which header."""
     found = []
     for name, value in expected.items():
         values = message.headers.all(name)
         if value is None and values:
-            found.append(f"expected no header `{name}`, got {_list(values)}")
+            found.append((name, f"expected no header `{name}`, got {_list(values)}"))
         elif value is not None and not any(matches(value, one) for one in values):
-            found.append(f"expected the header `{name}: {value}`, got {_list(values) if values else 'none'}")
+            found.append((name, f"expected the header `{name}: {value}`, got {_list(values) if values else 'none'}"))
     return found
 
 
 def of_json(message: Message, expected: Any) -> list[str]:
     """What is different about a body of JSON."""
+    return [f"{render_path(path) or 'the body'}: {what}" for path, what in of_json_by_path(message, expected)]
+
+
+def of_json_by_path(message: Message, expected: Any, *, exactly: bool = False) -> list[tuple[Path, str]]:
+    """The same, and where in the body."""
     try:
         got = message.json()
     except ValueError:
-        return [f"expected JSON, got {message.body[:200].decode('utf-8', 'replace')!r}"]
-    return [f"{render_path(path) or 'the body'}: {what}" for path, what in unlike(expected, got)]
+        return [((), f"expected JSON, got {message.body[:200].decode('utf-8', 'replace')!r}")]
+    return list(unlike(expected, got, exactly=exactly))
 
 
-def unlike(expected: Any, got: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
-    """Where two JSON values differ. Members that are not expected may be there; lists are compared whole."""
+def unlike(expected: Any, got: Any, path: Path = (), *, exactly: bool = False) -> Iterator[tuple[Path, str]]:
+    """Where two JSON values differ. Members that are not expected may be there, unless `exactly`; lists are whole."""
     if isinstance(expected, Mapping) and isinstance(got, Mapping):
         for name, value in expected.items():
             if name not in got:
                 yield (*path, str(name)), f"expected {shown(value)}, got nothing"
             else:
-                yield from unlike(value, got[name], (*path, str(name)))
+                yield from unlike(value, got[name], (*path, str(name)), exactly=exactly)
+        for name in got.keys() - expected.keys() if exactly else ():
+            yield (*path, str(name)), f"expected nothing, got {shown(got[name])}"
     elif isinstance(expected, list) and isinstance(got, list) and len(expected) == len(got):
         for index, pair in enumerate(zip(expected, got, strict=True)):
-            yield from unlike(*pair, (*path, index))
+            yield from unlike(*pair, (*path, index), exactly=exactly)
     elif not _equal(expected, got):
         yield path, f"expected {shown(expected)}, got {shown(got)}"
 

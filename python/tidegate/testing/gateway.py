@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import ssl
 import tempfile
+import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +25,7 @@ from tidegate.testing.client import AsyncClient, Body, ask
 from tidegate.testing.compare import MISSING
 from tidegate.testing.raw import Raw
 from tidegate.testing.services import Services
+from tidegate.testing.tokens import token
 
 Document: TypeAlias = Gateway | Mapping[str, Any] | str | Path
 """A `Gateway`, a mapping, the text of a document, or a file or folder."""
@@ -38,14 +40,16 @@ class Surroundings:
         real: Collection[str] = (),
         keep: Collection[Kept] = (),
         environment: Mapping[str, str] | None = None,
+        logs: bool = False,
     ) -> None:
-        """As for `start`."""
+        """As for `start`. `logs`: the access log goes into the file of that name in the folder."""
         self.services = Services(())
         self._real = frozenset(real)
         self._keep = frozenset(keep)
         self._environment = environment
         self._temporary = tempfile.TemporaryDirectory(prefix="tidegate-test-")
         self._written = 0
+        self.access_log = self.folder / "access.log" if logs else None
 
     @property
     def folder(self) -> Path:
@@ -68,7 +72,7 @@ class Surroundings:
     def _adapted(self, loaded: Loaded) -> Loaded:
         names = [service["name"] for service in json.loads(loaded.plan)["services"]]
         addresses = {name: self.services.add(name).address for name in names if name not in self._real}
-        return cut_off(loaded, addresses, self.folder, self._keep)
+        return cut_off(loaded, addresses, self.folder, self._keep, self.access_log)
 
     def stop(self) -> None:
         """Ends the services, and removes the files."""
@@ -100,6 +104,7 @@ class RunningGateway:
     def __init__(self, documents: Documents, *, workers: int = 1, around: Surroundings | None = None) -> None:
         """Starts; raises `ConfigError` with every problem of the document. Tests of yours call `start`."""
         self._around = around or Surroundings()
+        self._moved = 0.0
         self.admin: AdminServer | None = None
         self._loop = LoopThread("test-app")
         self.runner = Runner()
@@ -155,14 +160,18 @@ class RunningGateway:
         query: Mapping[str, str] | None = None,
         body: Body | None = None,
         json: Any = MISSING,
+        claims: Mapping[str, Any] | None = None,
         listener: str | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> Answer:
         """One request on a connection of its own, and the whole answer.
 
-        `tls`: for client certificates, or to verify the gateway's; without, any certificate will do.
+        `claims`: those of a signed token in `Authorization`. `tls`: for client certificates, or to verify the
+        gateway's; without, any certificate will do.
         """
         tls = tls or self.trust(listener)
+        if claims is not None:
+            headers = {**(headers or {}), **self.bearer(claims)}
         options: dict[str, Any] = {"headers": headers, "query": query, "body": body, "json": json, "tls": tls}
         return ask(self.address(listener), method, path, **options)
 
@@ -191,6 +200,18 @@ class RunningGateway:
         """The same for tests that await."""
         return AsyncClient(self)
 
+    def token(self, claims: Mapping[str, Any] | None = None, *, lifetime: float = 300.0) -> str:
+        """A signed token that policies such as `jwt` take, of an issuer that is not real: `token({"sub": "ann"})`.
+
+        `iss`, `aud`, `iat` and `exp` are as the document wants them unless they are given; `None` leaves one out.
+        """
+        plan = json.loads(self.server.loaded.plan)
+        return token(plan, claims or {}, time.time() + self._moved, lifetime)
+
+    def bearer(self, claims: Mapping[str, Any]) -> dict[str, str]:
+        """The header that brings such a token."""
+        return {"authorization": f"Bearer {self.token(claims)}"}
+
     def raw(self, listener: str | None = None) -> Raw:
         """A connection for bytes by hand; to be closed by the test, best by `with`."""
         return Raw(self.address(listener))
@@ -211,6 +232,7 @@ class RunningGateway:
 
     def advance(self, seconds: float) -> None:
         """Moves the gateway's clock forward: what is due by then happens now."""
+        self._moved += seconds
         self.server.advance(seconds)
 
     def inject_delay(self, seconds: float) -> None:

@@ -31,6 +31,8 @@ class FakeService(Listening):
         self._otherwise: Rule | None = None
         self._deciding = threading.Lock()
         self._ended = threading.Event()
+        self.hanging = 0
+        """Requests that were taken, and will never be answered."""
         super().__init__()
 
     # ---- what it does
@@ -74,10 +76,18 @@ class FakeService(Listening):
         `headers` (`~` begins a regular expression, `None` is no such header) and members of the `json` body that are
         not named may be there.
         """
-        rule = Rule(method, path, query=query, headers=headers, json=json)
+        return self.add(Rule(method, path, query=query, headers=headers, json=json))
+
+    def add(self, rule: Rule) -> Rule:
+        """Puts a rule before those that there are."""
         with self._deciding:
             self._rules.insert(0, rule)
         return rule
+
+    def tell_otherwise(self, rule: Rule | None) -> None:
+        """What takes the requests that no rule does; `None`: nothing, they are unexpected."""
+        with self._deciding:
+            self._otherwise = rule
 
     @property
     def otherwise(self) -> Rule:
@@ -163,6 +173,7 @@ class FakeService(Listening):
             if answer.after and self._ended.wait(answer.after):
                 return None
             if answer.ending == "hang":
+                self.hanging += 1
                 return connection.hang()
             if answer.ending == "reset":
                 return connection.reset()
