@@ -189,6 +189,7 @@ def test_any_value_given_in_python(place: tuple[Any, ...], value: Any) -> None:
         ("deep.yaml", "a: " + "[" * 5000),
         ("deep.json", "[" * 100_000),
         ("deep2.json", '{"a":' * 50 + "1" + "}" * 50),
+        ("deep3.json", '{"a":' * 900 + "1" + "}" * 900),
         ("deep.toml", "a = " + "[" * 5000),
         ("deep2.toml", "a = " + "[" * 60 + "]" * 60),
         ("big.json", '{"workers": ' + "9" * 5000 + "}"),
