@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tidegate.config.include import Included
     from tidegate.config.loaded import Planned
     from tidegate.config.problem import Problem
 
@@ -35,14 +36,20 @@ class ConfigError(TidegateError):
     """
 
     def __init__(
-        self, problems: Iterable[Problem], files: Iterable[Path] = (), rest: Callable[[], Planned] | None = None
+        self,
+        problems: Iterable[Problem],
+        files: Iterable[Path] = (),
+        rest: Callable[[], Planned] | None = None,
+        included: Iterable[Included] = (),
     ) -> None:
         """`files`: what was read or looked for on the way; a watcher watches these until the problems are mended.
 
         `rest` plans what is sound of the document, so that problems can be found there too; see `config/verify.py`.
+        `included`: documents that the document includes.
         """
         self.files = tuple(files)
         self.rest = rest
+        self.included = tuple(included)
         self.problems: tuple[Problem, ...] = tuple(sorted(problems, key=lambda problem: problem.order()))
         super().__init__("\n".join(str(problem) for problem in self.problems))
 

@@ -109,7 +109,7 @@ def test_config_follows_a_reload(gateway: StartGateway) -> None:
 
 def test_the_index_names_every_page(gateway: StartGateway) -> None:
     text = admin(gateway(DOCUMENT), "/").text
-    pages = ["/livez", "/readyz", "/metrics", "/services", "/config", "/canaries", "/breakers"]
+    pages = ["/livez", "/readyz", "/metrics", "/services", "/config", "/canaries", "/breakers", "/documents"]
     assert [line.split()[0] for line in text.splitlines()[2:]] == pages
 
 

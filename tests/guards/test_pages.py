@@ -19,6 +19,8 @@ BLOCK = re.compile(r"^```ya?ml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"[\w./-]+\.(?:pem|crt|key|jwks\.json|targets\.json)\b")
 LISTENER = "listeners:\n  - address: 127.0.0.1:0\n"
 """What a block of a page that shows only the options of a listener belongs to."""
+AROUND = 'include: "bffs/*"\nservices: [{name: orders, url: "http://orders.internal"}]\n'
+"""What stands around a document that a page shows as included."""
 ENVIRONMENT = {
     "ANN_HASH": "$argon2id$v=19$m=19456,t=2,p=1$QhfcnNGJytBHmWJgPZuYkw$NfSfNNB2AbXLWLo/9VnXV0eSYmDFj9Yv/PNUIaTePYM",
     "BATCH_SECRET": "0123456789abcdef0123456789abcdef",
@@ -67,5 +69,10 @@ def test_a_document_on_a_page_loads(
     # The handler that is on the page is the example's.
     monkeypatch.syspath_prepend(ROOT / "examples" / "shop")
     file = tmp_path / "gateway.yaml"
+    if included := re.match("# (bffs/.*)\n", text):
+        # What is included names services of the document around it.
+        (tmp_path / "bffs").mkdir()
+        (tmp_path / included[1]).write_text(text)
+        text = AROUND
     file.write_text(text)
     tidegate.check(file)

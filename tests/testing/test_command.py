@@ -158,14 +158,8 @@ tests:
   - {name: c, request: /, expect: {allowed: true, code: no_route}}
 """)
     assert code == 1
-    assert (
-        err.startswith(
-            "gateway.test.yaml:3  tests[0].request: expected a request such as `GET /orders/1`, got `get a`"
-            "  [config.bad_value]\n"
-            "gateway.test.yaml:3  tests[0].expect: unknown key"
-        )
-        or "tests[0].expect.statu: unknown key `statu`  [config.unknown_key]\n  hint: did you mean `status`?" in err
-    )
+    assert "gateway.test.yaml:3  tests[0].request: expected a request such as `GET /orders/1`, got `get a`" in err
+    assert "tests[0].expect.statu: unknown key `statu`  [config.unknown_key]\n  hint: did you mean `status`?" in err
     code, _, err = run("tests:\n  - {name: b}\n  - {name: b, request: /, steps: [{expect: {}}]}\n")
     assert [line.partition("  ")[2] for line in err.splitlines() if "test.yaml" in line] == [
         "tests[0]: `request` is missing  [config.missing]",

@@ -60,6 +60,7 @@ class Pages:
             "/config": self.config,
             "/canaries": self.canaries,
             "/breakers": self.breakers,
+            "/documents": self.documents,
         }
 
     def by_path_of_posts(self) -> dict[str, Page]:
@@ -97,6 +98,8 @@ class Pages:
         if self._server.refused is not None:
             # The document that runs is whole; taking every gateway out of service for a bad edit would help nobody.
             state["reload_refused"] = self._server.refused.splitlines()
+        if broken := self._server.loaded.broken:
+            state["documents"] = [one.to_json() for one in broken]
         return Response(200, state)
 
     async def metrics(self, request: Request) -> Response:
@@ -128,6 +131,13 @@ class Pages:
     async def services(self, _: Request) -> Response:
         """The services with their targets, and which of these are well."""
         return Response(200, {"services": self._server.health()})
+
+    async def documents(self, _: Request) -> Response:
+        """The documents that are included, and what is wrong with those that are broken."""
+        loaded = self._server.loaded
+        broken = {one.file: one.to_json() for one in loaded.broken}
+        files = [str(one.file) for one in loaded.included]
+        return Response(200, {"documents": [broken.get(file) or {"file": file, "state": "current"} for file in files]})
 
     async def config(self, _: Request) -> Response:
         """The running document, without its secrets."""

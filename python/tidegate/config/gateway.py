@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from tidegate.config.base import Model, problem
 from tidegate.config.consumers import Consumer
+from tidegate.config.include import IncludeOption
 from tidegate.config.listeners import Listener
 from tidegate.config.overload import Overload
 from tidegate.config.problem import quote
@@ -157,6 +158,11 @@ class Gateway(Model):
         ge=1,
         le=1024,
         description="Worker threads; `auto`, the default, is one for each processor the process may use.",
+    )
+    include: IncludeOption = Field(
+        default_factory=list,
+        description="Other documents by their names, `bffs/*.yaml`: each has its own routes, services, consumers and "
+        "policies, and a broken one does not stop the others; see [include](#include).",
     )
     format_version: Literal["1.1", "2.1", "3.0"] | None = Field(
         None, alias="_format_version", description="Kong's mark of its document format; accepted, and without effect."

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path as FilePath
 
 from tidegate.config.document import SUFFIXES, Cache, read_document
 from tidegate.config.gateway import Gateway
+from tidegate.config.include import Included, Instead, find, folders
 from tidegate.config.interpolate import Interpolation
 from tidegate.config.loaded import Loaded
 from tidegate.config.problem import Problem
@@ -44,9 +46,7 @@ def check(path: str | FilePath, environment: Mapping[str, str] | None = None) ->
 
 def load_gateway(gateway: Gateway, base: FilePath) -> Loaded:
     """Resolves a gateway made in Python; relative file names start at `base`."""
-    resolution = Resolution()
-    resolution.add_gateway(gateway, base)
-    return resolution.finish()
+    return Loader().load_gateway(gateway, base)
 
 
 class Loader:
@@ -65,42 +65,104 @@ class Loader:
         self,
         path: str | FilePath,
         environment: Mapping[str, str] | None = None,
-        documents: Mapping[FilePath, str] | None = None,
+        again: Loaded | None = None,
+        instead: Instead | None = None,
     ) -> Loaded:
         """Loads a file or a folder; raises `ConfigError` with every problem.
 
-        With `documents`, of an earlier load, only the files that the document names are read again.
+        Of a document that was loaded before, `again`, only the files that it names are read anew. `instead`: texts of
+        documents that are included, in the place of those of the files.
         """
-        collecting = gc.isenabled()
-        gc.disable()
-        try:
-            return self._load(FilePath(path), os.environ if environment is None else environment, documents)
-        finally:
-            if collecting:
-                gc.enable()
+        with _collector_rests():
+            return self._load(FilePath(path), os.environ if environment is None else environment, again, instead or {})
 
-    def _load(self, path: FilePath, environment: Mapping[str, str], documents: Mapping[FilePath, str] | None) -> Loaded:
+    def load_gateway(self, gateway: Gateway, base: FilePath, instead: Instead | None = None) -> Loaded:
+        """Loads a gateway made in Python, and the documents that it includes."""
         resolution = Resolution(self._scopes)
-        files, problem = _discover(path) if documents is None else (list(documents), None)
+        resolution.add_gateway(gateway, base)
+        return self._finished(resolution, os.environ, None, instead or {})
+
+    def _load(self, path: FilePath, environment: Mapping[str, str], again: Loaded | None, instead: Instead) -> Loaded:
+        resolution = Resolution(self._scopes)
+        own, problem = _discover(path) if again is None else (_own(again), None)
         if problem is not None:
             raise ConfigError([problem], [path])
-        if files != [path]:
+        if own != [path]:
             resolution.watched.append(path)
-        for file in files:
-            resolution.seen(file)
-            shown = str(file)
-            text, problem = read_text(file, shown) if documents is None else (documents[file], None)
-            if problem is not None:
-                resolution.problems.append(problem)
-                continue
-            resolution.documents[file] = text
-            filling = Interpolation(environment, file.parent, resolution.seen)
-            resolution.add(read_document(file, shown, text, filling, self._cache), filling)
+        for file in own:
+            self._take(resolution, file, environment, None if again is None else again.documents[file])
+        return self._finished(resolution, environment, again, instead)
+
+    def _finished(
+        self, resolution: Resolution, environment: Mapping[str, str], again: Loaded | None, instead: Instead
+    ) -> Loaded:
+        """Adds what is included, and puts all together."""
+        if includes := resolution.includes():
+            folder = resolution.folders.get("include", resolution.folder)
+            resolution.watched += folders(includes, folder)
+            for included in find(includes, folder, resolution.documents):
+                self._include(resolution, included, environment, again, instead)
         self._cache.turn()
         try:
             return resolution.finish()
         finally:
             self._scopes = resolution.scopes
+
+    def _include(
+        self,
+        resolution: Resolution,
+        included: Included,
+        environment: Mapping[str, str],
+        again: Loaded | None,
+        instead: Instead,
+    ) -> None:
+        file = included.file
+        if again is not None and file not in again.documents:
+            return  # a new one waits until documents are read
+        resolution.included[file] = included
+        text = None if again is None else again.documents[file]
+        if file in instead:
+            text = instead[file]
+            if text is None:
+                resolution.seen(file)
+                return
+        self._take(resolution, file, environment, text, apart=file)
+
+    def _take(
+        self,
+        resolution: Resolution,
+        file: FilePath,
+        environment: Mapping[str, str],
+        known: str | None,
+        apart: FilePath | None = None,
+    ) -> None:
+        """Takes one file; `known` is its text, where it need not be read."""
+        resolution.seen(file)
+        shown = str(file)
+        text, problem = read_text(file, shown) if known is None else (known, None)
+        if problem is not None:
+            resolution.problems.append(problem)
+            return
+        resolution.documents[file] = text
+        filling = Interpolation(environment, file.parent, resolution.seen)
+        resolution.add(read_document(file, shown, text, filling, self._cache), filling, apart)
+
+
+def _own(loaded: Loaded) -> list[FilePath]:
+    """The files of a document without those that are included."""
+    apart = {included.file for included in loaded.included}
+    return [file for file in loaded.documents if file not in apart]
+
+
+@contextmanager
+def _collector_rests() -> Iterator[None]:
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def is_document(name: str) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from tidegate.config.implied import KeptKeys
+from tidegate.config.include import Broken, Included
 from tidegate.config.problem import Path, Problem
 from tidegate.config.store import StoreSettings
 from tidegate.config.targets_file import TargetsFile
@@ -114,6 +115,10 @@ class Loaded(Planned):
     """Keys to sign with that the gateway makes itself."""
     target_files: Mapping[str, TargetsFile] = field(default_factory=dict)
     """Files with the targets of services, by service."""
+    included: tuple[Included, ...] = ()
+    """Documents that the document includes, those that are left out among them."""
+    broken: tuple[Broken, ...] = ()
+    """Those of them that have problems, where the others serve all the same."""
 
     @property
     def named(self) -> tuple[FilePath, ...]:

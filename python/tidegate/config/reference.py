@@ -27,6 +27,7 @@ from tidegate.config.credentials import BasicUser, ClientCertificate
 from tidegate.config.fallback import Fallback
 from tidegate.config.gateway import Admin, Gateway
 from tidegate.config.health import ActiveHealthCheck, HealthCheck, PassiveHealthCheck
+from tidegate.config.include import Include
 from tidegate.config.listeners import CertifiedKey, Http2Limits, Limits, Listener, ListenerTls
 from tidegate.config.overload import Overload, OverloadMemory, PriorityRule, QueueDelay
 from tidegate.config.percent import show_percent
@@ -65,6 +66,7 @@ SECTIONS: tuple[tuple[str, type[Model]], ...] = (
     ("Listener: certificates", CertifiedKey),
     ("Listener: limits", Limits),
     ("Listener: HTTP/2 limits", Http2Limits),
+    ("Include", Include),
     ("Consumer", Consumer),
     ("Consumer: user", BasicUser),
     ("Consumer: certificate", ClientCertificate),

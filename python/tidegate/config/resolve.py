@@ -12,12 +12,14 @@ from pydantic import ValidationError
 
 from tidegate.actions.handler import handler_name, numbered
 from tidegate.config import addresses, kong
+from tidegate.config.apart import Around, not_apart, policies_of_included
 from tidegate.config.check import Check
 from tidegate.config.document import Document, Section
 from tidegate.config.entry import MODELS, Entry
 from tidegate.config.files import Files
 from tidegate.config.gateway import DEFAULT_LISTENER, Gateway
 from tidegate.config.implied import Implied
+from tidegate.config.include import ALLOWED, Include, Included, understood
 from tidegate.config.interpolate import Interpolation
 from tidegate.config.listeners import Listener
 from tidegate.config.loaded import HandlerReference, Loaded
@@ -48,6 +50,8 @@ class Run:
     entries: list[Entry]
     offsets: list[int]
     files: Files
+    apart: FilePath | None = None
+    """The included document that it belongs to; `None`: the gateway's own."""
 
 
 @dataclass(slots=True)
@@ -80,6 +84,13 @@ class Resolution:
         """What came from the environment or from files, and the reference that stands for it."""
         self.disabled: set[str] = set()
         """Names of services that are left out, and their routes with them."""
+        self.included: dict[FilePath, Included] = {}
+        """Documents that are included, those that are left out among them."""
+        self.policies_apart: dict[FilePath, tuple[Section, str, FilePath]] = {}
+        self._owners: dict[str, tuple[FilePath | None, Entry]] = {}
+        """Services, and the included document that each belongs to."""
+        self._around: dict[FilePath | None, Around] = {}
+        self.networks_apart: dict[str, str] = {}
         self.implied = Implied()
         self._handlers: dict[int, tuple[int, Any, list[tuple[Run, int, Path]]]] = {}
 
@@ -98,24 +109,36 @@ class Resolution:
             entries = [Entry.of_model(kind, model) for model in getattr(gateway, kind)]
             self._add_run(kind, Run(None, (kind,), entries, [0] * len(entries), files))
 
-    def add(self, document: Document, filling: Interpolation) -> None:
-        """Takes one file."""
+    def includes(self) -> list[Include]:
+        """What the documents so far include."""
+        if self.gateway is not None:
+            return self.gateway.include
+        setting = self.settings.get("include")
+        return [] if setting is None else understood(setting.value)
+
+    def add(self, document: Document, filling: Interpolation, apart: FilePath | None = None) -> None:
+        """Takes one file; `apart`: it is included."""
         for mark in document.marks:
             self.problems.append(_of_mark(mark, document.shown))
         self.secrets |= filling.filled
         files = Files(filling.folder, self.seen)
         for section in document.sections:
-            self._findings(section.findings, section, document.shown)
+            self.findings(section.findings, section, document.shown)
+            if apart is not None and section.key not in ALLOWED:
+                self.findings([not_apart(section.key, _KEYS)], section, document.shown)
+                continue
             if section.key == "listeners" and section.entries == []:
                 hint = f"leave `listeners` out for `{DEFAULT_LISTENER}`"
-                self._findings([Finding((), "config.bad_value", "must not be empty", hint)], section, document.shown)
+                self.findings([Finding((), "config.bad_value", "must not be empty", hint)], section, document.shown)
             if section.entries is not None:
                 offsets = section.offsets or [section.offset] * len(section.entries)
-                self._add_run(section.key, Run(document.shown, (section.key,), section.entries, offsets, files))
+                self._add_run(section.key, Run(document.shown, (section.key,), section.entries, offsets, files, apart))
             elif section.key in MODELS:
                 if section.value is not None:
                     finding = Finding((), "config.wrong_type", "expected a list", "put `- ` before each entry")
-                    self._findings([finding], section, document.shown)
+                    self.findings([finding], section, document.shown)
+            elif apart is not None:
+                self.policies_apart[apart] = (section, document.shown, filling.folder)
             else:
                 self._add_setting(section, document.shown)
                 self.folders.setdefault(section.key, filling.folder)
@@ -126,7 +149,7 @@ class Resolution:
                 if entry.children:
                     path = (*run.path, index, "routes")
                     offsets = [offset] * len(entry.children)
-                    self.runs["routes"].append(Run(run.shown, path, entry.children, offsets, run.files))
+                    self.runs["routes"].append(Run(run.shown, path, entry.children, offsets, run.files, run.apart))
         self.runs[kind].append(run)
 
     def _add_setting(self, section: Section, shown: str) -> None:
@@ -141,9 +164,9 @@ class Resolution:
             where = f"{first_shown}:{first.offset + first.tree.line(first.prefix)}"
             message = f"`{section.key}` is already set in {where}"
             finding = Finding((), "config.duplicate_key", message, "keep it in one of the files")
-            self._findings([finding], section, shown)
+            self.findings([finding], section, shown)
 
-    def _findings(self, findings: Iterable[Finding], section: Section, shown: str) -> None:
+    def findings(self, findings: Iterable[Finding], section: Section, shown: str) -> None:
         for finding in findings:
             line = section.offset + section.tree.line(section.prefix + finding.path)
             path = render_path((section.key, *finding.path))
@@ -166,7 +189,7 @@ class Resolution:
                     rest = (rest[0] - len(piece.value), *rest[1:])
                 else:
                     break
-            self._findings([Finding(rest, *finding[1:])], section, shown)
+            self.findings([Finding(rest, *finding[1:])], section, shown)
 
     # ---- putting them together
 
@@ -195,8 +218,10 @@ class Resolution:
             networks, redis, overload, resolver = [], None, None, Resolver().plan(Check(), ())
         listeners = self._listeners()
         consumers = self._consumers()
-        services, scopes, base = self._services(gateway_policies)
-        routes = self._routes(scopes, base)
+        services = self._services(gateway_policies)
+        base = self._around[None].scope
+        self._around |= policies_of_included(self, gateway_policies)
+        routes = self._routes()
         self._imply(check.implied)
         services += self.implied.services.values()
         routes += self.implied.routes(encode(Scope(default_policies(), {}, ()).over({})))
@@ -210,11 +235,14 @@ class Resolution:
             f'"key_store":{encode(store is not None)},"redis":{encode(redis)},"overload":{encode(overload)},'
             f'"resolver":{encode(resolver)}'
         )
+        networks_of_all = check.networks | self.networks_apart
         if self.problems:
             problems = [problem.without(self.secrets) for problem in self.problems]
-            raise ConfigError(problems, self.files, lambda: sound_part(self, rest, check.networks))
+            raise ConfigError(
+                problems, self.files, lambda: sound_part(self, rest, networks_of_all), self.included.values()
+            )
         return Loaded(
-            plan=joined(lists, rest + self.networks_part(check.networks)),
+            plan=joined(lists, rest + self.networks_part(networks_of_all)),
             handlers=self._handler_list(),
             admin=admin,
             workers=settings.workers,
@@ -224,6 +252,7 @@ class Resolution:
             files=tuple(self.files),
             documents=self.documents,
             folders=tuple(self.watched),
+            included=tuple(self.included.values()),
             place=self.place,
             written=lambda: written_document(self),
             secrets=self.secrets,
@@ -276,23 +305,22 @@ class Resolution:
         self._unique("consumer", [entry.name for run in self.runs["consumers"] for entry in run.entries])
         return self._collect("consumers")
 
-    def _services(self, gateway: PlannedPolicies) -> tuple[list[str], dict[str, Scope], Scope]:
-        """The services of the plan, the scope of each by name, and the gateway's own scope."""
+    def _services(self, gateway: PlannedPolicies) -> list[str]:
+        """The services of the plan."""
         key = encode(gateway)
-        base = self._scope(key, gateway, None)
-        scopes: dict[str, Scope] = {}
+        self._around[None] = Around(key, gateway, self.scope(key, gateway, None))
         for run in self.runs["services"]:
             for entry in run.entries:
                 if entry.scope is not True or entry.reads_files:
                     entry.plan(True, run.files)
                 if entry.name is not None:
-                    scopes[entry.name] = self._scope(key, gateway, entry)
+                    self._owners[entry.name] = run.apart, entry
                     if not entry.enabled:
                         self.disabled.add(entry.name)
         self._unique("service", [entry.name for run in self.runs["services"] for entry in run.entries])
-        return self._collect("services"), scopes, base
+        return self._collect("services")
 
-    def _scope(self, key: str, gateway: PlannedPolicies, service: Entry | None) -> Scope:
+    def scope(self, key: str, gateway: PlannedPolicies, service: Entry | None) -> Scope:
         """The same scope for the same policies and calls, also over several loads: what was made for it stays good."""
         policies, used, calling = (
             (service.policies, sorted(service.used), service.calling) if service is not None else ({}, [], None)
@@ -305,22 +333,26 @@ class Resolution:
             self.scopes[key] = scope
         return scope
 
-    def _routes(self, scopes: dict[str, Scope], base: Scope) -> list[str]:
+    def _routes(self) -> list[str]:
         names: list[str | None] = []
+        scopes: dict[FilePath | None, dict[str, Scope]] = {}
         for run in self.runs["routes"]:
+            if run.apart not in scopes:
+                scopes[run.apart] = self._scopes_for(run.apart)
+            visible = scopes[run.apart]
             for index, entry in enumerate(run.entries):
                 names.append(entry.name)
-                scope = base
+                scope = self._around[run.apart].scope
                 for place, (path, service) in enumerate(entry.calls):
-                    known = scopes.get(service)
+                    known = visible.get(service)
                     if known is None:
-                        self._unknown_service(run, index, path, service, scopes)
+                        self._unknown_service(run, index, path, service, visible)
                     elif place == 0:
                         scope = known
                     else:
                         self._check_other(run, index, path, service, known, scope)
                 if entry.composed:
-                    scope = self._composing(run, index, scopes, base)
+                    scope = self._composing(run, index, visible, self._around[run.apart].scope)
                 if entry.scope is not scope or entry.reads_files:
                     entry.plan(scope, run.files)
         self._unique("route", names)
@@ -343,6 +375,15 @@ class Resolution:
         scope = self.scopes.get(key) or self.known_scopes.get(key) or Scope(base.policies, {}, (), called=called)
         self.scopes[key] = scope
         return scope
+
+    def _scopes_for(self, apart: FilePath | None) -> dict[str, Scope]:
+        """The scopes of the services that a document can name: its own, and the gateway's."""
+        around = self._around[apart]
+        return {
+            name: self.scope(around.key, around.policies, entry)
+            for name, (owner, entry) in self._owners.items()
+            if owner is None or owner == apart
+        }
 
     def _imply(self, of_gateway: Implied) -> None:
         """Collects what the policies of all parts need beside themselves."""
@@ -436,6 +477,8 @@ class Resolution:
         if run.path != ("routes",) and path == ("service",):
             return
         hint = did_you_mean(service, known) or (None if known else "the document has no services")
+        if (owner := self._owners.get(service)) is not None and owner[0] is not None:
+            hint = f"that of `{owner[0]}` is its own: a service for several documents belongs into the including one"
         if "://" in service:
             hint = "write it as the `url` of a service under `services`, and that service's `name` here"
         message = f"no service is named {quote(service)}"

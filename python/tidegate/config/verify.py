@@ -37,7 +37,9 @@ def with_all(error: ConfigError) -> ConfigError:
         # What was left did not make a plan. The known problems are told all the same.
         more = []
     known = error.problems
-    return ConfigError([*known, *(problem for problem in more if not _is_told(problem, known))], error.files)
+    return ConfigError(
+        [*known, *(problem for problem in more if not _is_told(problem, known))], error.files, included=error.included
+    )
 
 
 def found(planned: Planned) -> list[Problem]:

@@ -22,6 +22,7 @@ from tidegate.errors import ConfigError, ListenError, TidegateError
 from tidegate.extend.loop_thread import LoopThread
 from tidegate.extend.runner import Runner
 from tidegate.serve.banner import banner
+from tidegate.serve.included import tell_of_broken
 from tidegate.serve.log import log_to_stderr
 from tidegate.serve.open_files import allow_open_files, make_room_for_files
 from tidegate.serve.server import Server
@@ -124,6 +125,7 @@ class Process:
 
     def _announce(self) -> None:
         """Says that it is up, once signals find their handlers and changes their watcher."""
+        tell_of_broken(self.server.loaded)
         print(banner(self.server, self._admin, self._ready - self._started), file=sys.stderr, flush=True)
         for problem in warnings(self.server.loaded):
             print(f"warning: {problem}", file=sys.stderr, flush=True)
@@ -174,7 +176,7 @@ class Process:
         """Watches the files of the running document, or only those that it names, and `more`."""
         loaded = self.server.loaded
         if self._watch_document:
-            self._watcher.watch(dict.fromkeys((*loaded.files, *more)), self._documents.folders())
+            self._watcher.watch(dict.fromkeys((*loaded.files, *more)), loaded.folders)
         else:
             self._watcher.watch(loaded.named)
 
@@ -193,6 +195,7 @@ class Process:
             LOG.exception("reload failed reason=%s", _value(why))
             return
         self._watch_files()
+        tell_of_broken(self.server.loaded)
         LOG.info("reloaded reason=%s after_ms=%.1f", _value(why), (time.perf_counter() - started) * 1000)
         for setting, value in self._fixed.items():
             if getattr(self.server.loaded, setting) != value:

@@ -118,6 +118,8 @@ class Server:
         except (ConfigError, ListenError) as error:
             self.refused = str(error)
             raise
+        if loaded.broken:
+            self._engine.refused()
         return loaded
 
     def addresses(self) -> dict[str, tuple[str, int] | None]:

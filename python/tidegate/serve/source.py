@@ -10,9 +10,9 @@ from typing import Any, TypeAlias
 from pydantic_core import from_json, to_json
 
 from tidegate.config import Gateway, Listener, Loaded, Loader
-from tidegate.config.verify import with_all
-from tidegate.errors import ConfigError
+from tidegate.config.include import Instead
 from tidegate.extend.handlers import find_modules_in
+from tidegate.serve.included import IncludedDocuments
 
 Source: TypeAlias = Gateway | str | Path
 
@@ -40,30 +40,26 @@ class Documents:
         self._environment = environment
         self._adapt = adapt
         self._loader = Loader()
+        self._included = IncludedDocuments()
 
     def load(self, again: Loaded | None = None) -> Loaded:
         """Loads; raises `ConfigError` with every problem, those that only the engine or an import finds too.
 
+        Included documents that are broken are in `broken`, as long as what they say of errors lets the others serve.
+
         Of a document that loads, the engine has yet to find its own. Of a document that was loaded before, `again`,
         only the files that it names are read anew.
         """
-        try:
-            loaded = self._load(again)
-        except ConfigError as error:
-            raise with_all(error) from None
+        loaded = self._included.load(lambda instead: self._load(again, instead))
         return loaded if self._adapt is None else self._adapt(loaded)
 
-    def _load(self, again: Loaded | None) -> Loaded:
+    def _load(self, again: Loaded | None, instead: Instead) -> Loaded:
         source = self.source
         if isinstance(source, Gateway):
-            return (_with_any_port(source) if self._any_port else source).load()
+            return self._loader.load_gateway(_with_any_port(source) if self._any_port else source, Path(), instead)
         find_modules_in(source)
-        loaded = self._loader.load(source, self._environment, None if again is None else again.documents)
+        loaded = self._loader.load(source, self._environment, again, instead)
         return _loaded_with_any_port(loaded) if self._any_port else loaded
-
-    def folders(self) -> list[Path]:
-        """Folders in which a new file belongs to the document."""
-        return [self.source] if isinstance(self.source, Path) and self.source.is_dir() else []
 
 
 def _with_any_port(gateway: Gateway) -> Gateway:
