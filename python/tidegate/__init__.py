@@ -89,8 +89,31 @@ from tidegate.config import (
     load,
 )
 from tidegate.config.load import check
-from tidegate.errors import BadContent, ClientGone, ConfigError, ListenError, PlanError, TidegateError, UsageError
-from tidegate.extend import BreakerEvent, Request, Response
+from tidegate.errors import (
+    BadAnswer,
+    BadContent,
+    CallFailed,
+    CallTimeout,
+    ClientGone,
+    ConfigError,
+    ListenError,
+    PlanError,
+    ServiceUnavailable,
+    TidegateError,
+    UnknownService,
+    UsageError,
+)
+from tidegate.extend import (
+    BreakerEvent,
+    CallResponse,
+    Request,
+    Response,
+    StreamedResponse,
+    call,
+    call_blocking,
+    current_request,
+    stream_call,
+)
 
 __all__ = [
     "ActiveHealthCheck",
@@ -99,6 +122,7 @@ __all__ = [
     "ApiKey",
     "Authorize",
     "Backoff",
+    "BadAnswer",
     "BadContent",
     "Balance",
     "Basic",
@@ -106,6 +130,9 @@ __all__ = [
     "BreakerEvent",
     "Bulkhead",
     "Call",
+    "CallFailed",
+    "CallResponse",
+    "CallTimeout",
     "Canary",
     "CertifiedKey",
     "CircuitBreaker",
@@ -167,19 +194,26 @@ __all__ = [
     "SecurityHeaders",
     "Service",
     "ServiceTls",
+    "ServiceUnavailable",
     "SignedIdentity",
     "Split",
     "SplitService",
     "StickyCookie",
     "Store",
+    "StreamedResponse",
     "Target",
     "TidegateError",
     "TokenCache",
     "TokenIssuer",
     "TraceContext",
+    "UnknownService",
     "Upstream",
     "UsageError",
     "View",
+    "call",
+    "call_blocking",
     "check",
+    "current_request",
     "load",
+    "stream_call",
 ]

@@ -1,7 +1,12 @@
 """The engine, as Python sees it. Nothing here is public: `tidegate.serve` and `tidegate.extend` are."""
 
-from collections.abc import Sequence
-from typing import Literal
+import asyncio
+from collections.abc import Callable, Coroutine, Generator, Sequence
+from contextvars import Context
+from types import TracebackType
+from typing import Any, Literal
+
+from tidegate.extend.calls import CallResponse, Fields
 
 __version__: str
 
@@ -163,8 +168,31 @@ class Bridge:
         """Readable when the loop sleeps and something waits for it."""
     def set_blocking(self, handler: int) -> None:
         """Says that a handler is a plain function, which runs on a thread."""
-    def drain(self, most: int, woken: bool) -> tuple[list[Job], list[tuple[int, int]]]:
-        """Jobs, and events as kind and job number: 0 readable, 1 writable, 2 gone.
+    def set_loop(self, event_loop: asyncio.AbstractEventLoop) -> None:
+        """The loop that drains the queue, on which calls are awaited."""
+    def call(
+        self,
+        job: Job,
+        service: str,
+        method: str,
+        path: str,
+        params: Fields | None,
+        query: Fields | None,
+        headers: Fields | None,
+        content_type: str | None,
+        forward: list[str] | None,
+        body: bytes | None,
+        timeout: float | None,
+        most_bytes: int,
+        streams: bool,
+        /,
+    ) -> Call:
+        """Calls a service for the exchange of a job; `body`: `None` for one that is streamed. See `Request.call`.
+
+        Raises `ValueError` for what must not be sent.
+        """
+    def drain(self, most: int, woken: bool) -> tuple[list[Job], list[tuple[int, int]], list[Call]]:
+        """Jobs, events as kind and number (0 readable, 1 writable, 2 gone), and calls to be woken.
 
         Who got something must call again before sleeping. `woken`: `fileno()` was readable.
         """
@@ -234,7 +262,59 @@ class Job:
         """Sends a piece and waits until there is room for the next. Raises `ClientGone`."""
     def end(self) -> None:
         """Ends a streamed answer."""
+    def refuse(self, code: str, body: bytes) -> bool:
+        """Answers with a problem document of the caller's, and the status of the code, which is logged and counted."""
+    def fail_as(self, code: str, detail: str) -> None:
+        """Answers with the problem document of a code; else as `fail`."""
     def bad_content(self, detail: str) -> None:
         """Answers 400: the body is not what the handler reads; else as `fail`."""
     def fail(self, detail: str) -> None:
         """Answers 500, or cuts a streamed answer off. `detail` is for the log."""
+
+class Call(Coroutine[Any, Any, CallResponse]):
+    """A call to a service: a future of asyncio and a coroutine in one. It begins when it is made.
+
+    Dropped before anybody awaited it, it is cancelled with a `RuntimeWarning`.
+    """
+
+    @property
+    def number(self) -> int:
+        """Unique in the process, among jobs too."""
+    def __await__(self) -> Generator[Any, None, CallResponse]: ...
+    def send(self, value: Any, /) -> Any: ...
+    def throw(self, kind: Any, value: Any = None, traceback: TracebackType | None = None) -> Any: ...
+    def close(self) -> None: ...
+    def get_loop(self) -> asyncio.AbstractEventLoop: ...
+    def done(self) -> bool: ...
+    def cancelled(self) -> bool: ...
+    def result(self) -> CallResponse: ...
+    def exception(self) -> BaseException | None: ...
+    def add_done_callback(self, callback: Callable[[Any], object], *, context: Context | None = None) -> None: ...
+    def remove_done_callback(self, callback: Callable[[Any], object], /) -> int: ...
+    def cancel(self, msg: Any = None) -> bool: ...
+    def abandon(self) -> None:
+        """Cancels the request, also when its answer has begun."""
+    def wake(self) -> None:
+        """Runs whoever waits for it; on the loop, outside of any task."""
+    def wait(self) -> CallResponse:
+        """Blocks the thread until there is an answer."""
+    def read(self) -> bytes | None:
+        """The next piece of a streamed answer, empty at the end; `None`: nothing yet, event 0 follows."""
+    def send_body(self, chunk: bytes) -> bool | None:
+        """A piece of a streamed body; false: wait for event 1 before the next. `None`: nobody takes more."""
+    def end_body(self, complete: bool) -> None:
+        """Ends a streamed body; not complete, the service can see it."""
+
+class Answer:
+    """What a service answered; nothing is converted before it is asked for."""
+
+    @property
+    def service(self) -> str: ...
+    @property
+    def status(self) -> int: ...
+    def header(self, name: str) -> str | None:
+        """The first value of a header."""
+    def headers(self) -> list[tuple[str, str]]:
+        """Every header in order, names in lower case."""
+    def body(self) -> bytes:
+        """The whole body; empty for one that is streamed."""

@@ -7,6 +7,11 @@ TidegateError
 ├── ListenError        an address cannot be listened on
 ├── StoreError         the store of keys cannot be reached or used
 ├── BadContent         raised in a handler: the request's body is not the JSON or text it was read as
+├── CallFailed         raised in a handler: a call to a service came to nothing
+│   ├── CallTimeout          in the time there was
+│   ├── ServiceUnavailable   as the service is not called at present
+│   └── BadAnswer            as the answer is not the JSON or text it was read as
+├── UnknownService     raised in a handler: a call to a service that the document does not have
 ├── ClientGone         raised in a handler: nobody wants its answer any more
 └── UsageError         a command or a call was used wrongly
 """
@@ -99,6 +104,49 @@ class BadContent(TidegateError, ValueError):  # noqa: N818
 
     A handler that lets it pass answers 400 with the code `bad_content`.
     """
+
+
+class CallFailed(TidegateError):  # noqa: N818
+    """A call of a handler to a service came to nothing; a handler that lets it pass answers 502, 503 or 504.
+
+    `service` is its name. `reason` is a word: `timeout`, `open`, `unreachable`, `too_large`, `not_json`, or `status`
+    after `raise_for_status`, with the status in `status`. `code` is the stable code of the answer that it becomes.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        reason: str,
+        *,
+        code: str = "call_failed",
+        message: str | None = None,
+        status: int | None = None,
+    ) -> None:
+        super().__init__(message or f"service {service}: {reason}")
+        self.service = service
+        self.reason = reason
+        self.code = code
+        self.status = status
+
+
+class CallTimeout(CallFailed, TimeoutError):  # noqa: N818
+    """A service did not answer in the time that there was, of the call or of the request."""
+
+
+class ServiceUnavailable(CallFailed):
+    """A service is not called at present: its circuit is open, its bulkhead is full, or no target may be used."""
+
+
+class BadAnswer(CallFailed, ValueError):  # noqa: N818
+    """The answer of a service is not the JSON or text that a handler reads it as."""
+
+
+class UnknownService(TidegateError, LookupError):  # noqa: N818
+    """A handler calls a service that the document does not have."""
+
+    def __init__(self, service: str, hint: str | None = None) -> None:
+        super().__init__(f"no service is named `{service}`" + (f"; {hint}" if hint else ""))
+        self.service = service
 
 
 class UsageError(TidegateError):

@@ -66,8 +66,9 @@ def test_a_document_on_a_page_loads(
         stand_in.parent.mkdir(parents=True, exist_ok=True)
         stand_in.write_text(next(content for end, content in files.items() if name.endswith(end)))
         text = text.replace(name, str(stand_in)) if name.startswith("/") else text
-    # The handler that is on the page is the example's.
+    # The handlers that are on the pages are those of the examples.
     monkeypatch.syspath_prepend(ROOT / "examples" / "shop")
+    monkeypatch.syspath_prepend(ROOT / "examples" / "calls")
     file = tmp_path / "gateway.yaml"
     if included := re.match("# (bffs/.*)\n", text):
         # What is included names services of the document around it.

@@ -57,6 +57,7 @@ codes! {
     IdempotencyKeyInvalid = "idempotency_key_invalid", 400, Gateway, "The idempotency key is not valid";
     IdempotencyKeyInUse = "idempotency_key_in_use", 409, Gateway, "A request with this idempotency key is under way";
     IdempotencyAnswerNotKept = "idempotency_answer_not_kept", 409, Gateway, "The request was carried out, and its answer is not kept";
+    InvalidRequest = "invalid_request", 422, Client, "The request is not what the handler takes";
     IdempotencyKeyReused = "idempotency_key_reused", 422, Gateway, "The idempotency key was used for another request";
     IdempotencyUnavailable = "idempotency_unavailable", 503, Gateway, "Idempotency keys cannot be checked at present";
     MissingToken = "missing_token", 401, Gateway, "Missing authentication token";
@@ -93,6 +94,7 @@ codes! {
     UpstreamMalformed = "upstream_malformed", 502, Upstream, "The service's answer is not valid HTTP";
     UpstreamHeadTooLarge = "upstream_head_too_large", 502, Upstream, "The head of the service's answer is too large";
     UpstreamBodyTooLarge = "upstream_body_too_large", 502, Upstream, "The service's answer is too large";
+    CallFailed = "call_failed", 502, Upstream, "A service answered with an error";
     UpstreamTimeout = "upstream_timeout", 504, Upstream, "The service took too long";
     UpstreamFirstByteTimeout = "upstream_first_byte_timeout", 504, Upstream, "The service took too long to begin its answer";
     UpstreamTryTimeout = "upstream_try_timeout", 504, Upstream, "One attempt at the service took too long";

@@ -74,6 +74,10 @@ fn explanation(code: Code) -> (&'static str, &'static str) {
             "A Python handler asked for the body as JSON or as text, and it is no JSON or no UTF-8.",
             "Send what the handler expects; `detail` in the log says where the body goes wrong. A handler that catches `BadContent` gives an answer of its own.",
         ),
+        Code::InvalidRequest => (
+            "A Python handler says by its signature what it takes, and the path, the query, a header or the body is not that.",
+            "The member `errors` of the document names each: where it is (`in`), its `name`, and a `message`.",
+        ),
         Code::HeadTimeout => (
             "The whole head did not come within `limits.head_timeout` of the listener.",
             "Slow clients need a longer `limits.head_timeout`. Many of these from few addresses are a slow-loris attack, which the timeout ends.",
@@ -270,6 +274,10 @@ fn explanation(code: Code) -> (&'static str, &'static str) {
         Code::UpstreamBodyTooLarge => (
             "The answer to a call that the gateway made itself is longer than it takes.",
             "Let the service send less, or raise the limit of whatever made the call.",
+        ),
+        Code::CallFailed => (
+            "A handler called a service, and the answer was not what it needs: a status other than 2xx, or no JSON. It let `CallFailed` pass.",
+            "`detail` in the log names the service and its status. A handler that catches `CallFailed` gives an answer of its own.",
         ),
         Code::UpstreamTimeout => (
             "The service was silent for longer than `read_timeout`.",

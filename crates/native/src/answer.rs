@@ -37,10 +37,10 @@ pub fn head(
     for (name, value) in &fields {
         add(&mut head, name, value)?;
     }
-    Ok(AnswerHead { status, head, length })
+    Ok(AnswerHead { status, head, length, code: None })
 }
 
-fn add(head: &mut Head, name: &str, value: &str) -> PyResult<()> {
+pub fn add(head: &mut Head, name: &str, value: &str) -> PyResult<()> {
     let lower = name.to_ascii_lowercase();
     if lower.is_empty() || !lower.bytes().all(is_token) {
         return Err(PyValueError::new_err(format!("`{}` is no header name", name.escape_debug())));
@@ -67,6 +67,6 @@ fn latin1(name: &str, value: &str) -> PyResult<Vec<u8>> {
 }
 
 /// `tchar` of RFC 9110 section 5.6.2.
-fn is_token(byte: u8) -> bool {
+pub fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }

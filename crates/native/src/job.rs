@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
 use pyo3::{import_exception, intern};
@@ -154,6 +155,20 @@ impl Job {
         self.0.end();
     }
 
+    /// Answers with a refusal of the gateway's: a problem document that says more than its code.
+    fn refuse(&self, code: &str, body: &[u8]) -> PyResult<bool> {
+        let code = code_of(code)?;
+        let mut head = head(code.status(), Some("application/problem+json"), None, Some(body.len() as u64))?;
+        head.code = Some(code);
+        Ok(self.0.answer(head, Bytes::copy_from_slice(body)))
+    }
+
+    /// Answers with the problem document of a code, as when the gateway itself had failed so.
+    fn fail_as(&self, code: &str, detail: &str) -> PyResult<()> {
+        self.0.fail(code_of(code)?, detail);
+        Ok(())
+    }
+
     fn bad_content(&self, detail: &str) {
         self.0.fail(Code::BadContent, detail);
     }
@@ -161,6 +176,11 @@ impl Job {
     fn fail(&self, detail: &str) {
         self.0.fail(Code::HandlerFailed, detail);
     }
+}
+
+fn code_of(word: &str) -> PyResult<Code> {
+    let code = Code::ALL.iter().copied().find(|code| code.word() == word);
+    code.ok_or_else(|| PyValueError::new_err(format!("there is no code `{word}`")))
 }
 
 fn piece(py: Python<'_>, read: Read) -> PyResult<Option<Bound<'_, PyBytes>>> {
@@ -185,7 +205,7 @@ fn gone() -> PyErr {
 }
 
 /// Header text: every byte is a character, as WSGI and most servers have it.
-fn latin1<'py>(py: Python<'py>, bytes: &[u8]) -> Bound<'py, PyString> {
+pub fn latin1<'py>(py: Python<'py>, bytes: &[u8]) -> Bound<'py, PyString> {
     match std::str::from_utf8(bytes) {
         Ok(text) if text.is_ascii() => PyString::new(py, text),
         _ => PyString::new(py, &bytes.iter().map(|byte| char::from(*byte)).collect::<String>()),

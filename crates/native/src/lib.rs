@@ -3,7 +3,9 @@
 //! What Python sees is typed and documented in `python/tidegate/_native.pyi`.
 
 mod answer;
+mod asked;
 mod bridge;
+mod call;
 mod engine;
 mod job;
 mod keys;
@@ -21,6 +23,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<bridge::Bridge>()?;
+    module.add_class::<call::Answer>()?;
+    module.add_class::<call::Call>()?;
     module.add_class::<engine::Engine>()?;
     module.add_class::<job::Job>()?;
     module.add_function(wrap_pyfunction!(engine::compile_plan, module)?)?;

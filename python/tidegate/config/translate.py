@@ -108,6 +108,7 @@ _FIRST_KEYS = {
     "backoff": "base",
     "budget": "ratio",
     "bulkhead": "max_requests",
+    "calls": "service",
     "canary": "service",
     "deadline": "header",
     "delay": "time",

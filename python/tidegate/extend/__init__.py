@@ -4,11 +4,24 @@ request    what a handler is given            response   what it may return
 handlers   the functions that routes name     runner     where and how they run
 answer     what they returned, as an answer   multi      fields that may come more than once
 events     what functions are told of
+calls      calls of handlers to services      current    the request that code runs for
 loop_thread   an event loop on a thread of its own
 """
 
+from tidegate.extend.calls import CallResponse, StreamedResponse
+from tidegate.extend.current import call, call_blocking, current_request, stream_call
 from tidegate.extend.events import BreakerEvent
 from tidegate.extend.request import Request
 from tidegate.extend.response import Response
 
-__all__ = ["BreakerEvent", "Request", "Response"]
+__all__ = [
+    "BreakerEvent",
+    "CallResponse",
+    "Request",
+    "Response",
+    "StreamedResponse",
+    "call",
+    "call_blocking",
+    "current_request",
+    "stream_call",
+]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_json
 
-from tidegate.extend.response import BYTES, JSON, TEXT, Response, encode, not_an_answer, piece
+from tidegate.extend.response import BYTES, JSON, TEXT, Response, closable, encode, not_an_answer, piece
 
 if TYPE_CHECKING:
     from tidegate._native import Job
@@ -66,13 +66,13 @@ async def stream(
     The head leaves with the first piece, so that a failure before it is still a 500.
     """
     begun = False
-    async with aclosing(_closable(pieces)) as pieces:
+    async with aclosing(closable(pieces)) as pieces:
         async for content in pieces:
             if not begun:
                 job.start(status, TEXT if isinstance(content, str) else BYTES, fields)
                 begun = True
             if not job.send(piece(content)):
-                await runner.writable(job)
+                await runner.writable(job.number)
     if begun:
         job.end()
     else:
@@ -99,14 +99,3 @@ async def _awaited(result: Any) -> Any:
 async def _lifted(pieces: Iterable[Any]) -> AsyncIterator[Any]:
     for content in pieces:
         yield content
-
-
-async def _closable(pieces: AsyncIterable[Any]) -> Any:
-    """A generator over anything asynchronous, so that it can be closed; closes what it reads in turn."""
-    close = getattr(pieces, "aclose", None)
-    try:
-        async for content in pieces:
-            yield content
-    finally:
-        if close is not None:
-            await close()

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable, Iterator
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from pydantic_core import from_json
 
 from tidegate.errors import BadContent
+from tidegate.extend.calls import (
+    ABSENT,
+    MAX_ANSWER,
+    Body,
+    CallResponse,
+    Fields,
+    StreamedResponse,
+    collected,
+    encoded,
+    streamed,
+)
 from tidegate.extend.multi import Headers, Multi
 
 if TYPE_CHECKING:
-    from tidegate._native import Job
+    from tidegate._native import Call, Job
     from tidegate.extend.runner import Runner
 
 
@@ -168,7 +181,7 @@ class Request:
         while True:
             piece = self._job.read()
             if piece is None:
-                await self._runner.readable(self._job)
+                await self._runner.readable(self._job.number)
             elif piece:
                 yield piece
             else:
@@ -193,6 +206,147 @@ class Request:
         self._runner.must_not_be_the_loop("read a body that has not come yet", "`await request.body()`")
         while piece := self._job.read_blocking():
             yield piece
+
+    # ---- calls to services
+
+    def call(
+        self,
+        service: str,
+        method: str,
+        path: str,
+        *,
+        params: Fields | None = None,
+        query: Fields | None = None,
+        headers: Fields | None = None,
+        forward: Iterable[str] = (),
+        body: Body | None = None,
+        json: Any = ABSENT,
+        timeout: float | None = None,
+        max_answer: int = MAX_ANSWER,
+    ) -> Coroutine[Any, Any, CallResponse]:
+        """Calls a service of the gateway, through all that the gateway does for its calls. It begins at once.
+
+        `path`: as it is, or with `{name}` for each of `params`, whose values can never lead out of their segment.
+        `query` and `headers`: mappings or pairs; `None` leaves one out, a list repeats it. `forward`: names of the
+        client's headers that go along. `body`: text, bytes, or an async iterator of them; or `json`: data. `timeout`:
+        seconds, of those that are left to the request. `max_answer`: bytes of an answer that are taken.
+
+        Who calls, the request id, the trace and the deadline go along by themselves. Any status is an answer. Raises
+        `CallFailed` or one of its kinds when there is none, `UnknownService` for a name that the document does not
+        have, and `ValueError` for what must not be sent.
+        """
+        runner = self._runner
+        runner.must_be_the_loop()
+        if body is not None and isinstance(body, AsyncIterable) and json is ABSENT:
+            begin = partial(self._stream, service, method, path, params, query, headers, forward, timeout)
+            return collected(self, body, max_answer, begin)
+        content_type, data = encoded(body, json)
+        names = list(forward) if forward else None
+        return runner.bridge.call(
+            self._job,
+            service,
+            method,
+            path,
+            params,
+            query,
+            headers,
+            content_type,
+            names,
+            data,
+            timeout,
+            max_answer,
+            False,
+        )
+
+    def call_blocking(
+        self,
+        service: str,
+        method: str,
+        path: str,
+        *,
+        params: Fields | None = None,
+        query: Fields | None = None,
+        headers: Fields | None = None,
+        forward: Iterable[str] = (),
+        body: str | bytes | bytearray | memoryview | None = None,
+        json: Any = ABSENT,
+        timeout: float | None = None,
+        max_answer: int = MAX_ANSWER,
+    ) -> CallResponse:
+        """As `call`, for plain functions: waits for the answer, which a coroutine must not."""
+        self._runner.must_not_be_the_loop("wait for a call", "`await request.call(...)`")
+        content_type, data = encoded(body, json)
+        names = list(forward) if forward else None
+        call = self._runner.bridge.call(
+            self._job,
+            service,
+            method,
+            path,
+            params,
+            query,
+            headers,
+            content_type,
+            names,
+            data,
+            timeout,
+            max_answer,
+            False,
+        )
+        return call.wait()
+
+    @asynccontextmanager
+    async def stream_call(
+        self,
+        service: str,
+        method: str,
+        path: str,
+        *,
+        params: Fields | None = None,
+        query: Fields | None = None,
+        headers: Fields | None = None,
+        forward: Iterable[str] = (),
+        body: Body | None = None,
+        json: Any = ABSENT,
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> AsyncIterator[StreamedResponse]:
+        """As `call`, for an answer that is taken in pieces: `async for piece in response.stream()`.
+
+        At the end of the `async with` block what is left of it is cancelled.
+        """
+        self._runner.must_be_the_loop()
+        begin = partial(self._stream, service, method, path, params, query, headers, forward, timeout)
+        async with streamed(self, body, json, begin) as (call, response):
+            yield StreamedResponse(response._answer, call, self._runner)
+
+    def _stream(
+        self,
+        service: str,
+        method: str,
+        path: str,
+        params: Fields | None,
+        query: Fields | None,
+        headers: Fields | None,
+        forward: Iterable[str],
+        timeout: float | None,
+        content_type: str | None,
+        body: bytes | None,
+    ) -> Call:
+        names = list(forward) if forward else None
+        return self._runner.bridge.call(
+            self._job,
+            service,
+            method,
+            path,
+            params,
+            query,
+            headers,
+            content_type,
+            names,
+            body,
+            timeout,
+            MAX_ANSWER,
+            True,
+        )
 
 
 def _json(body: bytes) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 from pydantic_core import to_json
@@ -69,6 +69,17 @@ def piece(content: object) -> bytes:
     if isinstance(content, bytes | bytearray | memoryview):
         return bytes(content)
     raise TypeError(f"a streamed answer is made of str or bytes, not {type(content).__name__}")
+
+
+async def closable(pieces: AsyncIterable[Any]) -> AsyncGenerator[Any, None]:
+    """A generator over anything asynchronous, so that it can be closed; closes what it reads in turn."""
+    close = getattr(pieces, "aclose", None)
+    try:
+        async for content in pieces:
+            yield content
+    finally:
+        if close is not None:
+            await close()
 
 
 def not_an_answer(result: object) -> TypeError:

@@ -15,6 +15,8 @@ from typing import Any
 from tidegate._native import Bridge, Job
 from tidegate.errors import BadContent, ClientGone
 from tidegate.extend.answer import answer, answer_blocking, stream
+from tidegate.extend.calls import call_of
+from tidegate.extend.current import CURRENT
 from tidegate.extend.eager import start_at_once
 from tidegate.extend.handlers import Handler, Handlers, Kind
 from tidegate.extend.request import Request
@@ -49,6 +51,7 @@ class Runner:
         """Begins to run coroutines on `loop`; called on its thread."""
         self._loop = loop
         self._loop_thread = threading.get_ident()
+        self.bridge.set_loop(loop)
         loop.add_reader(self.bridge.fileno(), self._woken)
 
     def detach(self) -> None:
@@ -65,12 +68,15 @@ class Runner:
         self._drain(woken=True)
 
     def _drain(self, woken: bool = False) -> None:
-        jobs, events = self.bridge.drain(BATCH, woken)
-        for job in jobs:
-            self._begin(job)
+        jobs, events, calls = self.bridge.drain(BATCH, woken)
+        # A handler whose client has left is cancelled, before it hears that its calls have failed.
         for kind, number in events:
             self._happened(kind, number)
-        if (jobs or events) and self._loop is not None:
+        for call in calls:
+            call.wake()
+        for job in jobs:
+            self._begin(job)
+        if (jobs or events or calls) and self._loop is not None:
             self._loop.call_soon(self._drain)
 
     def _begin(self, job: Job) -> None:
@@ -82,6 +88,7 @@ class Runner:
             self._tasks[job.number] = task
 
     async def _carry_out(self, handler: Handler, request: Request, job: Job) -> None:
+        CURRENT.set(request)
         try:
             if handler.kind is Kind.STREAM:
                 await stream(job, handler.function(request), self)
@@ -103,13 +110,13 @@ class Runner:
         elif (future := self._waiting.get((number, kind))) and not future.done():
             future.set_result(None)
 
-    async def readable(self, job: Job) -> None:
-        """Waits until more of the body may be there."""
-        await self._wait(job.number, READABLE)
+    async def readable(self, number: int) -> None:
+        """Waits until more may be there of what a job or a call receives."""
+        await self._wait(number, READABLE)
 
-    async def writable(self, job: Job) -> None:
-        """Waits until more of the answer may be sent."""
-        await self._wait(job.number, WRITABLE)
+    async def writable(self, number: int) -> None:
+        """Waits until more may be sent of what a job or a call sends."""
+        await self._wait(number, WRITABLE)
 
     async def _wait(self, number: int, kind: int) -> None:
         assert self._loop is not None
@@ -131,10 +138,15 @@ class Runner:
             work.close()
 
     def _begin_aside(self, work: Coroutine[Any, Any, None]) -> None:
+        self.aside(work)
+
+    def aside(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Begins a coroutine in a task of its own; called on the loop's thread."""
         assert self._loop is not None
         task = self._loop.create_task(work)
         self._aside.add(task)  # the loop alone would let a task be collected in the middle of its work
         task.add_done_callback(self._aside.discard)
+        return task
 
     # ---- plain functions
 
@@ -152,10 +164,13 @@ class Runner:
                 continue
             handler = self.handlers.list[job.handler]
             request = Request(job, self)
+            token = CURRENT.set(request)
             try:
                 answer_blocking(job, handler.function(request), self)
             except BaseException as error:
                 failed(handler, request, job, error)
+            finally:
+                CURRENT.reset(token)
 
     def on_loop(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Runs a coroutine on the loop and waits for it; for threads."""
@@ -167,16 +182,26 @@ class Runner:
         if threading.get_ident() == self._loop_thread:
             raise RuntimeError(f"a coroutine cannot {what} without blocking all others: use {instead}")
 
+    def must_be_the_loop(self) -> None:
+        """Refuses to await where the loop does not run."""
+        if threading.get_ident() != self._loop_thread:
+            hint = "use `request.call_blocking(...)`"
+            raise RuntimeError(f"calls are awaited on the loop of the gateway, and this is another thread: {hint}")
+
 
 def failed(handler: Handler, request: Request, job: Job, error: BaseException) -> None:
     """Answers 500 with the request's id, and puts the traceback into the log, never into the answer.
 
-    A body that cannot be read is the client's fault: 400, and no line in the log of events.
+    A body that cannot be read is the client's fault: 400. A call that came to nothing is the service's: 502, 503 or
+    504, as if the route led to it. Neither is a line in the log of events.
     """
     if isinstance(error, ClientGone) and job.gone:
         return
     if isinstance(error, BadContent):
         job.bad_content(f"handler {handler.name}: {error}")
+        return
+    if (call := call_of(error)) is not None:
+        job.fail_as(call.code, f"handler {handler.name}: {call}")
         return
     LOG.error(
         "handler failed handler=%s request_id=%s method=%s path=%s",

@@ -3,12 +3,12 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 
-use crate::bridge::{AnswerHead, Bridge, Job, JobRequest, Mailbox};
+use crate::bridge::calls::{Desk, Opened};
+use crate::bridge::{AnswerHead, Bridge, Job, JobRequest, Mailbox, next_number};
 use crate::clock::NEVER;
 use crate::exchange::{Exchange, Request};
 use crate::head::Head;
@@ -16,14 +16,12 @@ use crate::plan;
 use crate::respond::{Code, Failure};
 use crate::serve::deliver;
 use crate::sides::{Answered, BodySize, Client, Filled, Sink, Source, Upstream};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Pinned, Snapshot};
 use crate::transfer::{Begin, Patience, Transfer};
 use crate::upstream::call::{self, Asked, Caller};
 use crate::upstream::deadline::Deadline;
 use crate::wheel::Alarm;
 use crate::worker::Worker;
-
-static NEXT_NUMBER: AtomicU64 = AtomicU64::new(1);
 
 /// A function of the user's, by its number.
 pub struct Handler {
@@ -46,11 +44,12 @@ impl Handler {
             return Err(Failure::with(Code::HandlerFailed, "this engine was started without a way to run handlers"));
         };
         let timeout = exchange.route().and_then(|route| route.timeout_ms);
+        let deadline = Deadline::at(call::deadline(exchange.started_micros / 1000, timeout));
         let patience = Patience {
             read: NEVER,
             write: NEVER,
             client: client.patience(),
-            deadline: Deadline::at(call::deadline(exchange.started_micros / 1000, timeout)),
+            deadline,
             first_byte: NEVER,
             attempt: NEVER,
             began: 0,
@@ -60,17 +59,33 @@ impl Handler {
             _ if exchange.request.expect_continue => Begin::AwaitHandler,
             _ => Begin::Send,
         };
-        let mut upstream = HandlerUpstream::new(self.id, JobRequest::of(exchange), bridge);
+        let (snapshot, route) = (exchange.snapshot.clone(), exchange.route);
+        let place = Place { worker, bridge, snapshot: &snapshot, route, deadline };
+        let mut upstream = HandlerUpstream::new(self.id, JobRequest::of(exchange), &place);
         let mut transfer = Transfer::new(&worker.clock, alarm, patience, worker.now(), begin);
         let head = &mut exchange.answer.head;
         let answered = poll_fn(|cx| transfer.poll_until_answer(cx, client, &mut upstream, head)).await?;
+        exchange.notes.code = upstream.code;
         deliver(worker, client, exchange, &mut upstream, &mut transfer, answered).await
     }
 }
 
-/// A handler at work on one exchange, as an upstream. Dropping it cancels the handler.
+/// Where a handler works, and until when.
+pub struct Place<'a> {
+    pub worker: &'a Rc<Worker>,
+    pub bridge: &'a Arc<dyn Bridge>,
+    pub snapshot: &'a Pinned,
+    pub route: Option<usize>,
+    pub deadline: Deadline,
+}
+
+/// A handler at work on one exchange, as an upstream. Dropping it cancels the handler, and the calls that it makes.
 pub struct HandlerUpstream {
     job: Arc<Job>,
+    /// Where its calls are made.
+    _desk: Opened,
+    /// The answer is a refusal of the gateway's, in the handler's words.
+    pub code: Option<Code>,
     /// The job goes out with the first piece of its body where that came with the head: most handlers then never wait.
     submitted: bool,
     chunk: Bytes,
@@ -80,10 +95,18 @@ pub struct HandlerUpstream {
 }
 
 impl HandlerUpstream {
-    pub fn new(handler: u32, request: JobRequest, bridge: &Arc<dyn Bridge>) -> Self {
-        let number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
-        let job = Job::new(number, handler, request, Mailbox::here(), bridge.clone());
-        Self { job: Arc::new(job), submitted: false, chunk: Bytes::new(), bodiless: false, ended: false }
+    pub fn new(handler: u32, request: JobRequest, place: &Place<'_>) -> Self {
+        let Place { worker, bridge, snapshot, route, deadline } = *place;
+        let job = Arc::new(Job::new(next_number(), handler, request, Mailbox::here(), bridge.clone()));
+        Self {
+            _desk: Desk::open(worker, snapshot, route, deadline, &job),
+            job,
+            code: None,
+            submitted: false,
+            chunk: Bytes::new(),
+            bodiless: false,
+            ended: false,
+        }
     }
 
     fn submit(&mut self) -> Result<(), Failure> {
@@ -95,7 +118,8 @@ impl HandlerUpstream {
     }
 
     fn begin(&mut self, answer: AnswerHead, head: &mut Head) -> Answered {
-        let AnswerHead { status, head: fields, length } = answer;
+        let AnswerHead { status, head: fields, length, code } = answer;
+        self.code = code;
         *head = fields;
         let asked_for_head = &*self.job.request.method == b"HEAD";
         self.bodiless = asked_for_head || matches!(status, 204 | 304);

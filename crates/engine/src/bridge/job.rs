@@ -1,12 +1,12 @@
 //! One request on its way through a handler.
 
-use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
+use crate::bridge::pipe::{Pipe, wait};
 use crate::bridge::{Bridge, Event, Mailbox, Overloaded, Ring};
 use crate::head::Head;
 use crate::respond::{Code, Failure};
@@ -50,6 +50,8 @@ pub struct AnswerHead {
     pub head: Head,
     /// `None`: streamed.
     pub length: Option<u64>,
+    /// It is a refusal, for the log and the metrics.
+    pub code: Option<Code>,
 }
 
 /// What [`Job::read`] found.
@@ -80,8 +82,8 @@ pub struct Job {
     state: Mutex<State>,
     /// Signalled at every event, for handlers that block a thread.
     changed: Condvar,
-    mailbox: Arc<Mailbox>,
-    bridge: Arc<dyn Bridge>,
+    pub(super) mailbox: Arc<Mailbox>,
+    pub(super) bridge: Arc<dyn Bridge>,
 }
 
 #[derive(Default)]
@@ -101,32 +103,6 @@ struct State {
     worker: Option<Waker>,
     reader_waits: bool,
     sender_waits: bool,
-}
-
-#[derive(Default)]
-struct Pipe {
-    chunks: VecDeque<Bytes>,
-    bytes: usize,
-    ended: bool,
-    failure: Option<Failure>,
-}
-
-impl Pipe {
-    fn push(&mut self, chunk: Bytes) {
-        self.bytes += chunk.len();
-        self.chunks.push_back(chunk);
-    }
-
-    fn pop(&mut self) -> Option<Bytes> {
-        let chunk = self.chunks.pop_front()?;
-        self.bytes -= chunk.len();
-        Some(chunk)
-    }
-
-    fn clear(&mut self) {
-        self.chunks.clear();
-        self.bytes = 0;
-    }
 }
 
 impl Job {
@@ -149,9 +125,9 @@ impl Job {
         }
     }
 
-    fn tell_handler(self: &Arc<Self>, event: Event) {
+    fn tell_handler(&self, event: Event) {
         self.changed.notify_all();
-        let ring = self.bridge.notify(self, event);
+        let ring = self.bridge.notify(self.number, event);
         self.ring(ring);
     }
 
@@ -403,12 +379,5 @@ impl State {
         self.done = true;
         self.deaf = true;
         self.body.clear();
-    }
-}
-
-fn wait(place: &mut Option<Waker>, cx: &mut Context<'_>) {
-    match place {
-        Some(waker) => waker.clone_from(cx.waker()),
-        None => *place = Some(cx.waker().clone()),
     }
 }

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::runtime::Handle;
 
-use crate::bridge::Bridge;
+use crate::bridge::{Bridge, Call};
 
 #[derive(Default)]
 pub struct Mailbox(Mutex<Mail>);
@@ -24,6 +24,10 @@ struct Mail {
     task: Option<Waker>,
     /// To be woken when the mail task comes: the loop of handlers that were given jobs.
     bell: Option<Arc<dyn Bridge>>,
+    /// Calls to be made by this worker.
+    orders: Vec<Arc<Call>>,
+    /// The task that makes them, while it waits.
+    carrier: Option<Waker>,
     /// A mail task runs. Without one (no runtime, or it has ended) wakers are called directly.
     driven: bool,
 }
@@ -68,6 +72,28 @@ impl Mailbox {
         if full || !self.hold() {
             self.call();
         }
+    }
+
+    /// Hands a call over to the worker; it is given up where that has ended.
+    pub fn order(self: &Arc<Self>, call: Arc<Call>) {
+        let mut mail = self.mail();
+        if !mail.driven {
+            drop(mail);
+            return call.give_up();
+        }
+        mail.orders.push(call);
+        let carrier = mail.carrier.take();
+        drop(mail);
+        if let Some(carrier) = carrier {
+            self.wake(carrier);
+        }
+    }
+
+    /// The calls that were handed over; `waker` is woken for the next.
+    pub fn take_orders(&self, waker: &Waker) -> Vec<Arc<Call>> {
+        let mut mail = self.mail();
+        mail.carrier = Some(waker.clone());
+        std::mem::take(&mut mail.orders)
     }
 
     /// Leaves the delivery to the next drain of this thread; false when no drain is under way.
@@ -133,5 +159,9 @@ impl Drop for Driver {
         mail.driven = false;
         mail.wakers.clear();
         mail.task = None;
+        mail.carrier = None;
+        let orders = std::mem::take(&mut mail.orders);
+        drop(mail);
+        orders.iter().for_each(|call| call.give_up());
     }
 }

@@ -65,7 +65,7 @@ impl Queue {
     /// Whoever found something must come again; whoever found nothing may sleep until the pipe is readable.
     pub fn drain(&self, most: usize, woken: bool) -> Drained {
         let drained = self.take(most, woken);
-        Mailbox::deliver(!drained.jobs.is_empty());
+        Mailbox::deliver(!drained.jobs.is_empty() || !drained.events.is_empty());
         drained
     }
 
@@ -127,9 +127,9 @@ impl Bridge for Queue {
         Ok(Ring::No)
     }
 
-    fn notify(&self, job: &Arc<Job>, event: Event) -> Ring {
+    fn notify(&self, number: u64, event: Event) -> Ring {
         let mut line = self.line();
-        line.events.push((event, job.number));
+        line.events.push((event, number));
         if std::mem::replace(&mut line.awake, true) { Ring::No } else { Ring::Later }
     }
 

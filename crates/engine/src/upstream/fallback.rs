@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
-use crate::actions::handler::HandlerUpstream;
+use crate::actions::handler::{HandlerUpstream, Place};
 use crate::bridge::JobRequest;
 use crate::clock::NEVER;
 use crate::exchange::{Fallen, Method, Request};
@@ -223,7 +223,8 @@ async fn handled<'a, C: Client>(
         _ if request.expect_continue => Begin::AwaitHandler,
         _ => Begin::Send,
     };
-    let mut upstream = HandlerUpstream::new(handler.id, job, bridge);
+    let place = Place { worker, bridge, snapshot: asked.snapshot, route: caller.route, deadline: order.deadline };
+    let mut upstream = HandlerUpstream::new(handler.id, job, &place);
     asked.notes.answered_micros = 0;
     let patience = patience(client, order.deadline);
     let mut transfer = Transfer::new(&worker.clock, alarm, patience, worker.now(), begin);

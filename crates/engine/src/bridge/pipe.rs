@@ -1,0 +1,42 @@
+//! Bytes on their way between a worker and user code.
+
+use std::collections::VecDeque;
+use std::task::{Context, Waker};
+
+use bytes::Bytes;
+
+use crate::respond::Failure;
+
+#[derive(Default)]
+pub struct Pipe {
+    pub chunks: VecDeque<Bytes>,
+    pub bytes: usize,
+    pub ended: bool,
+    pub failure: Option<Failure>,
+}
+
+impl Pipe {
+    pub fn push(&mut self, chunk: Bytes) {
+        self.bytes += chunk.len();
+        self.chunks.push_back(chunk);
+    }
+
+    pub fn pop(&mut self) -> Option<Bytes> {
+        let chunk = self.chunks.pop_front()?;
+        self.bytes -= chunk.len();
+        Some(chunk)
+    }
+
+    pub fn clear(&mut self) {
+        self.chunks.clear();
+        self.bytes = 0;
+    }
+}
+
+/// Remembers whom to wake.
+pub fn wait(place: &mut Option<Waker>, cx: &Context<'_>) {
+    match place {
+        Some(waker) => waker.clone_from(cx.waker()),
+        None => *place = Some(cx.waker().clone()),
+    }
+}
