@@ -11,6 +11,7 @@ use crate::head::Head;
 use crate::respond::{Code, Failure};
 use crate::sides::{BodySize, Client, Filled};
 use crate::upstream::call;
+use crate::upstream::deadline::Deadline;
 use crate::wheel::Alarm;
 use crate::worker::Worker;
 
@@ -34,10 +35,7 @@ pub async fn collect<C: Client>(
     if std::mem::take(&mut exchange.request.expect_continue) {
         client.send_interim(100, &Head::default());
     }
-    let mut body = Vec::new();
-    let mut patience = Waiting { worker, alarm, deadline };
-    patience.moved(client.patience());
-    poll_fn(|cx| poll_collect(cx, client, &mut body, &mut patience)).await?;
+    let body = gather(worker, client, alarm, Deadline::at(deadline), most).await?.ok_or(Code::BodyTooLarge)?;
     if exchange.request.body == BodySize::Unknown && client.trailers().is_none() {
         exchange.request.body = BodySize::Length(body.len() as u64);
     }
@@ -60,41 +58,63 @@ pub async fn peek<C: Client>(
     }
 }
 
+/// The whole body of a request; `None`, with a part of it taken, where it is of more than `most` bytes.
+pub async fn gather<C: Client>(
+    worker: &Worker,
+    client: &mut C,
+    alarm: &Alarm,
+    deadline: Deadline,
+    most: u64,
+) -> Result<Option<Vec<u8>>, Failure> {
+    let mut body = Vec::new();
+    let mut patience = Waiting { worker, alarm, deadline };
+    patience.moved(client.patience());
+    let whole = poll_fn(|cx| poll_gather(cx, client, &mut body, most, &mut patience)).await?;
+    Ok(whole.then_some(body))
+}
+
 /// Bounds how long a client may take.
 struct Waiting<'a> {
     worker: &'a Worker,
     alarm: &'a Alarm,
-    deadline: Millis,
+    deadline: Deadline,
 }
 
 impl Waiting<'_> {
     fn moved(&mut self, patience: Millis) {
-        self.alarm.set(self.worker.now().saturating_add(patience).min(self.deadline));
+        self.alarm.set(self.worker.now().saturating_add(patience).min(self.deadline.at));
+    }
+
+    fn late(&self) -> Failure {
+        let late = self.worker.now() >= self.deadline.at;
+        if late { self.deadline.late } else { Code::BodyTimeout }.into()
     }
 }
 
-fn poll_collect<C: Client>(
+/// False when it is too long.
+fn poll_gather<C: Client>(
     cx: &mut Context<'_>,
     client: &mut C,
     body: &mut Vec<u8>,
+    most: u64,
     patience: &mut Waiting<'_>,
-) -> Poll<Result<(), Failure>> {
+) -> Poll<Result<bool, Failure>> {
     loop {
         match client.poll_fill(cx)? {
             Poll::Ready(Filled::Data) => {
                 let count = client.chunk().len();
+                if (body.len() + count) as u64 > most {
+                    return Poll::Ready(Ok(false));
+                }
                 body.extend_from_slice(client.chunk());
                 client.consume(count);
                 patience.moved(client.patience());
             }
-            Poll::Ready(Filled::End) => return Poll::Ready(Ok(())),
+            Poll::Ready(Filled::End) => return Poll::Ready(Ok(true)),
             Poll::Pending => {
                 // The 100 that the client waits for.
                 let _ = client.poll_flush(cx)?;
-                return patience.alarm.poll(cx).map(|()| {
-                    let late = patience.worker.now() >= patience.deadline;
-                    Err(if late { Code::Timeout } else { Code::BodyTimeout }.into())
-                });
+                return patience.alarm.poll(cx).map(|()| Err(patience.late()));
             }
         }
     }

@@ -5,7 +5,7 @@
 //! when the due time has moved on meanwhile. Resolution is one tick; an alarm never rings early.
 //! After: Varghese and Lauck, "Hashed and Hierarchical Timing Wheels", 1987, with lazy re-insertion instead of levels.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::ops::Deref;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -47,6 +47,7 @@ struct Entry {
 pub struct Alarm {
     wheel: Rc<Wheel>,
     entry: Rc<Entry>,
+    beside: OnceCell<Box<Lent>>,
 }
 
 impl Wheel {
@@ -65,14 +66,14 @@ impl Wheel {
 
     pub fn alarm(self: &Rc<Self>) -> Alarm {
         let entry = Entry { due: Cell::new(NEVER), tick: Cell::new(NEVER), waker: RefCell::new(None) };
-        Alarm { wheel: self.clone(), entry: Rc::new(entry) }
+        Alarm { wheel: self.clone(), entry: Rc::new(entry), beside: OnceCell::new() }
     }
 
     /// An alarm for one call, which goes back when that is over: no memory is taken, and the wheel does not fill up with what is
     /// long over.
     pub fn lend(self: &Rc<Self>) -> Lent {
         match self.spare.borrow_mut().pop() {
-            Some(entry) => Lent(Alarm { wheel: self.clone(), entry }),
+            Some(entry) => Lent(Alarm { wheel: self.clone(), entry, beside: OnceCell::new() }),
             None => Lent(self.alarm()),
         }
     }
@@ -179,6 +180,11 @@ impl Alarm {
         if due != NEVER && due.div_ceil(TICK) < self.entry.tick.get() {
             self.wheel.insert(&self.entry, due);
         }
+    }
+
+    /// Another of the same task, for what has a due time of its own; made when it is first wanted, and kept.
+    pub fn beside(&self) -> &Self {
+        self.beside.get_or_init(|| Box::new(self.wheel.lend()))
     }
 
     pub fn due(&self) -> Millis {

@@ -180,8 +180,7 @@ async fn tried<'a, C: Client>(
         asked.notes.attempts += 1;
         let ended = match hedge {
             None => attempt(worker, client, asked, alarm, order, &aim).await,
-            // Apart, so that calls without it do not carry its state.
-            Some(hedge) => Box::pin(hedged(worker, client, asked, alarm, order, &aim, hedge)).await,
+            Some(hedge) => hedged(worker, client, asked, alarm, order, &mut aim, hedge).await,
         };
         let wait = match ended {
             Ok(begun) => match again.after_answer(client, begun.answered.status(), &asked.answer.head) {
@@ -200,7 +199,7 @@ async fn tried<'a, C: Client>(
             }
         };
         if !client.rewind() {
-            return Err(Failure::with(Code::InternalError, "the request body was not kept").into());
+            return Err(not_kept().into());
         }
         asked.answer.head.clear();
         asked.answer.protocol = None;
@@ -300,6 +299,11 @@ impl Again<'_> {
             );
         }
     }
+}
+
+/// The gateway's own mistake: nothing is sent again whose body is not there.
+pub fn not_kept() -> Failure {
+    Failure::with(Code::InternalError, "the request body was not kept")
 }
 
 async fn pause<C: Client>(worker: &Rc<Worker>, client: &mut C, wait: Millis) -> Result<(), Failure> {

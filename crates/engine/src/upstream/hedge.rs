@@ -1,26 +1,28 @@
 //! A second attempt when the first is late: the quicker answer is taken, and the other attempt is cancelled.
 //!
-//! After Dean and Barroso, "The Tail at Scale", 2013. Only where `hedging` is set: then a request costs an allocation or two more, and
-//! its body is here whole before it is sent.
+//! After Dean and Barroso, "The Tail at Scale", 2013. The first attempt runs as it would without `hedging`, under one more due time;
+//! only when that has passed something is allocated, and [`race`](crate::upstream::race) begins. A request body is here whole before
+//! it is sent.
 
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
-use crate::clock::Millis;
-use crate::exchange::{Answer, Method, Notes, Request, Upgrade};
+use crate::clock::{Millis, NEVER};
+use crate::collect::gather;
+use crate::exchange::{Method, Request, Upgrade};
 use crate::plan::{self, HedgeAfter};
-use crate::respond::{Code, Failure};
+use crate::respond::{Failure, Side};
 use crate::sides::{BodySize, Client, Filled};
-use crate::snapshot::Pinned;
-use crate::upstream::attempt::{Aim, Begun, Failed, attempt};
+use crate::upstream::attempt::{Aim, Failed, attempt};
 use crate::upstream::budget::Budget;
-use crate::upstream::call::{Asked, Order, pick};
-use crate::upstream::collector::Collector;
+use crate::upstream::call::{Asked, Order, not_kept, unless_gone};
+use crate::upstream::discard::discard;
 use crate::upstream::latency::Latency;
+use crate::upstream::race::{Came, Ended, Other, Raced, Second, is_good, race};
 use crate::upstream::retry::method_list;
 use crate::wheel::{Alarm, TICK};
 use crate::worker::Worker;
@@ -63,6 +65,11 @@ impl Hedge {
         self.budget.deposit(worker, now);
     }
 
+    /// There may be one attempt more.
+    pub fn withdraw(&self, now: Millis) -> bool {
+        self.budget.withdraw(now)
+    }
+
     fn delay(&self, now: Millis) -> Option<Millis> {
         match &self.after {
             After::Delay(delay) => Some(*delay),
@@ -75,19 +82,14 @@ impl Hedge {
             latency.record(micros);
         }
     }
-}
 
-/// An attempt that ended, with what belongs to it.
-struct Raced<'s> {
-    ended: Result<Begun<'s>, Failed>,
-    answer: Answer,
-    notes: Notes,
-    /// Bytes of the request body that were sent.
-    sent: u64,
+    fn seen<'a>(&self, ended: Ended<'a>) -> Ended<'a> {
+        if let Ok(begun) = &ended {
+            self.took(begun.micros());
+        }
+        ended
+    }
 }
-
-/// Borrows what it was made of for `'f`, and what its answer goes on with for `'s`.
-type Racing<'f, 's> = Pin<Box<dyn Future<Output = Raced<'s>> + 'f>>;
 
 /// As [`attempt`], with a second one when the first is late.
 pub async fn hedged<'a, C: Client>(
@@ -96,174 +98,110 @@ pub async fn hedged<'a, C: Client>(
     asked: &mut Asked<'_>,
     alarm: &'a Alarm,
     order: &Order<'_>,
-    aim: &Aim,
+    aim: &mut Aim,
     hedge: &Hedge,
-) -> Result<Begun<'a>, Failed> {
-    let delay = hedge.delay(aim.started_micros / 1000);
-    let body = match delay {
-        Some(_) => collect(worker, client, asked.request, alarm, order).await?,
-        None => None,
-    };
-    // What the client took for its body does not make the service late.
-    let begun;
-    let aim = match asked.request.body {
-        BodySize::Empty => aim,
-        _ => {
-            begun = Aim { started_micros: worker.clock.now_micros(), ..aim.clone() };
-            asked.notes.client_micros += begun.started_micros.saturating_sub(aim.started_micros);
-            &begun
+) -> Ended<'a> {
+    let mut delay = hedge.delay(aim.started_micros / 1000);
+    let mut body = Bytes::new();
+    if delay.is_some() && asked.request.body != BodySize::Empty {
+        match collect(worker, client, asked, alarm, order, aim).await? {
+            Some(whole) => body = whole,
+            None => delay = None,
         }
-    };
-    let began = aim.started_micros / 1000;
-    let (Some(delay), Some(body)) = (delay, body) else {
-        let ended = attempt(worker, client, asked, alarm, order, aim).await;
-        if let Ok(begun) = &ended {
-            hedge.took(begun.micros());
-        }
-        return ended;
-    };
-    let (snapshot, request) = (asked.snapshot, asked.request);
-    let service = &snapshot.services[order.service];
-    let own = worker.wheel.alarm();
-    let late;
+    }
+    let aim = &*aim;
+    let own = alarm.beside();
     // The wheel turns in ticks: less than one would make late what is just not there at the next.
-    own.set(began.saturating_add(delay.max(TICK)));
-    // It writes where the answer is wanted in the end, into memory that has its size.
-    let answer = std::mem::take(asked.answer);
-    let mut first: Racing<'_, 'a> = Box::pin(race(worker, snapshot, request, alarm, order, aim, body.clone(), answer));
-    let early = poll_fn(|cx| match first.as_mut().poll(cx) {
-        Poll::Ready(raced) => Poll::Ready(Ok(Some(raced))),
-        Poll::Pending if client.poll_gone(cx).is_ready() => Poll::Ready(Err(gone())),
-        Poll::Pending => own.poll(cx).map(|()| Ok(None)),
-    });
-    let raced = match early.await? {
-        Some(raced) => raced,
-        None if !hedge.budget.withdraw(worker.now()) => {
-            service.series.hedge_out_of_budget(worker.index);
-            alone(client, &mut first).await?
+    own.set(delay.map_or(NEVER, |delay| (aim.started_micros / 1000).saturating_add(delay.max(TICK))));
+    let second = Second { worker, snapshot: asked.snapshot, request: asked.request, alarm: own, order };
+    let came = {
+        let mut first = pin!(attempt(worker, client, asked, alarm, order, aim));
+        let early = poll_fn(|cx| match first.as_mut().poll(cx) {
+            Poll::Ready(ended) => Poll::Ready(Some(ended)),
+            Poll::Pending => own.poll(cx).map(|()| None),
+        });
+        if let Some(ended) = early.await {
+            own.set(NEVER);
+            return hedge.seen(ended);
         }
-        None => {
-            service.series.hedged(worker.index);
-            asked.notes.attempts += 1;
-            let started_micros = worker.clock.now_micros();
-            let mut tried = aim.tried.clone();
-            tried.add(&aim.target);
-            let target = pick(worker, service, order, &tried, started_micros / 1000).map_err(not_sent)?;
-            late = Aim { target, tried, fresh: false, started_micros };
-            let mut second: Racing<'_, '_> =
-                Box::pin(race(worker, snapshot, request, &own, order, &late, body, Answer::default()));
-            let both = both(client, order, &mut first, &mut second).await?;
-            let lost = if both.second { aim } else { &late };
-            if both.other_runs {
-                // It would have taken longer than this, which is better known than not.
-                hedge.took(worker.clock.now_micros().saturating_sub(lost.started_micros));
-            }
-            if both.second && both.raced.ended.is_ok() {
-                service.series.hedge_won(worker.index);
-            }
-            both.raced
+        match second.begin(hedge, aim, body) {
+            // Where the first one is it stays; what it needs no more is gone when this block ends.
+            Some(runs) => Box::pin(race(order, first, runs)).await,
+            None => return hedge.seen(first.await),
         }
     };
-    if let Ok(begun) = &raced.ended {
-        hedge.took(begun.micros());
-    }
-    take(worker, client, asked, alarm, raced)
+    asked.notes.attempts += 1;
+    settle(worker, client, asked, alarm, order, aim, hedge, came).await
 }
 
-#[expect(clippy::too_many_arguments, reason = "all of what an attempt needs, and nothing belongs together")]
-async fn race<'s>(
-    worker: &'s Rc<Worker>,
-    snapshot: &Pinned,
-    request: &Request,
-    alarm: &'s Alarm,
-    order: &Order<'_>,
-    aim: &Aim,
-    body: Bytes,
-    mut answer: Answer,
-) -> Raced<'s> {
-    let mut notes = Notes::default();
-    let mut client = Collector::new(body, 0);
-    let mut asked = Asked { snapshot, request, answer: &mut answer, notes: &mut notes, caller: None };
-    let ended = attempt(worker, &mut client, &mut asked, alarm, order, aim).await;
-    Raced { ended, answer, notes, sent: client.bytes_received() }
-}
-
-async fn alone<'s, C: Client>(client: &mut C, first: &mut Racing<'_, 's>) -> Result<Raced<'s>, Failed> {
-    poll_fn(|cx| match first.as_mut().poll(cx) {
-        Poll::Ready(raced) => Poll::Ready(Ok(raced)),
-        Poll::Pending => client.poll_gone(cx).map(|()| Err(gone())),
-    })
-    .await
-}
-
-struct Finished<'s> {
-    raced: Raced<'s>,
-    /// It was the second attempt.
-    second: bool,
-    other_runs: bool,
-}
-
-/// The first answer that needs no other; when there is none, what came last, but rather an answer than a failure.
-async fn both<'a: 's, 's, C: Client>(
-    client: &mut C,
-    order: &Order<'_>,
-    first: &mut Racing<'_, 'a>,
-    second: &mut Racing<'_, 's>,
-) -> Result<Finished<'s>, Failed> {
-    let mut spare: Option<Finished<'s>> = None;
-    poll_fn(|cx| {
-        for is_second in [false, true] {
-            if spare.as_ref().is_some_and(|spare| spare.second == is_second) {
-                continue;
-            }
-            let polled: Poll<Raced<'s>> = match is_second {
-                false => first.as_mut().poll(cx).map(|raced| raced),
-                true => second.as_mut().poll(cx),
-            };
-            let Poll::Ready(raced) = polled else { continue };
-            let good = raced.is_good(order);
-            let finished = Finished { raced, second: is_second, other_runs: spare.is_none() };
-            match spare.take() {
-                Some(other) if !good && other.raced.ended.is_ok() => {
-                    return Poll::Ready(Ok(Finished { other_runs: false, ..other }));
-                }
-                None if !good => spare = Some(finished),
-                _ => return Poll::Ready(Ok(finished)),
-            }
-        }
-        client.poll_gone(cx).map(|()| Err(gone()))
-    })
-    .await
-}
-
-impl Raced<'_> {
-    /// An answer, and none that would be tried again.
-    fn is_good(&self, order: &Order<'_>) -> bool {
-        let Ok(begun) = &self.ended else { return false };
-        order.calling.retry.of_answer(begun.answered.status(), &self.answer.head).is_none()
-    }
-}
-
-/// Puts what came into the exchange, and lets its own client go on where the stand-in was.
-fn take<'a, C: Client>(
+/// What comes of a race when the first attempt has ended or is cancelled.
+#[expect(clippy::too_many_arguments, reason = "those of the call, and what is known of the race")]
+async fn settle<'a, C: Client>(
     worker: &'a Rc<Worker>,
     client: &mut C,
     asked: &mut Asked<'_>,
     alarm: &'a Alarm,
-    raced: Raced<'_>,
-) -> Result<Begun<'a>, Failed> {
+    order: &Order<'_>,
+    aim: &Aim,
+    hedge: &Hedge,
+    came: Came<'_, 'a>,
+) -> Ended<'a> {
+    // It would have taken longer than this, which is better known than not.
+    let lost = |started_micros: u64| hedge.took(worker.clock.now_micros().saturating_sub(started_micros));
+    let (raced, spare) = match came {
+        Came::Second(raced) => {
+            lost(aim.started_micros);
+            (raced, None)
+        }
+        Came::First(ended, other) => {
+            let settled = match &ended {
+                Ok(begun) => is_good(order, begun, &asked.answer.head),
+                Err(failed) => failed.failure.code.side() == Side::Client,
+            };
+            match other {
+                Other::Runs(runs) if settled => {
+                    if ended.is_ok() {
+                        lost(runs.started_micros);
+                    }
+                    alarm.beside().set(NEVER);
+                    return hedge.seen(ended);
+                }
+                Other::Runs(runs) => (unless_gone(client, async { Ok(runs.racing.await) }).await?, Some(ended)),
+                // An answer rather than a failure, and of those what came last.
+                Other::Over(raced) if !settled && ended.is_err() && raced.ended.is_ok() => (raced, Some(ended)),
+                Other::Over(_) => return hedge.seen(ended),
+            }
+        }
+    };
+    match spare {
+        Some(Ok(begun)) if raced.ended.is_err() => return hedge.seen(Ok(begun)),
+        Some(Ok(begun)) => discard(worker, begun),
+        Some(Err(_)) | None => {}
+    }
+    alarm.set(NEVER);
+    if raced.ended.is_ok() {
+        asked.snapshot.services[order.service].series.hedge_won(worker.index);
+    }
+    hedge.seen(take(client, asked, raced))
+}
+
+/// Puts what came of the second attempt into the exchange, and lets the client go on where the stand-in was.
+fn take<'a, C: Client>(client: &mut C, asked: &mut Asked<'_>, raced: Raced<'a>) -> Ended<'a> {
     let Raced { ended, answer, notes, sent } = raced;
     *asked.answer = answer;
     asked.notes.target = notes.target;
     asked.notes.answered_micros = notes.answered_micros;
-    let Begun { upstream, transfer, answered, ticket, guard } = ended?;
-    if transfer.is_sending() && client.rewind() {
-        skip(client, sent);
+    let begun = ended?;
+    if asked.request.body != BodySize::Empty {
+        if !client.rewind() {
+            return Err(not_kept().into());
+        }
+        skip(client, if begun.transfer.is_sending() { sent } else { u64::MAX });
     }
-    Ok(Begun { upstream, transfer: transfer.with_alarm(&worker.clock, alarm), answered, ticket, guard })
+    Ok(begun)
 }
 
-/// Consumes what was sent already of a body that is all here.
+/// Consumes so much of a body that is all here.
 fn skip<C: Client>(client: &mut C, mut count: u64) {
     let mut cx = Context::from_waker(Waker::noop());
     while count > 0 && matches!(client.poll_fill(&mut cx), Poll::Ready(Ok(Filled::Data))) {
@@ -273,66 +211,33 @@ fn skip<C: Client>(client: &mut C, mut count: u64) {
     }
 }
 
-/// The whole request body, where it is short enough to be kept and has no trailers; else it starts again.
+/// The whole request body, which begins again; `None` where it is not kept or has trailers, and cannot be sent twice.
 async fn collect<C: Client>(
     worker: &Rc<Worker>,
     client: &mut C,
-    request: &Request,
+    asked: &mut Asked<'_>,
     alarm: &Alarm,
     order: &Order<'_>,
+    aim: &mut Aim,
 ) -> Result<Option<Bytes>, Failed> {
-    if request.body == BodySize::Empty {
-        return Ok(Some(Bytes::new()));
-    }
     let most = order.calling.retry.body_bytes;
-    if let BodySize::Length(length) = request.body
+    if let BodySize::Length(length) = asked.request.body
         && length > most
     {
         return Ok(None);
     }
-    let mut body = Vec::new();
-    let patience = client.patience();
-    let mut quiet = true;
-    let whole = poll_fn(|cx| {
-        loop {
-            match client.poll_fill(cx) {
-                Poll::Ready(Ok(Filled::Data)) if (body.len() + client.chunk().len()) as u64 > most => {
-                    return Poll::Ready(Ok(false));
-                }
-                Poll::Ready(Ok(Filled::Data)) => {
-                    body.extend_from_slice(client.chunk());
-                    client.consume(usize::MAX);
-                    quiet = true;
-                }
-                Poll::Ready(Ok(Filled::End)) => return Poll::Ready(Ok(client.trailers().is_none())),
-                Poll::Ready(Err(failure)) => return Poll::Ready(Err(failure)),
-                Poll::Pending => break,
-            }
-        }
-        let deadline = order.deadline;
-        if std::mem::take(&mut quiet) {
-            alarm.set(worker.now().saturating_add(patience).min(deadline.at));
-        }
-        alarm.poll(cx).map(|()| {
-            let late = worker.now() >= deadline.at;
-            Err(if late { deadline.late } else { Code::BodyTimeout }.into())
-        })
-    })
-    .await
-    .map_err(not_sent)?;
-    if whole {
-        return Ok(Some(body.into()));
-    }
+    let body = gather(worker, client, alarm, order.deadline, most).await.map_err(not_sent)?;
+    let whole = body.filter(|_| client.trailers().is_none());
+    // What the client took for its body does not make the service late.
+    let now_micros = worker.clock.now_micros();
+    asked.notes.client_micros += now_micros.saturating_sub(aim.started_micros);
+    aim.started_micros = now_micros;
     match client.rewind() {
-        true => Ok(None),
-        false => Err(Failed { sent: false, ..Failure::from(Code::InternalError).into() }),
+        true => Ok(whole.map(Bytes::from)),
+        false => Err(not_sent(not_kept())),
     }
 }
 
 fn not_sent(failure: Failure) -> Failed {
     Failed { sent: false, ..failure.into() }
-}
-
-fn gone() -> Failed {
-    Failure::from(Code::ClientGone).into()
 }

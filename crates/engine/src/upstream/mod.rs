@@ -26,6 +26,7 @@ pub mod name;
 pub mod outcome;
 pub mod pool;
 pub mod protection;
+pub mod race;
 pub mod resolve;
 pub mod retry;
 pub mod retry_after;
