@@ -131,7 +131,8 @@ pub async fn hedged<'a, C: Client>(
         }
     };
     asked.notes.attempts += 1;
-    settle(worker, client, asked, alarm, order, aim, hedge, came).await
+    // Apart, so that calls that are not late do not carry its state.
+    Box::pin(settle(worker, client, asked, alarm, order, aim, hedge, came)).await
 }
 
 /// What comes of a race when the first attempt has ended or is cancelled.

@@ -48,6 +48,7 @@ pub struct Runs<'f, 's> {
 }
 
 /// How a race ended, or how it stands when only the second attempt is left.
+#[expect(clippy::large_enum_variant, reason = "it is moved once, and only where there is a race")]
 pub enum Came<'f, 's> {
     /// The first has ended, well or not: its head is in the exchange.
     First(Ended<'s>, Other<'f, 's>),
@@ -55,6 +56,7 @@ pub enum Came<'f, 's> {
     Second(Raced<'s>),
 }
 
+#[expect(clippy::large_enum_variant, reason = "it is moved once, and only where there is a race")]
 pub enum Other<'f, 's> {
     Runs(Runs<'f, 's>),
     /// It ended before, and not well.
