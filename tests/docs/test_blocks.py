@@ -24,7 +24,7 @@ from tidegate.config import kong
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
-EXAMPLES = sorted((ROOT / "examples").glob("*/gateway.*"))
+EXAMPLES = [file for file in sorted((ROOT / "examples").glob("*/gateway.*")) if ".test." not in file.name]
 PYTHON_GATEWAY = DOCS / "guides" / "python-gateway.md"
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
 from tidegate.config.base import Model
+from tidegate.config.problem import Problem
 from tidegate.config.values import Text
 
 OnError = Literal["keep_last", "skip", "refuse"]
@@ -96,11 +97,11 @@ class Broken:
     file: str
     state: Literal["kept", "left_out"]
     """Whether its last good version serves, or nothing of it."""
-    problems: tuple[str, ...]
+    problems: tuple[Problem, ...]
 
     def to_json(self) -> dict[str, Any]:
         """As a program reads it."""
-        return {"file": self.file, "state": self.state, "problems": list(self.problems)}
+        return {"file": self.file, "state": self.state, "problems": [str(problem) for problem in self.problems]}
 
 
 Instead = Mapping[FilePath, str | None]

@@ -81,7 +81,7 @@ class IncludedDocuments:
         files = {one.file for one in loaded.included}
         self._good = {file: text for file, text in loaded.documents.items() if file in files}
         told = tuple(
-            Broken(str(file), "kept" if file in self._good else "left_out", tuple(map(str, problems)))
+            Broken(str(file), "kept" if file in self._good else "left_out", tuple(problems))
             for file, problems in state.broken.items()
         )
         return replace(loaded, broken=told)
@@ -105,5 +105,5 @@ def tell_of_broken(loaded: Loaded) -> None:
     """Says in the log which included documents have problems, and what serves instead."""
     for broken in loaded.broken:
         what = "it serves as it was last good" if broken.state == "kept" else "its routes are left out"
-        lines = "\n".join(broken.problems)
+        lines = "\n".join(map(str, broken.problems))
         LOG.error("included document refused file=%s state=%s\n%s\n%s", broken.file, broken.state, lines, what)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,10 +30,13 @@ class SuiteFile:
     @property
     def document(self) -> Path:
         """The document that is tested."""
-        if self.suite.document is not None:
-            return self.file.parent / self.suite.document
-        name = self.file.name
-        return self.file.parent / name.replace(f"{TEST_MARK}.", ".") if f"{TEST_MARK}." in name else self.file
+        named = self.suite.document
+        return self.beside if named is None else Path(os.path.normpath(self.file.parent / named))
+
+    @property
+    def beside(self) -> Path:
+        """The document that the file stands beside, whether it is there or not."""
+        return self.file.with_name(f"{self.file.stem.removesuffix(TEST_MARK)}{self.file.suffix}")
 
     def line(self, place: Place) -> int:
         """The line of a part of the file."""

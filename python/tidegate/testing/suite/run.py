@@ -12,6 +12,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
+from tidegate.config import Loaded, Problem
 from tidegate.config.problem import Path as Place
 from tidegate.errors import ConfigError, TidegateError
 from tidegate.testing.answer import Answer
@@ -38,6 +39,8 @@ class Outcome:
     seconds: float = 0.0
     routes: set[str] = field(default_factory=set)
     """Names of the routes that took a request."""
+    known: dict[str, str] = field(default_factory=dict)
+    """Every route of the document, and where it stands."""
 
     @property
     def passed(self) -> bool:
@@ -51,6 +54,7 @@ def run(file: SuiteFile, case: Case, index: int) -> Outcome:
     began = time.perf_counter()
     try:
         with _Run(file) as running:
+            outcome.known = running.routes()
             running.tell(file.suite.services)
             running.tell(case.services, outcome.place)
             for place, step in steps_of(case):
@@ -80,6 +84,9 @@ class _Run:
         self._around = Surroundings(real=suite.real, environment=environment, logs=True)
         self._gateway = RunningGateway(self._around.documents(file.document), around=self._around)
         self._asked = 0
+        if problems := _problems(file, self._gateway.server.loaded):
+            self._gateway.stop()
+            raise ConfigError(problems)
         plan = json.loads(self._gateway.server.loaded.plan)
         self._policies = {route["name"]: frozenset(_policies(route["policies"])) for route in plan["routes"]}
         self._told: set[str] = set()
@@ -183,6 +190,16 @@ class _Run:
 
         return [] if self._asked == 0 else eventually(whole, "the access log")
 
+    def routes(self) -> dict[str, str]:
+        """The routes of the document by name, and where each stands."""
+        loaded = self._gateway.server.loaded
+        found = {}
+        for index, route in enumerate(json.loads(loaded.plan)["routes"]):
+            _, file, line = loaded.place(("routes", index))
+            if file is not None:  # what policies need beside themselves stands nowhere
+                found[str(route["name"])] = f"{file}:{line}"
+        return found
+
     def complaints(self) -> list[str]:
         """Requests that no service was told of."""
         return self._gateway.services.complaints
@@ -218,14 +235,15 @@ def _inner(options: Any) -> Iterator[str]:
             yield from _inner(value)
 
 
-def routes_of(document: Path, environment: dict[str, str]) -> dict[str, str]:
-    """The routes of a document by name, and where each stands."""
-    from tidegate.config.load import load
+def _problems(file: SuiteFile, loaded: Loaded) -> list[Problem]:
+    """What is wrong with included documents; tests that stand beside one are not bothered with the others."""
+    own = same(file.beside)
+    included = {same(one.file) for one in loaded.included}
+    broken = {same(Path(one.file)): one.problems for one in loaded.broken}
+    told = [own] if own in included else list(broken)
+    return [problem for one in told for problem in broken.get(one, ())]
 
-    loaded = load(document, {**os.environ, **environment})
-    found = {}
-    for index, route in enumerate(json.loads(loaded.plan)["routes"]):
-        _, file, line = loaded.place(("routes", index))
-        if file is not None:  # what policies need beside themselves stands nowhere
-            found[route["name"]] = f"{file}:{line}"
-    return found
+
+def same(file: Path) -> str:
+    """What all names of a file have in common."""
+    return os.path.abspath(file)
