@@ -36,7 +36,7 @@ encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circu
 PlannedPolicies = dict[str, dict[str, Any] | None]
 
 ACTIONS = ("service", "split", "compose", "respond", "redirect", "handler")
-_PROXY_OPTIONS = ("strip_path", "rewrite", "preserve_host", *OVERRIDES)
+PROXY_OPTIONS = ("strip_path", "rewrite", "preserve_host", *OVERRIDES)
 
 
 class Scope:
@@ -350,7 +350,7 @@ def _action(route: Route, check: Check, scope: Scope) -> dict[str, Any] | None:
     if chosen[0] != "service" and route.canary is not None:
         check.problem(("canary",), "bad_value", f"`canary` goes with `service`, not with `{chosen[0]}`")
     if chosen[0] not in ("service", "split"):
-        for name in _PROXY_OPTIONS:
+        for name in PROXY_OPTIONS:
             if name in route.model_fields_set:
                 check.problem((name,), "bad_value", f"`{name}` goes with `service`, not with `{chosen[0]}`")
     called = _call(route, check, scope)

@@ -15,6 +15,7 @@ use crate::identity::{Consumer, Consumers, Line};
 use crate::overload::{Overload, Shed};
 use crate::plan;
 use crate::policies::Local;
+use crate::policies::api_version::ApiVersion;
 use crate::policies::authentication::Authentication;
 use crate::policies::authorize::Authorize;
 use crate::policies::concurrency::Concurrency;
@@ -53,6 +54,8 @@ fn rank(policy: &plan::Policy) -> u8 {
         plan::Policy::Cors(_) => 10,
         // Before all that costs something: an address that is kept out gets no signature checked.
         plan::Policy::Ip(_) => 15,
+        // Before all that costs something, too, and before anything is counted: a version that has ended answers nobody.
+        plan::Policy::ApiVersion(_) => 17,
         // Before the credentials are used: a forged request neither renews a session nor counts against its victim's limits.
         plan::Policy::Csrf(_) => 20,
         // Before anybody looks at a credential, which may cost a password hash or a call: so who guesses is refused for nothing.
@@ -113,6 +116,7 @@ enum Policy {
     Cors(Arc<Cors>),
     Ip(Arc<Ip>),
     Csrf(Arc<Csrf>),
+    ApiVersion(Arc<ApiVersion>),
     /// Every kind of credential, and the trees of them.
     Authentication(Arc<Authentication>),
     Authorize(Arc<Authorize>),
@@ -433,6 +437,7 @@ impl Policy {
             plan::Policy::Cors(plan) => Self::Cors(Arc::new(Cors::compile(plan)?)),
             plan::Policy::Ip(plan) => Self::Ip(Arc::new(Ip::compile(plan, context)?)),
             plan::Policy::Csrf(plan) => Self::Csrf(Arc::new(Csrf::compile(plan))),
+            plan::Policy::ApiVersion(plan) => Self::ApiVersion(Arc::new(ApiVersion::compile(plan, context))),
             plan::Policy::Authorize(plan) => Self::Authorize(Arc::new(Authorize::compile(plan)?)),
             plan::Policy::RateLimit(plan) => {
                 Self::RateLimit(Arc::new(RateLimit::compile(plan, Stage::Known, context)?))
@@ -472,6 +477,7 @@ impl Policy {
             Self::Cors(policy) => return policy.on_request(exchange),
             Self::Ip(policy) => return policy.on_request(exchange),
             Self::Csrf(policy) => return policy.on_request(local, exchange),
+            Self::ApiVersion(policy) => return policy.on_request(local, exchange),
             Self::Authentication(policy) => return policy.on_request(local, exchange),
             Self::Authorize(policy) => return policy.on_request(exchange),
             Self::RateLimit(policy) => return policy.on_request(local, exchange),
@@ -501,6 +507,7 @@ impl Policy {
             Self::Quota(policy) => policy.on_response(exchange),
             Self::Forwarded(policy) => policy.on_response(exchange),
             Self::Cors(policy) => policy.on_response(exchange),
+            Self::ApiVersion(policy) => policy.on_response(exchange),
             Self::SecurityHeaders(policy) => policy.on_response(exchange),
             Self::ResponseHeaders(policy) => policy.on_response(exchange),
             Self::TraceContext(_)
@@ -529,6 +536,7 @@ impl Policy {
             | Self::Cors(_)
             | Self::Ip(_)
             | Self::Csrf(_)
+            | Self::ApiVersion(_)
             | Self::Authentication(_)
             | Self::Authorize(_)
             | Self::Split(_)

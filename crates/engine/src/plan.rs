@@ -4,6 +4,7 @@
 //! sides cannot drift apart unnoticed. Times are milliseconds, sizes are bytes, names are already resolved and unique.
 
 mod action;
+mod api_version;
 mod asked;
 mod authorize;
 mod balance;
@@ -39,6 +40,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 pub use action::{Action, Handler, Proxy, Redirect, Respond};
+pub use api_version::{ApiVersion, VersionRefusal};
 pub use asked::{DecisionCache, ForwardAuth, Introspection, IntrospectionClient};
 pub use authorize::{Authorize, Literal, Rule, Wanted, WantedClaim};
 pub use balance::{Balance, ConsistentHash, HashTable, SameSite, Spread, StickyCookie};
@@ -137,6 +139,7 @@ pub enum Policy {
     Cors(Cors),
     Ip(Ip),
     Csrf(Csrf),
+    ApiVersion(ApiVersion),
     Authorize(Authorize),
     Jwt(Jwt),
     /// Acts before it is known who calls.

@@ -60,6 +60,10 @@ codes! {
     InvalidRequest = "invalid_request", 422, Client, "The request is not what the handler takes";
     IdempotencyKeyReused = "idempotency_key_reused", 422, Gateway, "The idempotency key was used for another request";
     IdempotencyUnavailable = "idempotency_unavailable", 503, Gateway, "Idempotency keys cannot be checked at present";
+    MissingVersion = "missing_version", 400, Gateway, "The request names no version of the API";
+    UnknownVersion = "unknown_version", 400, Gateway, "There is no such version of the API";
+    VersionNotAcceptable = "version_not_acceptable", 406, Gateway, "No version of the API is accepted";
+    VersionGone = "version_gone", 410, Gateway, "This version of the API has ended";
     MissingToken = "missing_token", 401, Gateway, "Missing authentication token";
     TokenExpired = "token_expired", 401, Gateway, "Token expired";
     InvalidToken = "invalid_token", 401, Gateway, "Invalid token";

@@ -25,6 +25,7 @@ from tidegate.config.services import Service
 from tidegate.config.sources import yaml_source
 from tidegate.config.sources.tree import Mark, Tree
 from tidegate.config.translate import translate, without_marks
+from tidegate.config.versions import check_versions, expanded
 from tidegate.plan import PlannedPolicies, Scope, encode, plan_consumer, plan_listener, plan_route, plan_service
 
 MODELS: dict[str, type[Model]] = {
@@ -41,6 +42,7 @@ class Entry:
 
     __slots__ = (
         "anew",
+        "at",
         "calling",
         "calls",
         "children",
@@ -58,17 +60,20 @@ class Entry:
         "model",
         "name",
         "networks",
+        "parent",
         "plan_findings",
         "policies",
         "prefix",
         "pruned",
         "raw",
         "reads_files",
+        "repeats",
         "scope",
         "slim",
         "text",
         "tree",
         "used",
+        "versions",
     )
 
     def __init__(
@@ -126,6 +131,13 @@ class Entry:
             self.anew = _anew(self.model)
         self.composed = _composed(self.model) if kind == "routes" else ()
         """Every service that a composed answer calls, and where. Their policies do not hold for the route."""
+        self.parent: Entry | None = None
+        """Of a route that came of one with versions: that one."""
+        self.at: Path = ()
+        """Of such a route: where its version stands in the parent."""
+        self.repeats = False
+        """What is wrong with it is told at another entry."""
+        self.versions = self._expand()
 
     @classmethod
     def of_model(cls, kind: str, model: Any) -> Entry:
@@ -144,6 +156,8 @@ class Entry:
         entry.implied, entry.networks = None, {}
         entry.calling = None
         entry.composed = _composed(model) if kind == "routes" else ()
+        entry.parent, entry.at, entry.repeats = None, (), False
+        entry.versions = entry._expand()
         if kind == "listeners":
             entry.name = model.name or model.address
         if kind == "services":
@@ -152,6 +166,38 @@ class Entry:
                 child.model = child.model.model_copy(update={"service": model.name})
                 child.calls = _calls(child.model)
         return entry
+
+    @property
+    def is_versioned(self) -> bool:
+        """Whether it is a route that others come of: it is none itself."""
+        return self.kind == "routes" and self.versions is not None
+
+    def _expand(self) -> tuple[Entry, ...] | None:
+        """The routes that come of one with versions; `None` for everything else."""
+        if self.kind != "routes" or self.model is None or self.model.versions is None:
+            return None
+        entries = []
+        for found in expanded(self.model):
+            entry = Entry.of_model("routes", found.route)
+            entry.parent, entry.repeats = self, found.repeats
+            entry.at = ("versions",) if found.at is None else ("versions", "list", found.at)
+            entry.enabled = self.enabled
+            entries.append(entry)
+        return tuple(entries)
+
+    def written(self, path: Path) -> Path:
+        """A path within this entry as the document has it: what a version does not say stands at its route."""
+        if self.parent is None:
+            return path
+        own = self.at[:2] == ("versions", "list") and path and self._says(str(path[0]), path[1:])
+        return (*self.at, *path) if own else path
+
+    def _says(self, key: str, rest: Path) -> bool:
+        assert self.parent is not None, "asked for versions only"
+        version = self.parent.model.versions.list[self.at[2]]
+        if key == "policies" and rest:
+            return rest[0] == "api_version" or rest[0] in version.policies.model_fields_set
+        return key in version.model_fields_set
 
     @property
     def service(self) -> str | None:
@@ -168,6 +214,8 @@ class Entry:
 
     def line(self, path: Path) -> int:
         """The line of a value of this entry, from the start of the text that `tree` was made of."""
+        if self.parent is not None:
+            return self.parent.line(self.written(path))
         if self.tree is None and self.text is not None:
             self.tree = yaml_source.read(self.text)
         return 1 if self.tree is None else self.tree.line(self.prefix + path)
@@ -181,6 +229,8 @@ class Entry:
 
     def _slim(self) -> None:
         """Drops what can be made again: thousands of routes would weigh on memory, and on every garbage collection."""
+        if self.is_versioned:
+            return  # those that came of it look into it
         if self.text is not None and self.kind == "routes" and not self.findings and not self.plan_findings:
             self.data = self.filled = self.model = self.tree = None
             self.slim = True
@@ -229,6 +279,10 @@ class Entry:
         if self.model is None:
             return
         check = self._check(files)
+        if self.is_versioned:
+            check_versions(self.model, check)
+            self.plan_findings = [finding for finding in check.findings if not self._follows(finding)]
+            return
         read_before = files.count
         value = _planned(self.kind, self.model, check, scope, files)
         if self.kind == "services":
@@ -245,7 +299,7 @@ class Entry:
         findings = check.findings
         if self.pruned:
             findings = [finding for finding in findings if not self._follows(finding)]
-        self.plan_findings = findings
+        self.plan_findings = [] if self.repeats else findings
         self.networks = check.networks
         self.handlers = check.handlers
         if not findings and not self.findings:

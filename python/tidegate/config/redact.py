@@ -78,7 +78,10 @@ def written_document(resolution: Resolution) -> dict[str, Any]:
     document: dict[str, Any] = {key: setting.value for key, setting in resolution.settings.items()}
     for kind, runs in resolution.runs.items():
         entries = [
-            entry.whole() for run in runs if run.path == (kind,) and run.shown is not None for entry in run.entries
+            entry.whole()
+            for run in runs
+            if run.path == (kind,) and run.shown is not None and run.at is None
+            for entry in run.entries
         ]
         if entries:
             document[kind] = entries

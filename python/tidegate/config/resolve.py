@@ -52,6 +52,8 @@ class Run:
     files: Files
     apart: FilePath | None = None
     """The included document that it belongs to; `None`: the gateway's own."""
+    at: list[int] | None = None
+    """Of routes that came of others: the places of those. `None`: the entries stand as they are written."""
 
 
 @dataclass(slots=True)
@@ -144,13 +146,25 @@ class Resolution:
                 self.folders.setdefault(section.key, filling.folder)
 
     def _add_run(self, kind: str, run: Run) -> None:
+        if kind == "routes":
+            self._add_versions(run)
         if kind == "services":
             for index, (entry, offset) in enumerate(zip(run.entries, run.offsets, strict=True)):
                 if entry.children:
                     path = (*run.path, index, "routes")
                     offsets = [offset] * len(entry.children)
-                    self.runs["routes"].append(Run(run.shown, path, entry.children, offsets, run.files, run.apart))
+                    self._add_run("routes", Run(run.shown, path, entry.children, offsets, run.files, run.apart))
         self.runs[kind].append(run)
+
+    def _add_versions(self, run: Run) -> None:
+        """Adds the routes that came of those with versions."""
+        for index, (entry, offset) in enumerate(zip(run.entries, run.offsets, strict=True)):
+            if entry.versions:
+                count = len(entry.versions)
+                versions = list(entry.versions)
+                self.runs["routes"].append(
+                    Run(run.shown, run.path, versions, [offset] * count, run.files, run.apart, [index] * count)
+                )
 
     def _add_setting(self, section: Section, shown: str) -> None:
         known = self.settings.get(section.key)
@@ -342,11 +356,16 @@ class Resolution:
             visible = scopes[run.apart]
             for index, entry in enumerate(run.entries):
                 names.append(entry.name)
-                scope = self._around[run.apart].scope
+                if entry.is_versioned:
+                    if entry.scope is not True:
+                        entry.plan(True, run.files)
+                    continue
+                scope = base
                 for place, (path, service) in enumerate(entry.calls):
                     known = visible.get(service)
                     if known is None:
-                        self._unknown_service(run, index, path, service, visible)
+                        if not entry.repeats:
+                            self._unknown_service(run, index, path, service, scopes)
                     elif place == 0:
                         scope = known
                     else:
@@ -417,6 +436,8 @@ class Resolution:
 
     def is_planned(self, entry: Entry) -> bool:
         """It is switched on, or is a consumer: the plan has all of these, since whoever is switched off is refused."""
+        if entry.is_versioned:
+            return False  # those that came of it are
         return entry.kind == "consumers" or (entry.enabled and entry.service not in self.disabled)
 
     def _renumbered(self, match: re.Match[str]) -> str:
@@ -488,8 +509,10 @@ class Resolution:
 
     def where(self, run: Run, index: int, path: Path) -> tuple[str, str | None, int | None]:
         """Path in the document, file and line of a value of an entry."""
-        line = None if run.shown is None else run.offsets[index] + run.entries[index].line(path)
-        return render_path((*run.path, index, *path)), run.shown, line
+        entry = run.entries[index]
+        line = None if run.shown is None else run.offsets[index] + entry.line(path)
+        place = index if run.at is None else run.at[index]
+        return render_path((*run.path, place, *entry.written(path))), run.shown, line
 
     def _entry_problem(self, run: Run, index: int, finding: Finding) -> None:
         path, file, line = self.where(run, index, finding.path)

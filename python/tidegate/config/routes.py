@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
@@ -17,6 +17,7 @@ from tidegate.config.calling import Hedging, PassedDeadline, RetriesOrNumber
 from tidegate.config.canary import Canary
 from tidegate.config.circuit_breaker import CircuitBreaker
 from tidegate.config.compose.models import Compose
+from tidegate.config.days import Day
 from tidegate.config.fallback import Fallback
 from tidegate.config.overload import Priority
 from tidegate.config.service_reference import ServiceReference
@@ -30,15 +31,8 @@ else:
     from tidegate.config.callbacks import Callback as HandlerReference
 
 
-class Route(Model):
-    """A rule that picks requests, and the one action that answers them.
-
-    Every condition must hold. Of the routes that fit, the most precise one wins: exact path, then longer literal
-    prefix, then
-    template, then regular expression; then one that names methods, more header conditions, more query conditions, and
-    at
-    last the order of the document.
-    """
+class RouteMatch(Model):
+    """The conditions of a route."""
 
     name: str = Field(min_length=1, description="Its name, unique in the document; logs, metrics and `explain` use it.")
     hosts: Texts = Field(
@@ -66,6 +60,11 @@ class Route(Model):
     cookies: dict[str, Condition] = Field(
         default_factory=dict, description="Conditions on cookies, written as for `headers`."
     )
+
+
+class Answering(Model):
+    """What answers a request, and how."""
+
     service: ServiceReference | None = Field(None, description="Action: the name of the service the request goes to.")
     split: Split | None = Field(
         None, description="Action: several services, each of which gets a share of the requests."
@@ -129,6 +128,65 @@ class Route(Model):
     policies: Policies = Field(
         default_factory=Policies,
         description="Policies of this route; they win over those of its service and of the gateway.",
+    )
+
+
+class MediaType(Model):
+    """A version that is named by the media type which the client accepts."""
+
+    media_type: Text = Field(
+        description="The media type, with `{version}` in the place of the version's name: "
+        "`application/vnd.shop.v{version}+json`."
+    )
+
+
+class Version(Answering):
+    """One version of what a route answers: its own action and settings, or the route's."""
+
+    name: str = Field(
+        min_length=1, pattern=r"^[A-Za-z0-9._-]+$", description="What requests call it: `2`, `v2`, `2026-03-01`."
+    )
+    deprecated: Day | None = Field(
+        None, description="Since when it is deprecated: a day, or a time (RFC 3339). Told in `Deprecation` (RFC 9745)."
+    )
+    sunset: Day | None = Field(
+        None, description="When it ends: a day, or a time. Told in `Sunset` (RFC 8594), and 410 from then on."
+    )
+    after_sunset: Literal["gone", "serve"] = Field(
+        "gone", description="`serve`: nothing ends, it is told all the same."
+    )
+    link: Text | None = Field(None, description="Where people read about it: told in `Link`.")
+    enabled: Truth = Field(True, description="`false` leaves the version out.")
+
+
+_Versions = Annotated[list[Version], Field(min_length=1)]
+
+
+class Versions(Model):
+    """Several versions of what a route answers, and what tells which one is asked for."""
+
+    by: Text | MediaType = Field(
+        description="What names the version: one reference, `{header.x-api-version}`, `{query.version}`, "
+        "`{cookie.version}` or `{path.version}`, or `media_type`."
+    )
+    default: Text | None = Field(
+        None, description="The version of requests that name none. Without, they are refused (400)."
+    )
+    list: _Versions = Field(description="The versions.")
+
+
+class Route(Answering, RouteMatch):
+    """A rule that picks requests, and the one action that answers them.
+
+    Every condition must hold. Of the routes that fit, the most precise one wins: exact path, then longer literal
+    prefix, then
+    template, then regular expression; then one that names methods, more header conditions, more query conditions, and
+    at
+    last the order of the document.
+    """
+
+    versions: Versions | None = Field(
+        None, description="Several versions of the answer, of which the request names one. They have the actions."
     )
     enabled: Truth = Field(True, description="`false` leaves the route out.")
     tags: list[str] = Field(

@@ -12,6 +12,7 @@ from tidegate.config.problem import Path
 from tidegate.policies.all_of import AllOf
 from tidegate.policies.any_of import AnyOf
 from tidegate.policies.api_key import ApiKey
+from tidegate.policies.api_version import ApiVersion
 from tidegate.policies.authorize import Authorize
 from tidegate.policies.basic import Basic
 from tidegate.policies.concurrency import Concurrency
@@ -52,6 +53,9 @@ class Policies(Model):
         None, description="Lets scripts of other origins read the answers, and answers their preflights."
     )
     ip: Annotated[Ip | None, *_SWITCHED] = Field(None, description="Lets clients in by their address, or not.")
+    api_version: Annotated[ApiVersion | None, *_SWITCHED] = Field(
+        None, description="Counts who still uses a version of an API, tells that it ends, and ends it."
+    )
     csrf: Annotated[Csrf | None, *_SWITCHED] = Field(
         None, description="Refuses requests that another site makes a browser send."
     )

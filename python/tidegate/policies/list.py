@@ -5,6 +5,7 @@ from __future__ import annotations
 from tidegate.policies.all_of import AllOf
 from tidegate.policies.any_of import AnyOf
 from tidegate.policies.api_key import ApiKey
+from tidegate.policies.api_version import ApiVersion
 from tidegate.policies.authorize import Authorize
 from tidegate.policies.basic import Basic
 from tidegate.policies.concurrency import Concurrency
@@ -34,6 +35,7 @@ POLICIES: dict[str, type[Policy]] = {
     "trace_context": TraceContext,
     "cors": Cors,
     "ip": Ip,
+    "api_version": ApiVersion,
     "csrf": Csrf,
     "mtls": Mtls,
     "api_key": ApiKey,

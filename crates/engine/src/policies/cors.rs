@@ -122,7 +122,7 @@ impl Cors {
             head.retain(|known, name, _| known != Known::Other || !is_cors(name));
         }
         if !self.origins.any {
-            vary(head, b"Origin");
+            add_vary(head, b"Origin");
         }
         if asked.allow.is_empty() {
             return;
@@ -143,7 +143,7 @@ fn is_cors(name: &[u8]) -> bool {
 }
 
 /// Adds a name to `Vary` unless it is there.
-fn vary(head: &mut Head, name: &[u8]) {
+pub fn add_vary(head: &mut Head, name: &[u8]) {
     let known = |entry: &[u8]| entry == b"*" || entry.eq_ignore_ascii_case(name);
     let named = |line: &[u8]| line.split(|byte| *byte == b',').any(|entry| known(entry.trim_ascii()));
     if !head.get_all(b"vary").any(named) {

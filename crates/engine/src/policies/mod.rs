@@ -5,6 +5,7 @@
 pub mod all_of;
 pub mod any_of;
 pub mod api_key;
+pub mod api_version;
 pub mod authentication;
 pub mod authorize;
 pub mod basic;
