@@ -116,6 +116,22 @@ fn explanation(code: Code) -> (&'static str, &'static str) {
             "No route matches host, path, headers, query and cookies.",
             "`tidegate explain FILE METHOD URL` says which routes came near and why they lost.",
         ),
+        Code::MissingVersion => (
+            "The route has [versions](../guides/versions.md) and no default, and the request names none.",
+            "Name one as the route's `versions.by` says, or give the route a `default`.",
+        ),
+        Code::UnknownVersion => (
+            "The request names a version that the route does not have.",
+            "Name one that there is: `tidegate routes` lists them.",
+        ),
+        Code::VersionNotAcceptable => (
+            "`Accept` asks for a version of the media type that the route does not have.",
+            "Accept one that there is: `tidegate routes` lists them.",
+        ),
+        Code::VersionGone => (
+            "The day of the version's `sunset` is over.",
+            "Move on to a newer version; `Link` in the answer may say how. `after_sunset: serve` keeps it alive.",
+        ),
         Code::MissingToken => (
             "The route wants a token and the request carries none.",
             "Send one as `Authorization: Bearer ...`, or where the [policy](../policies/) looks for it.",

@@ -32,12 +32,13 @@ from tidegate.config.problem import Problem
 from tidegate.config.redact import redacted
 from tidegate.config.redis import Redis
 from tidegate.config.resolver import Resolver
-from tidegate.config.routes import Route
+from tidegate.config.routes import MediaType, Route, Version, Versions
 from tidegate.config.services import Pool, Service, ServiceTls
 from tidegate.config.store import Store
 from tidegate.config.upstream import Balance, StickyCookie, Target, Upstream
 from tidegate.policies import Policies
 from tidegate.policies.api_key import ApiKey
+from tidegate.policies.api_version import ApiVersion
 from tidegate.policies.authorize import Authorize, Rule
 from tidegate.policies.basic import Basic
 from tidegate.policies.cors import Cors
@@ -63,6 +64,7 @@ __all__ = [
     "Adaptive",
     "Admin",
     "ApiKey",
+    "ApiVersion",
     "Authorize",
     "Backoff",
     "Balance",
@@ -100,6 +102,7 @@ __all__ = [
     "ListenerTls",
     "Loaded",
     "Loader",
+    "MediaType",
     "Mirror",
     "MirrorDiff",
     "Mtls",
@@ -137,6 +140,8 @@ __all__ = [
     "TokenIssuer",
     "TraceContext",
     "Upstream",
+    "Version",
+    "Versions",
     "View",
     "load",
     "redacted",

@@ -34,7 +34,8 @@ from tidegate.config.percent import show_percent
 from tidegate.config.redis import Redis
 from tidegate.config.references import FIXED
 from tidegate.config.resolver import Resolver
-from tidegate.config.routes import Route
+from tidegate.config.routes import MediaType, Route, Version, Versions
+from tidegate.config.schema import schema
 from tidegate.config.schema import schema, schema_of_tests
 from tidegate.config.services import Pool, Service, ServiceTls
 from tidegate.config.store import Store
@@ -91,6 +92,9 @@ SECTIONS: tuple[tuple[str, type[Model]], ...] = (
     ("Service: bulkhead", Bulkhead),
     ("Service: bulkhead: adaptive", Adaptive),
     ("Route", Route),
+    ("Route: versions", Versions),
+    ("Route: versions: version", Version),
+    ("Route: versions: media type", MediaType),
     ("Action: split", Split),
     ("Action: split: service", SplitService),
     ("Route: canary", Canary),

@@ -38,8 +38,9 @@ def expanded(route: Route) -> list[Expanded]:
     if chosen is None:
         return []
     found: list[Expanded] = []
+    names = [version.name for version in versions.list]
     for index, version in enumerate(versions.list):
-        if version.enabled:
+        if version.enabled and version.name not in names[:index]:
             found.append(Expanded(chosen.asked(route, version), index))
     for index, version in enumerate(versions.list):
         if version.enabled and version.name == versions.default:
