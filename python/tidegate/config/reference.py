@@ -35,7 +35,6 @@ from tidegate.config.redis import Redis
 from tidegate.config.references import FIXED
 from tidegate.config.resolver import Resolver
 from tidegate.config.routes import MediaType, Route, Version, Versions
-from tidegate.config.schema import schema
 from tidegate.config.schema import schema, schema_of_tests
 from tidegate.config.services import Pool, Service, ServiceTls
 from tidegate.config.store import Store
