@@ -119,7 +119,7 @@ def test_a_version_ends_on_its_day(start: Start) -> None:
     described = route("{header.x-api-version}")
     described["versions"]["list"][0]["sunset"] = tomorrow
     gateway = start({}, routes=[described])
-    asked = {"target": "/orders", "headers": [("X-API-Version", "1")]}
+    asked: dict[str, Any] = {"target": "/orders", "headers": [("X-API-Version", "1")]}
     assert ask(gateway, **asked).status == 200
     gateway.advance(86_400)
     answer = ask(gateway, **asked)

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::exchange::Exchange;
 use crate::pipeline::{Context, Flow};
-use crate::policies::cors::add_vary;
 use crate::plan::{self, VersionRefusal};
 use crate::policies::Local;
+use crate::policies::cors::add_vary;
 use crate::respond::{Code, Failure};
 use crate::telemetry::metrics::{Family, Tally};
 
