@@ -297,6 +297,11 @@ def test_mistakes_in_python_are_told_when_they_are_made() -> None:
         Call(service="a", path=5)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="expected data that JSON can hold"):
         Compose(calls={"x": Call(service="a", path="/")}, response=object())
+    deep: list[Any] = []
+    for _ in range(40):
+        deep = [deep]
+    with pytest.raises(ConfigError, match="nested more than 32 levels deep"):
+        Compose(calls={"x": Call(service="a", path="/")}, response=deep)
     with pytest.raises(ConfigError, match="expected a status from 200 to 599"):
         Call(service="a", path="/", expect="2xx")
     with pytest.raises(ConfigError, match="must not be empty"):

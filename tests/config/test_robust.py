@@ -41,6 +41,35 @@ WHOLE: dict[str, Any] = {
             "redirect": {"location": "/", "status": 308},
             "policies": {"request_headers": {"set": {"a": "b"}}},
         },
+        {
+            "name": "v",
+            "paths": ["/v/{id}"],
+            "compose": {
+                "timeout": "2s",
+                "calls": {
+                    "x": {
+                        "service": "a",
+                        "path": "/{path.id}",
+                        "query": {"q": "{query.q}"},
+                        "expect": [200, "204-205"],
+                    },
+                    "y": {"service": "b", "path": "/{item.z}", "for_each": "{x.ids}", "default": {"a": [1]}},
+                    "z": {
+                        "service": "a",
+                        "path": "/",
+                        "method": "POST",
+                        "body": ["{x}"],
+                        "when": {"{x.a}": ["1", "~2"]},
+                    },
+                },
+                "response": {
+                    "a": {"$from": "{x}", "$without": ["b"]},
+                    "c": {"$for_each": {"l": "{y}"}, "$value": "{l} {index}"},
+                    "d": {"$first": ["{z}", {"$cel": "x.y"}, None]},
+                },
+                "views": {"m": {"when": {"{header.x}": "1"}, "response": "{x}"}},
+            },
+        },
         {"name": "u", "handler": "a:b", "cookies": {"s": "1"}, "query": {"q": True}},
     ],
     "policies": {"forwarded": False},
@@ -160,6 +189,7 @@ def test_any_value_given_in_python(place: tuple[Any, ...], value: Any) -> None:
         ("deep.yaml", "a: " + "[" * 5000),
         ("deep.json", "[" * 100_000),
         ("deep2.json", '{"a":' * 50 + "1" + "}" * 50),
+        ("deep3.json", '{"a":' * 900 + "1" + "}" * 900),
         ("deep.toml", "a = " + "[" * 5000),
         ("deep2.toml", "a = " + "[" * 60 + "]" * 60),
         ("big.json", '{"workers": ' + "9" * 5000 + "}"),

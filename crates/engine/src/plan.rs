@@ -106,8 +106,7 @@ impl Plan {
             if let Action::Handler(handler) = &mut route.action {
                 visit(handler);
             }
-            let callings = route.action.proxies_mut().into_iter().filter_map(|proxy| proxy.calling.as_mut());
-            callings.for_each(|calling| calling.each_handler(&mut visit));
+            route.action.callings_mut().into_iter().for_each(|calling| calling.each_handler(&mut visit));
         }
     }
 

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use crate::actions::Action;
-use crate::actions::carried::Written;
 use crate::credentials::document::Credentials;
 use crate::dns::Resolver;
 use crate::identity::{Consumer, Consumers};
@@ -23,6 +22,7 @@ use crate::state::State;
 use crate::telemetry::metrics::{Registry, RouteSeries};
 use crate::upstream::breaker::Breaker;
 use crate::upstream::calling::Calling;
+use crate::upstream::carried::Written;
 use crate::upstream::protection;
 use crate::upstream::service::Service;
 
@@ -243,7 +243,7 @@ impl Route {
     }
 
     fn compile(route: &plan::Route, context: &Context<'_>) -> Result<Self, Vec<Problem>> {
-        let action = Action::compile(route, context).map_err(Vec::from);
+        let action = Action::compile(route, context);
         let shed = context.overload.map(|overload| Arc::new(Shed::of(overload, route.priority)));
         let pipeline = Pipeline::compile_with_shed(&route.policies, shed.as_ref(), context);
         let (action, mut pipeline) = match (action, pipeline) {

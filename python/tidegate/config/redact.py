@@ -25,7 +25,7 @@ _QUERY_VALUE = re.compile(r"([?&][^=&\s]*=)(?!\{[^{}]*\}(?:&|$))[^&\s]+")
 """Of the path of a question; a value that is a reference says nothing."""
 _KEY_DIGEST = re.compile(r"(sha256:)?[0-9a-f]{64}", re.IGNORECASE)
 """It cannot be turned back into a key, but who has it can look for the key in what leaked elsewhere."""
-_HEADER_TABLES = frozenset({"set", "add", "headers"})
+_HEADER_TABLES = frozenset({"set", "add", "headers", "query"})
 
 
 def redacted(data: Any, table: str = "") -> Any:

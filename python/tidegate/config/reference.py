@@ -217,8 +217,9 @@ message, and `/config` shows the reference. `$${...}` stands for `${...}` itself
 
 Texts that are sent somewhere may name parts of the request: `rewrite`, `location`, `body`, values of headers. `{{`
 and `}}` stand
-for braces. A name that does not exist is a problem. The place it goes to decides how a value is written, so that no
-value can
+for braces. A name that does not exist is a problem. In [`compose`](#action-compose) they also name calls:
+[one answer of many calls](../guides/compose.md#references).
+The place it goes to decides how a value is written, so that no value can
 become more than a value: a header never gains a line, a path never a segment, a JSON body never a member.
 
 | Reference | Value |

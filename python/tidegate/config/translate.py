@@ -108,7 +108,6 @@ _FIRST_KEYS = {
     "backoff": "base",
     "budget": "ratio",
     "bulkhead": "max_requests",
-    "calls": "service",
     "canary": "service",
     "deadline": "header",
     "delay": "time",

@@ -14,7 +14,7 @@ use crate::sides::Client;
 use crate::wheel::Alarm;
 use crate::worker::Worker;
 
-pub mod carried;
+pub mod compose;
 pub mod handler;
 pub mod mirror;
 pub mod proxy;
@@ -28,6 +28,7 @@ pub enum Action {
     Proxy(proxy::Proxy),
     Split(Arc<split::Split>),
     Mirror(Box<mirror::Mirror>),
+    Compose(Box<compose::Compose>),
     Respond(respond::Respond),
     Redirect(redirect::Redirect),
     Handler(handler::Handler),
@@ -36,11 +37,14 @@ pub enum Action {
 
 impl Action {
     /// Problems have a path relative to the route.
-    pub fn compile(route: &plan::Route, context: &Context<'_>) -> Result<Self, Problem> {
+    pub fn compile(route: &plan::Route, context: &Context<'_>) -> Result<Self, Vec<Problem>> {
         Ok(match &route.action {
             plan::Action::Proxy(plan) => Self::Proxy(proxy::Proxy::compile(plan, context)?),
             plan::Action::Split(plan) => Self::Split(Arc::new(split::Split::compile(plan, &route.name, context)?)),
             plan::Action::Mirror(plan) => Self::Mirror(Box::new(mirror::Mirror::compile(plan, &route.name, context)?)),
+            plan::Action::Compose(plan) => {
+                Self::Compose(Box::new(compose::Compose::compile(plan, &route.name, context)?))
+            }
             plan::Action::Respond(plan) => Self::Respond(respond::Respond::compile(plan)?),
             plan::Action::Redirect(plan) => Self::Redirect(redirect::Redirect::compile(plan)?),
             plan::Action::Handler(plan) => Self::Handler(handler::Handler::compile(plan)),
@@ -59,7 +63,7 @@ impl Action {
                 Mirrored::Proxy(proxy) => &proxy.service_name,
                 Mirrored::Split(split) => split.service_name(side),
             },
-            Self::Respond(_) | Self::Redirect(_) | Self::Handler(_) | Self::SigningKeys(_) => "",
+            Self::Compose(_) | Self::Respond(_) | Self::Redirect(_) | Self::Handler(_) | Self::SigningKeys(_) => "",
         }
     }
 
@@ -100,6 +104,8 @@ impl Action {
             Self::Proxy(proxy) => proxy.run(worker, client, exchange, alarm).await,
             Self::Split(split) => split.run(worker, client, exchange, alarm).await,
             Self::Mirror(mirror) => mirror.run(worker, client, exchange, alarm).await,
+            // Apart, since its future is large.
+            Self::Compose(compose) => Box::pin(compose.run(worker, client, exchange, alarm)).await,
             Self::Respond(respond) => respond.run(worker, client, exchange, alarm).await,
             Self::Redirect(redirect) => redirect.run(worker, client, exchange, alarm).await,
             Self::Handler(handler) => handler.run(worker, client, exchange, alarm).await,

@@ -7,6 +7,7 @@ use super::place::{Compiler, Frame, List, Loop, Place, Values, Wanted};
 use super::raw::{Kind, Raw};
 use super::shape::{Node, TooLarge};
 use super::text::{Part, write_number};
+use crate::path::PathError;
 use crate::plan::compose;
 use crate::plan::{Reference, Secret};
 use crate::problem::Problem;
@@ -30,12 +31,15 @@ pub enum Hole {
 pub struct Request {
     wanted: Wanted,
     path: Box<[Part]>,
-    query: Box<[(Box<[u8]>, Box<[Part]>)]>,
-    headers: Box<[(Box<[u8]>, Box<[Part]>)]>,
+    query: Box<[Field]>,
+    headers: Box<[Field]>,
     body: Option<Node>,
     over: Option<Place>,
     each: Option<Loop>,
 }
+
+/// The name of a parameter or header, and its value.
+type Field = (Box<[u8]>, Box<[Part]>);
 
 /// What one call found in the answers before it.
 #[derive(Debug)]
@@ -107,7 +111,11 @@ impl Request {
             }
         }
         bounded(out, start)?;
-        finish_path(out, start, true).map_err(Hole::Path)
+        match finish_path(out, start, true) {
+            // Escaped, as all that comes from a value: it is the service's to know what a line's end in a name means.
+            Err(RenderError::Path(PathError::Control)) => Ok(()),
+            written => written.map_err(Hole::Path),
+        }
     }
 
     fn write_query(&self, frame: &Frame<'_>, values: &impl Values, out: &mut Vec<u8>) -> Result<(), Hole> {
@@ -235,8 +243,13 @@ fn check_path(parts: &[compose::Part], compiler: &mut Compiler) {
             compose::Part::Source(_) => path.push(b'x'),
         }
     }
-    if let Err(error) = finish_path(&mut path, 0, true) {
-        compiler.fault(format!("the path of a call: {error}"));
+    let written = path.clone();
+    match finish_path(&mut path, 0, true) {
+        Err(error) => compiler.fault(format!("the path of a call: {error}")),
+        Ok(()) if path != written => {
+            compiler.fault("the path of a call has doubled slashes, dots to resolve or escapes that are not needed");
+        }
+        Ok(()) => {}
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::compose::Compose;
 use super::{Calling, HeaderValue, Mirror, SigningKeys, Split, Template};
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -10,6 +11,7 @@ pub enum Action {
     Proxy(Proxy),
     Split(Split),
     Mirror(Box<Mirror>),
+    Compose(Box<Compose>),
     Respond(Respond),
     Redirect(Redirect),
     Handler(Handler),
@@ -17,23 +19,32 @@ pub enum Action {
 }
 
 impl Action {
-    /// The services it may call, and how.
-    pub fn proxies(&self) -> Vec<&Proxy> {
+    /// The services it may call, and how where it says so itself.
+    pub fn callings(&self) -> Vec<(&str, Option<&Calling>)> {
+        fn of_proxy(proxy: &Proxy) -> (&str, Option<&Calling>) {
+            (&proxy.service, proxy.calling.as_deref())
+        }
         match self {
-            Self::Proxy(proxy) => vec![proxy],
-            Self::Split(split) => split.sides.iter().map(|side| &side.proxy).collect(),
-            Self::Mirror(mirror) => mirror.proxies(),
+            Self::Proxy(proxy) => vec![of_proxy(proxy)],
+            Self::Split(split) => split.sides.iter().map(|side| of_proxy(&side.proxy)).collect(),
+            Self::Mirror(mirror) => mirror.proxies().into_iter().map(of_proxy).collect(),
+            Self::Compose(compose) => {
+                let proxies = compose.calls.iter().map(|call| &call.proxy);
+                proxies.map(|proxy| (proxy.service.as_str(), proxy.calling.as_deref())).collect()
+            }
             Self::Respond(_) | Self::Redirect(_) | Self::Handler(_) | Self::SigningKeys(_) => Vec::new(),
         }
     }
 
-    pub fn proxies_mut(&mut self) -> Vec<&mut Proxy> {
-        match self {
-            Self::Proxy(proxy) => vec![proxy],
-            Self::Split(split) => split.sides.iter_mut().map(|side| &mut side.proxy).collect(),
-            Self::Mirror(mirror) => mirror.proxies_mut(),
+    pub fn callings_mut(&mut self) -> Vec<&mut Calling> {
+        let callings: Vec<&mut Option<Box<Calling>>> = match self {
+            Self::Proxy(proxy) => vec![&mut proxy.calling],
+            Self::Split(split) => split.sides.iter_mut().map(|side| &mut side.proxy.calling).collect(),
+            Self::Mirror(mirror) => mirror.proxies_mut().into_iter().map(|proxy| &mut proxy.calling).collect(),
+            Self::Compose(compose) => compose.calls.iter_mut().map(|call| &mut call.proxy.calling).collect(),
             Self::Respond(_) | Self::Redirect(_) | Self::Handler(_) | Self::SigningKeys(_) => Vec::new(),
-        }
+        };
+        callings.into_iter().filter_map(Option::as_deref_mut).collect()
     }
 }
 

@@ -62,6 +62,11 @@ impl Deadline {
         }
     }
 
+    /// This one, or an earlier one of the gateway's own making.
+    pub fn or_at(self, at: Millis) -> Self {
+        if at < self.at { Self { at, late: Code::Timeout, ..self } } else { self }
+    }
+
     /// The fields that tell the service at `now` what is left.
     pub fn passed_on<'a>(&self, request: &Request, calling: &'a Calling, now: Millis) -> Vec<Line<'a>> {
         let header = calling.plan.deadline.header.as_deref();

@@ -8,6 +8,7 @@ pub mod budget;
 pub mod bulkhead;
 pub mod call;
 pub mod calling;
+pub mod carried;
 mod collector;
 pub mod connect;
 pub mod deadline;

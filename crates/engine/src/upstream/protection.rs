@@ -15,9 +15,9 @@ pub fn problems(plan: &Plan) -> Vec<Problem> {
         look_through(&place, &service.name, &service.calling, &services, plan, &mut problems);
     }
     for (index, route) in plan.routes.iter().enumerate() {
-        for proxy in route.action.proxies() {
-            if let Some(calling) = &proxy.calling {
-                look_through(&format!("routes[{index}]"), &proxy.service, calling, &services, plan, &mut problems);
+        for (service, calling) in route.action.callings() {
+            if let Some(calling) = calling {
+                look_through(&format!("routes[{index}]"), service, calling, &services, plan, &mut problems);
             }
         }
     }

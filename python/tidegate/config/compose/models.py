@@ -12,10 +12,12 @@ from tidegate.config.base import Model, problem
 from tidegate.config.calling import RetriesOrNumber
 from tidegate.config.problem import quote
 from tidegate.config.service_reference import ServiceReference
+from tidegate.config.sources.json_source import is_deeper
 from tidegate.config.values import Duration, Integer, Size, Text, Texts, Truth
 
 MOST_CALLS = 1000
 DEEPEST = 512
+DEEPEST_SHAPE = 32
 _SUCCESS: tuple[int | str, ...] = ("200-299",)
 STATUSES = re.compile(r"([1-5][0-9][0-9])-([1-5][0-9][0-9])")
 
@@ -26,6 +28,8 @@ def _data(value: object) -> object:
         json.dumps(value, allow_nan=False)
     except (TypeError, ValueError, RecursionError):
         raise problem("wrong_type", f"expected data that JSON can hold, got {quote(value)}") from None
+    if is_deeper(value, DEEPEST_SHAPE):
+        raise problem("bad_value", f"nested more than {DEEPEST_SHAPE} levels deep")
     return value
 
 

@@ -124,7 +124,7 @@ def _agrees(call: Call, method: str, check: Check, path: Path) -> None:
 def _path(text: str, names: Names, path: Path) -> list[dict[str, Any]]:
     check = names.check
     parts = names.parts(text, path, target=True)
-    literal = "".join(part.get("text", "\0") for part in parts)
+    literal = "".join(part.get("text", "x") for part in parts)
     if not text.startswith("/"):
         message = f"expected a path that starts with `/`, got {quote(text)}"
         hint = (
@@ -135,7 +135,7 @@ def _path(text: str, names: Names, path: Path) -> list[dict[str, Any]]:
         check.problem(path, "bad_path", "a path that is sent to a service has no `#`")
     if "?" in literal:
         check.problem(path, "bad_path", "a query does not stand in `path`", "write it under `query`")
-    if _NOT_IN_PATH.search(literal.replace("\0", "")):
+    if _NOT_IN_PATH.search(literal):
         message = "a path has no spaces, backslashes or control characters"
         check.problem(path, "bad_path", message, "write them percent-encoded: `%20`")
     if any(_DOTS.fullmatch(segment) for segment in literal.split("/")):

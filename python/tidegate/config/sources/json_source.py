@@ -32,10 +32,10 @@ def read(text: str) -> Tree:
         raise BadTextError(Mark(None, "config.syntax", "nested too deeply")) from None
     except ValueError as error:
         raise BadTextError(Mark(None, "config.syntax", str(error))) from None
+    if is_deeper(value, DEEPEST):
+        raise BadTextError(Mark(None, "config.syntax", f"nested more than {DEEPEST} levels deep"))
     if not _encodable(text, value):
         raise BadTextError(Mark(None, "config.syntax", "half of a surrogate pair is no text"))
-    if _depth(value) > DEEPEST:
-        raise BadTextError(Mark(None, "config.syntax", f"nested more than {DEEPEST} levels deep"))
     return Tree(value, _Scan(text).marks if doubled else [], lambda: _Scan(text).lines)
 
 
@@ -54,12 +54,15 @@ def _encodable(text: str, value: Any) -> bool:
     return True
 
 
-def _depth(value: Any) -> int:
-    if isinstance(value, dict):
-        return 1 + max(map(_depth, value.values()), default=0)
-    if isinstance(value, list):
-        return 1 + max(map(_depth, value), default=0)
-    return 0
+def is_deeper(value: Any, levels: int) -> bool:
+    """Whether lists and mappings are nested deeper than so many levels."""
+    level = [value]
+    for _ in range(levels + 1):
+        level = [one for one in level if isinstance(one, dict | list | tuple)]
+        if not level:
+            return False
+        level = [inner for one in level for inner in (one.values() if isinstance(one, dict) else one)]
+    return True
 
 
 class _Scan:
