@@ -14,7 +14,6 @@ use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use tokio::task::spawn_local;
 
-use crate::actions::carried::Carried;
 use crate::bridge::call::{Call, CallAnswer, CallBody, CallFailure, CallRequest};
 use crate::bridge::courier::Courier;
 use crate::bridge::{Job, Mailbox};
@@ -25,6 +24,7 @@ use crate::respond::{Code, Failure};
 use crate::sides::{Answered, BodySize};
 use crate::snapshot::Pinned;
 use crate::upstream::call::{self, Asked, Order};
+use crate::upstream::carried::Carried;
 use crate::upstream::deadline::Deadline;
 use crate::upstream::fetch::{Errand, fetch};
 use crate::worker::Worker;
