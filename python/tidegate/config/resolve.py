@@ -360,12 +360,12 @@ class Resolution:
                     if entry.scope is not True:
                         entry.plan(True, run.files)
                     continue
-                scope = base
+                scope = self._around[run.apart].scope
                 for place, (path, service) in enumerate(entry.calls):
                     known = visible.get(service)
                     if known is None:
                         if not entry.repeats:
-                            self._unknown_service(run, index, path, service, scopes)
+                            self._unknown_service(run, index, path, service, visible)
                     elif place == 0:
                         scope = known
                     else:
