@@ -117,6 +117,17 @@ def test_a_last_good_version_that_fits_no_more_refuses_the_reload(gateway: Start
         running.server.reload_from(documents)
 
 
+def test_a_reload_of_files_that_are_named_keeps_in_mind_what_is_broken(gateway: StartGateway, write: Write) -> None:
+    file = write(web=BROKEN, mobile=MOBILE)
+    running = gateway(file)
+    documents = running._around.documents(file)
+    running.server.reload_from(documents)
+    running.server.reload_from(documents, document=False)
+    assert [one.state for one in running.server.loaded.broken] == ["left_out"]
+    assert len(running.server.loaded.included) == 2
+    assert bodies(running) == {"main": "main", "mobile": "mobile"}
+
+
 @pytest.mark.parametrize("newcomer", ["alpha", "zulu"])
 def test_who_takes_a_name_that_is_taken_is_the_broken_one(gateway: StartGateway, write: Write, newcomer: str) -> None:
     file = write(web=WEB)

@@ -160,6 +160,23 @@ tests:
     assert code == 1
     assert "gateway.test.yaml:3  tests[0].request: expected a request such as `GET /orders/1`, got `get a`" in err
     assert "tests[0].expect.statu: unknown key `statu`  [config.unknown_key]\n  hint: did you mean `status`?" in err
+    _, _, err = run("""\
+tests:
+  - {name: a, request: {path: orders}, expect: {headers: {x: "~("}, json: {b: ["~("]}, text: "~("}}
+  - {name: b, request: /, services: {a: [{request: {path: " ", method: "G T"}, returns: hang}]}, expect: {json: ["~("]}}
+""")
+    assert [line.partition("  ")[2] for line in err.splitlines() if "test.yaml" in line] == [
+        "tests[0].expect.headers.x: `(` is not a regular expression: missing ), unterminated subpattern"
+        "  [config.bad_value]",
+        "tests[0].expect.text: `(` is not a regular expression: missing ), unterminated subpattern  [config.bad_value]",
+        "tests[0].request.path: expected a path such as `/orders/1`, got `orders`  [config.bad_value]",
+        "tests[1].services.a[0].request.method: expected a method such as `GET`, got `G T`  [config.bad_value]",
+        "tests[1].services.a[0].request.path: expected a path such as `/orders/1`, got ` `  [config.bad_value]",
+        "tests[1].services.a[0].returns: expected a status, a mapping or one of `hangs`, `resets`, `closes`, got `hang`"
+        "  [config.bad_value]",
+    ]
+    _, _, err = run("tests: [{name: b, request: /, expect: {json: {a: ['~(']}}}]\n")
+    assert "tests[0].expect.json.a[0]: `(` is not a regular expression" in err
     code, _, err = run("tests:\n  - {name: b}\n  - {name: b, request: /, steps: [{expect: {}}]}\n")
     assert [line.partition("  ")[2] for line in err.splitlines() if "test.yaml" in line] == [
         "tests[0]: `request` is missing  [config.missing]",

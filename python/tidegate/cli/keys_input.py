@@ -30,9 +30,10 @@ def place(store: str | None, document: str | None) -> StoreUrl:
     if store is not None:
         return StoreUrl.parse(store, Path())
     if document is not None:
-        from tidegate.config import load
+        from tidegate.serve.source import Documents
 
-        loaded = load(Path(document))
+        # As the gateway does it: a document that is included and broken is no reason to keep a key from being revoked.
+        loaded = Documents(document).load()
         if loaded.store is None:
             raise UsageError(f"`{document}` has no `store`; add `store: {{}}`, or give `--store URL`")
         return loaded.store.url

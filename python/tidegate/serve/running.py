@@ -10,6 +10,7 @@ from typing import Any, Literal
 from tidegate.admin import AdminServer
 from tidegate.errors import UsageError
 from tidegate.extend.runner import Runner
+from tidegate.serve.included import tell_of_broken
 from tidegate.serve.open_files import make_room_for_files
 from tidegate.serve.server import Server
 from tidegate.serve.services import RunningServices
@@ -55,7 +56,7 @@ class Running:
         Everything is built first and swapped as one. `ConfigError` and `ListenError` mean that nothing has changed.
         """
         documents = self._documents if source is None else Documents(source, any_port=True)
-        await asyncio.to_thread(lambda: self._server.reload_from(documents))
+        tell_of_broken(await asyncio.to_thread(lambda: self._server.reload_from(documents)))
         self._documents = documents
 
     @property
@@ -101,6 +102,7 @@ async def serve(source: Source, *, workers: int | None = None) -> AsyncIterator[
         try:
             if server.loaded.admin is not None:
                 admin = await asyncio.to_thread(AdminServer, server.loaded.admin, server)
+            tell_of_broken(server.loaded)
             yield Running(server, documents, admin)
         finally:
             if admin is not None:

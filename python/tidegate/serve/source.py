@@ -51,6 +51,10 @@ class Documents:
         only the files that it names are read anew.
         """
         loaded = self._included.load(lambda instead: self._load(again, instead))
+        if again is not None:
+            # The documents are those of before, and so is what is wrong with their files.
+            broken = {one.file: one for one in (*again.broken, *loaded.broken)}
+            loaded = dataclasses.replace(loaded, included=again.included, broken=tuple(broken.values()))
         return loaded if self._adapt is None else self._adapt(loaded)
 
     def _load(self, again: Loaded | None, instead: Instead) -> Loaded:

@@ -5,17 +5,43 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from tidegate.config.base import Model, problem
+from tidegate.config.check import TOKEN
 from tidegate.config.problem import quote
 from tidegate.config.values import Duration, Integer, Text, Texts, Truth
 
 _REQUEST = re.compile(r"(?:([A-Z][A-Z-]*) )?(/\S*|\*)")
+_PATH = re.compile(r"/[!-~]*|\*")
 _ENDINGS = ("hangs", "resets", "closes")
 
-Values = dict[str, Text]
-Conditions = dict[str, Text | None]
+
+def _path(value: str) -> str:
+    if not _PATH.fullmatch(value):
+        raise problem("bad_value", f"expected a path such as `/orders/1`, got {quote(value)}", "encode spaces: `%20`")
+    return value
+
+
+def _method(value: str) -> str:
+    if not TOKEN.fullmatch(value):
+        raise problem("bad_value", f"expected a method such as `GET`, got {quote(value)}")
+    return value
+
+
+def pattern_fault(value: str) -> str | None:
+    """Why what follows `~` is no regular expression; `None` when it is one, or is none of this."""
+    try:
+        re.compile(value[1:] if value.startswith("~") else "")
+    except re.error as error:
+        return f"{quote(value[1:])} is not a regular expression: {error.msg}"
+    return None
+
+
+def _expected_text(value: str | None) -> str | None:
+    if value is not None and (fault := pattern_fault(value)) is not None:
+        raise problem("bad_value", fault)
+    return value
 
 
 def _request(value: object) -> object:
@@ -45,11 +71,18 @@ def _spelled(value: object) -> object:
     return value
 
 
+Values = dict[str, Text]
+PathText = Annotated[Text, AfterValidator(_path)]
+Method = Annotated[Text, AfterValidator(_method)]
+Condition = Annotated[Text | None, AfterValidator(_expected_text)]
+Conditions = dict[str, Condition]
+
+
 class Asked(Model):
     """A request that services are told of, or asked for."""
 
-    method: Text | None = Field(None, description="Its method; any unless given.")
-    path: Text = Field(
+    method: Method | None = Field(None, description="Its method; any unless given.")
+    path: PathText = Field(
         description="Its path as the service sees it, with or without a query: `{id}` stands for a segment, `*` for "
         "any path."
     )
@@ -96,8 +129,8 @@ Services = dict[str, list[Told]]
 class Sent(Model):
     """A request to the gateway."""
 
-    method: Text = Field("GET", description="Its method.")
-    path: Text = Field(description="Its path, with or without a query.")
+    method: Method = Field("GET", description="Its method.")
+    path: PathText = Field(description="Its path, with or without a query.")
     headers: Values = Field(default_factory=dict, description="Its headers.")
     query: Values = Field(default_factory=dict, description="Parameters, which are encoded.")
     content: Any = Field(None, alias="json", description="The body, as JSON.")
@@ -140,7 +173,7 @@ class Expected(Model):
     content: Any = Field(
         None, alias="json", description="Members of the answer's JSON; others may be there. Lists are compared whole."
     )
-    text: Text | None = Field(None, description="The whole body, as text; `~` begins a regular expression.")
+    text: Condition = Field(None, description="The whole body, as text; `~` begins a regular expression.")
     exactly: Truth = Field(False, description="`json` is all there is: other members are a failure.")
     upstream: list[Got] | None = Field(
         None, description="All requests that services get meanwhile, in any order; `[]`: none."

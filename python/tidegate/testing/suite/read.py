@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from tidegate.config.sources import yaml_source
 from tidegate.config.sources.tree import BadTextError, Tree
 from tidegate.config.translate import translate
 from tidegate.errors import ConfigError, UsageError
-from tidegate.testing.suite.model import Case, Step, Suite
+from tidegate.testing.suite.model import Case, Step, Suite, pattern_fault
 
 
 @dataclass
@@ -126,6 +127,22 @@ def _of_step(step: Step, place: Place) -> list[Finding]:
         found.append(Finding(place, "config.missing", "`request` is missing", "write `request: GET /path`"))
     if step.request is None and "expect" in step.model_fields_set:
         found.append(Finding((*place, "expect"), "config.bad_value", "there is no request to expect something of"))
+    found += [
+        Finding((*place, "expect", "json", *path), "config.bad_value", fault)
+        for path, fault in _pattern_faults(step.expect.content)
+    ]
     if step.expect.allowed and (step.expect.refused_by or step.expect.code):
         found.append(Finding((*place, "expect", "allowed"), "config.bad_value", "it cannot be refused and allowed"))
     return found
+
+
+def _pattern_faults(value: object, path: Place = ()) -> Iterator[tuple[Place, str]]:
+    """Texts in JSON that begin as regular expressions do, and are none."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _pattern_faults(inner, (*path, str(name)))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _pattern_faults(inner, (*path, index))
+    elif isinstance(value, str) and (fault := pattern_fault(value)) is not None:
+        yield path, fault

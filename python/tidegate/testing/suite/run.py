@@ -64,7 +64,7 @@ def run(file: SuiteFile, case: Case, index: int) -> Outcome:
             outcome.routes = {str(line["route"]) for line in running.lines() if "route" in line}
     except ConfigError:
         raise
-    except (TidegateError, AssertionError, OSError, HTTPException) as error:
+    except (TidegateError, AssertionError, OSError, HTTPException, ValueError) as error:
         outcome.failures.append((outcome.place, str(error) or repr(error)))
     outcome.seconds = time.perf_counter() - began
     return outcome
