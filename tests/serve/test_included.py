@@ -12,6 +12,7 @@ from tidegate import ConfigError, Gateway, check, load
 from tidegate.testing import RunningGateway, start
 
 from tests.conftest import StartGateway, StartProcess
+from tests.harness import eventually
 
 MAIN = """\
 services: [{name: shared, url: "http://shared.internal"}]
@@ -199,6 +200,18 @@ def test_a_gateway_in_python_includes_too(write: Write, monkeypatch: pytest.Monk
         gateway.load()
     with start(gateway) as running:
         assert running.get("/web").text == "web"
+
+
+def test_new_folders_are_watched(process: StartProcess, write: Write) -> None:
+    file = write('"bffs/*/gateway.yaml"')
+    file.write_text(f"listeners: [{{address: '127.0.0.1:0'}}]\nadmin: off\n{file.read_text()}")
+    running = process(file, "--watch")
+    assert running.get("/web").status == 404
+    (file.parent / "bffs" / "web").mkdir()
+    (file.parent / "bffs" / "web" / "gateway.yaml").write_text(WEB)
+    eventually(lambda: running.get("/web").status == 200, "the new folder")
+    (file.parent / "bffs" / "web" / "gateway.yaml").unlink()
+    eventually(lambda: running.get("/web").status == 404, "the end of it")
 
 
 def test_everybody_is_told(process: StartProcess, write: Write) -> None:

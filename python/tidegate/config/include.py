@@ -83,9 +83,10 @@ def folders(includes: Iterable[Include], folder: FilePath) -> list[FilePath]:
     found: dict[FilePath, None] = {}
     for include in includes:
         parts = FilePath(include.glob).parts[:-1]
-        for count in range(len(parts) + 1):
-            pattern = os.path.join(folder, *parts[:count])
-            named = glob.glob(pattern, recursive=True) if count else [str(folder)]
+        plain = next((index for index, part in enumerate(parts) if glob.has_magic(part)), len(parts))
+        found[folder.joinpath(*parts[:plain])] = None
+        for count in range(plain + 1, len(parts) + 1):
+            named = sorted(glob.glob(os.path.join(folder, *parts[:count]), recursive=True))
             found |= {FilePath(name): None for name in named if os.path.isdir(name)}
     return list(found)
 

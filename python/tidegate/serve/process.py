@@ -176,7 +176,8 @@ class Process:
         """Watches the files of the running document, or only those that it names, and `more`."""
         loaded = self.server.loaded
         if self._watch_document:
-            self._watcher.watch(dict.fromkeys((*loaded.files, *more)), loaded.folders)
+            if self._watcher.watch(dict.fromkeys((*loaded.files, *more)), loaded.folders):
+                self._orders.put("changed")
         else:
             self._watcher.watch(loaded.named)
 

@@ -28,6 +28,8 @@ _MASK = _ATTRIB | _CLOSE_WRITE | _MOVED_FROM | _MOVED_TO | _CREATE | _DELETE
 _ONLYDIR = 0x0100_0000
 
 Signature = dict[Path, tuple[int, int, int] | None]
+_THERE = (0, 0, 0)
+"""Of a folder in a folder: what happens inside is another matter."""
 
 
 class Watcher:
@@ -41,17 +43,25 @@ class Watcher:
         self._stopped, self._stop = os.pipe()
         self._inotify = _inotify()
 
-    def watch(self, files: Iterable[Path], folders: Iterable[Path] = ()) -> None:
-        """Watches these from now on. In `folders` new documents count as a change too.
+    def watch(self, files: Iterable[Path], folders: Iterable[Path] = ()) -> bool:
+        """Watches these from now on. In `folders` new documents and new folders count as a change too.
+
+        True when there is a document in a folder that is new here, and it is none of the files: it came after these
+        were read.
 
         Files that were watched before are compared with what they were when the last change was told, so that one which
         changed while a document was loaded is told too.
         """
         with self._lock:
+            before = self._folders
             self._files, self._folders = tuple(files), tuple(folders)
             self._place_watches()
             now = _signature(self._files, self._folders)
+            new = [folder for folder in self._folders if folder not in before] if before else []
+            unread = now.keys() - self._signature.keys() - set(self._files)
+            missed = any(file.parent in new and is_document(file.name) for file in unread)
             self._signature = {file: self._signature.get(file, state) for file, state in now.items()}
+            return missed
 
     def wait(self) -> bool:
         """True after a change, false once the watcher is closed."""
@@ -169,9 +179,11 @@ def _signature(files: tuple[Path, ...], folders: tuple[Path, ...]) -> Signature:
     for folder in folders:
         try:
             for entry in os.scandir(folder):
+                path = folder / entry.name
                 if is_document(entry.name):
-                    path = folder / entry.name
                     signature.setdefault(path, _stat(path))
+                elif entry.name[0] not in "._" and entry.is_dir():
+                    signature.setdefault(path, _THERE)
         except OSError:
             signature[folder] = None
     return signature

@@ -20,6 +20,7 @@ _TOKEN = {"missing_token", "token_expired", "invalid_token", "authentication_una
 _CREDENTIAL = {"missing_credentials", "invalid_credentials"}
 REFUSALS: Mapping[str, frozenset[str]] = {
     "api_key": frozenset(_CREDENTIAL),
+    "api_version": frozenset({"missing_version", "unknown_version", "version_not_acceptable", "version_gone"}),
     "authorize": frozenset({"forbidden"}),
     "basic": frozenset(_CREDENTIAL),
     "concurrency": frozenset({"too_many_concurrent", "limits_unavailable"}),
