@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, PlainSerializer, PlainValidator, WithJsonS
 from tidegate.config.base import problem
 from tidegate.config.problem import Interpolated, quote
 
+_HUNDRED_YEARS_MS = 100 * 365 * 86_400_000
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SIZES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "KB": 1000, "MB": 1000**2, "GB": 1000**3}
@@ -34,6 +35,14 @@ def duration(value: object) -> int:
     if not 0 < value <= LONGEST_DURATION_MS:
         raise problem("bad_duration", "a duration must be more than zero and at most 30 days")
     return value
+
+
+def long_duration(value: object) -> int:
+    """As `duration`, up to a hundred years: for clocks that are moved, which nobody waits for."""
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if match is not None and 0 < (exact := float(match[1][:20]) * _UNITS[match[2]]) <= _HUNDRED_YEARS_MS:
+        return max(round(exact), 1)
+    return duration(value)
 
 
 def _near_unit(value: str) -> str | None:
@@ -185,6 +194,7 @@ _STRINGS: dict[str, Any] = {"type": "array", "items": _STRING}
 if TYPE_CHECKING:
     # What may be given in Python; after validation it is what the functions above return.
     Duration: TypeAlias = int | str
+    LongDuration: TypeAlias = int | str
     DurationOrZero: TypeAlias = int | str
     Size: TypeAlias = int | str
     Share: TypeAlias = float | str
@@ -206,6 +216,12 @@ else:
                 "title": "duration",
             }
         ),
+    ]
+    LongDuration = Annotated[
+        int,
+        BeforeValidator(long_duration),
+        PlainSerializer(show_duration, when_used="json"),
+        WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer"}], "title": "duration"}),
     ]
     DurationOrZero = Annotated[
         int,

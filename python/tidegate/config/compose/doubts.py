@@ -33,13 +33,24 @@ def doubts(loaded: Loaded, plan: dict[str, Any]) -> list[Problem]:
         compose = route["action"]["compose"]
         for path, code, message, hint in (
             *_of_graph(compose),
-            *_without_timeout(compose, routes.get(route["name"], {}), timed),
+            *_without_timeout(compose, _written(routes, route["name"]), timed),
             *_skipped_policies(route, services),
             *_without_body(route),
         ):
             shown, file, line = loaded.place(("routes", number, *path))
             found.append(Problem(f"config.{code}", message, shown, file, line, hint).without(loaded.secrets))
     return found
+
+
+def _written(routes: Mapping[Any, Written], name: str) -> Written:
+    """What a route says, or a version of one: `orders@2`, which has what it does not say from the route."""
+    if name in routes:
+        return routes[name]
+    known, _, version = name.rpartition("@")
+    route = routes.get(known, {})
+    versions = (route.get("versions") or {}).get("list") or ()
+    own = next((one for one in versions if isinstance(one, Mapping) and str(one.get("name")) == version), {})
+    return {**route, **own}
 
 
 def _of_graph(compose: dict[str, Any]) -> Iterator[Doubt]:

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from tidegate.config.base import Model, problem
 from tidegate.config.check import TOKEN
 from tidegate.config.problem import quote
-from tidegate.config.values import Duration, Integer, Text, Texts, Truth
+from tidegate.config.values import Duration, Integer, LongDuration, Text, Texts, Truth
 
 _REQUEST = re.compile(r"(?:([A-Z][A-Z-]*) )?(/\S*|\*)")
 _PATH = re.compile(r"/[!-~]*|\*")
@@ -183,13 +183,13 @@ class Expected(Model):
 class Step(Model):
     """One request and its answer, or a move of the clock."""
 
-    advance: Duration | None = Field(None, description="Moves the gateway's clock forward, before the request.")
+    advance: LongDuration | None = Field(None, description="Moves the gateway's clock forward, before the request.")
     services: Services = Field(default_factory=dict, description="What services do from here on.")
     request: Annotated[Sent | None, BeforeValidator(_request, json_schema_input_type=Sent | str | None)] = Field(
         None, description="The request, `GET /api/orders/1` or a mapping."
     )
     repeat: Integer = Field(1, ge=1, le=10_000, description="How often it is sent; each answer is to be as expected.")
-    meanwhile: Duration | None = Field(
+    meanwhile: LongDuration | None = Field(
         None, description="Moves the clock forward once a service that hangs has the request."
     )
     expect: Expected = Field(default_factory=Expected, description="What is to become of it.")
