@@ -189,6 +189,16 @@ def test_a_misspelt_name_is_told_once_and_with_the_one_that_is_meant(tmp_path: P
     assert (problem.message, problem.hint) == ("no call is named `ordr`", "did you mean `{order.id}`?")
 
 
+def test_an_answer_has_a_bound_of_calls(tmp_path: Path) -> None:
+    def compose(size: int) -> str:
+        calls = ", ".join(f"c{n}: {{service: a, path: /}}" for n in range(size))
+        response = ", ".join(f'"{{c{n}}}"' for n in range(size))
+        return f"{{max_calls: 99, calls: {{{calls}}}, response: [{response}]}}"
+
+    assert len(plan(tmp_path, compose(64))["calls"]) == 64
+    assert problems(tmp_path, compose(65)) == ["there are 65 calls; one answer has at most 64"]
+
+
 def test_an_unquoted_reference_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as raised:
         plan(tmp_path, "{calls: {order: {service: a, path: /}}, response: {o: {order}}}")

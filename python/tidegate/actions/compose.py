@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tidegate.config.check import Check
 from tidegate.config.compose.conditions import plan_when
 from tidegate.config.compose.graph import cycle, reachable
-from tidegate.config.compose.models import Compose
+from tidegate.config.compose.models import MOST_CALLS, Compose
 from tidegate.config.compose.names import Names
 from tidegate.config.compose.planned import forwarded, plan_call
 from tidegate.config.compose.shapes import check_name, plan_shape
@@ -46,6 +46,9 @@ class _Planning:
 
     def plan(self, route: Route, calling: Callable[[str], Mapping[str, Any]]) -> dict[str, Any]:
         compose, check = self.compose, self.check
+        if len(compose.calls) > MOST_CALLS:
+            message = f"there are {len(compose.calls)} calls; one answer has at most {MOST_CALLS}"
+            check.problem((*_ROOT, "calls"), "bad_value", message)
         for name in compose.calls:
             check_name(name, self._scope(), (*_ROOT, "calls", name), "a call")
         forwarded(compose.forward_headers, check, (*_ROOT, "forward_headers"))

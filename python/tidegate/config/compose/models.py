@@ -15,7 +15,8 @@ from tidegate.config.service_reference import ServiceReference
 from tidegate.config.sources.json_source import is_deeper
 from tidegate.config.values import Duration, Integer, Size, Text, Texts, Truth
 
-MOST_CALLS = 1000
+MOST_CALLS = 64
+MOST_AT_ONCE = 1000
 DEEPEST = 512
 DEEPEST_SHAPE = 32
 _SUCCESS: tuple[int | str, ...] = ("200-299",)
@@ -134,7 +135,7 @@ class Call(Model):
         "the answers in the same order.",
     )
     concurrency: Integer = Field(
-        8, ge=1, le=MOST_CALLS, description="With `for_each`: so many of its requests are under way at once."
+        8, ge=1, le=MOST_AT_ONCE, description="With `for_each`: so many of its requests are under way at once."
     )
     distinct: Truth = Field(
         True, description="With `for_each`: equal requests are sent once. Holds for GET and HEAD only."
@@ -174,7 +175,7 @@ class Compose(Model):
     forward_headers: Texts = Field(
         default_factory=list, description="Headers of the client that go along with every call. By default none."
     )
-    calls: dict[str, Call] = Field(min_length=1, description="The calls, by name.")
+    calls: dict[str, Call] = Field(min_length=1, description=f"The calls, by name; at most {MOST_CALLS}.")
     response: Data = Field(
         description="A template of JSON: constants, references such as `{order.total}`, and objects with `$from`, "
         "`$first`, `$for_each` or `$cel`."
