@@ -59,7 +59,8 @@ def refused(**parts: Any) -> list[tuple[str, str, str]]:
 @QUIET
 @given(path=TEXTS)
 def test_paths(path: str) -> None:
-    assert refused(path=f"/{path}") == []
+    # Whether the text makes a path with any value is the engine's to say.
+    assert {place for place, _, _ in refused(path=f"/{path}")} <= {"routes[0].action.compose.calls[2]"}
 
 
 @QUIET

@@ -15,6 +15,7 @@ from tidegate.config.compose.shapes import dump, plan_shape
 from tidegate.config.problem import Path, did_you_mean, quote
 
 _NOT_IN_PATH = re.compile(r"[\x00-\x20\x7f\\]")
+_BARE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _DOTS = re.compile(r"(\.|%2e){1,2}", re.IGNORECASE)
 _WITHOUT_BODY = ("GET", "HEAD")
@@ -138,6 +139,8 @@ def _path(text: str, names: Names, path: Path) -> list[dict[str, Any]]:
     if _NOT_IN_PATH.search(literal):
         message = "a path has no spaces, backslashes or control characters"
         check.problem(path, "bad_path", message, "write them percent-encoded: `%20`")
+    if _BARE_PERCENT.search(literal):
+        check.problem(path, "bad_path", "`%` without two hexadecimal digits", "write `%25` for the character itself")
     if any(_DOTS.fullmatch(segment) for segment in literal.split("/")):
         check.problem(path, "bad_path", "a path has no segments `.` and `..`")
     for part in parts:
