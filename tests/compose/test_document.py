@@ -264,6 +264,25 @@ def test_what_can_hardly_be_meant_is_warned_of(tmp_path: Path, compose: str, cod
         assert found == expected
 
 
+def test_a_version_that_composes_is_warned_of_once(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.yaml"
+    text = SERVICES + """\
+routes:
+  - name: r
+    paths: [/r]
+    versions:
+      by: "{header.x-version}"
+      default: "2"
+      list:
+        - {name: "1", service: a}
+        - {name: "2", compose: {calls: {x: {service: a, path: /}}, response: "{x}"}}
+"""
+    file.write_text(text)
+    assert [(warning.code, warning.line) for warning in warned(file)] == [("config.no_timeout", 12)]
+    file.write_text(text.replace("compose: {", "compose: {timeout: 1s, "))
+    assert warned(file) == []
+
+
 def test_a_body_on_a_route_for_get_only_is_warned_of(tmp_path: Path) -> None:
     file = tmp_path / "gateway.yaml"
     text = document('{timeout: 1s, calls: {x: {service: a, path: /, query: {q: "{body.q}"}}}, response: "{x}"}')

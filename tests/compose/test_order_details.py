@@ -165,7 +165,7 @@ def test_an_order_without_a_user_makes_no_call_with_a_hole(gateway: RunningGatew
     assert asked(gateway)[1] == 0
 
 
-@pytest.mark.parametrize("user", ["../admin", "a/b", "x?admin=1", "x#y", "%2e%2e"])
+@pytest.mark.parametrize("user", ["../admin", "a/b", "x?admin=1", "x#y", "x\r\nx-evil: 1", "%2e%2e"])
 def test_a_value_cannot_change_the_path(gateway: RunningGateway, user: str) -> None:
     gateway.services["order-service"].get("/orders/1001").returns(json={**ORDER, "userId": user})
     users = gateway.services["user-service"]
@@ -174,9 +174,10 @@ def test_a_value_cannot_change_the_path(gateway: RunningGateway, user: str) -> N
     [request] = users.requests
     assert (request.path.count("/"), request.query) == (2, {})
     assert request.path.startswith("/users/")
+    assert "x-evil" not in {name for name, _ in request.fields}
 
 
-@pytest.mark.parametrize("user", ["..", ".", "x\r\nx-evil: 1"])
+@pytest.mark.parametrize("user", ["..", ".", "x\0y"])
 def test_a_value_that_no_path_may_have_is_not_sent(gateway: RunningGateway, user: str) -> None:
     gateway.services["order-service"].get("/orders/1001").returns(json={**ORDER, "userId": user})
     gateway.get(PATH).expect(200, headers={"tidegate-partial": "user;reason=missing_field"})

@@ -384,7 +384,8 @@ class Resolution:
         for path, service in entry.composed:
             known = scopes.get(service)
             if known is None:
-                self._unknown_service(run, index, path, service, scopes)
+                if not entry.repeats:
+                    self._unknown_service(run, index, path, service, scopes)
             elif service in self.disabled and entry.enabled:
                 message = f"the service {quote(service)} is switched off"
                 self._entry_problem(run, index, Finding(path, "config.bad_value", message, "leave the call out, too"))

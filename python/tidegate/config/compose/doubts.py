@@ -25,32 +25,21 @@ def doubts(loaded: Loaded, plan: dict[str, Any]) -> list[Problem]:
     if not composed:
         return []
     written = loaded.written()
-    routes = {route.get("name"): route for route in written.get("routes", ())}
+    routes: dict[str, Written] = {str(route.get("name")): route for route in written.get("routes", ())}
     services = {service.get("name"): service for service in written.get("services", ())}
     timed = {service["name"] for service in plan["services"] if service["calling"]["timeout_ms"] is not None}
-    found = []
+    found: dict[Problem, None] = {}  # versions of a route may tell the same
     for number, route in composed:
         compose = route["action"]["compose"]
         for path, code, message, hint in (
             *_of_graph(compose),
-            *_without_timeout(compose, _written(routes, route["name"]), timed),
+            *_without_timeout(compose, routes.get(route["name"].partition("@")[0], {}), timed),
             *_skipped_policies(route, services),
             *_without_body(route),
         ):
             shown, file, line = loaded.place(("routes", number, *path))
-            found.append(Problem(f"config.{code}", message, shown, file, line, hint).without(loaded.secrets))
-    return found
-
-
-def _written(routes: Mapping[Any, Written], name: str) -> Written:
-    """What a route says, or a version of one: `orders@2`, which has what it does not say from the route."""
-    if name in routes:
-        return routes[name]
-    known, _, version = name.rpartition("@")
-    route = routes.get(known, {})
-    versions = (route.get("versions") or {}).get("list") or ()
-    own = next((one for one in versions if isinstance(one, Mapping) and str(one.get("name")) == version), {})
-    return {**route, **own}
+            found[Problem(f"config.{code}", message, shown, file, line, hint).without(loaded.secrets)] = None
+    return list(found)
 
 
 def _of_graph(compose: dict[str, Any]) -> Iterator[Doubt]:
@@ -75,9 +64,12 @@ def _of_graph(compose: dict[str, Any]) -> Iterator[Doubt]:
         yield (("compose", "calls"), "chatty", f"{len(calls)} calls for one answer", hint)
 
 
-def _without_timeout(compose: dict[str, Any], written: Written, timed: set[str]) -> Iterator[Doubt]:
-    own = written.get("compose", {})
-    if "timeout" in own or "timeout" in written:
+def _without_timeout(compose: dict[str, Any], route: Written, timed: set[str]) -> Iterator[Doubt]:
+    """`route`: as it is written; the composed answer may be that of one of its versions."""
+    named = [call["name"] for call in compose["calls"]]
+    parts = (route, *(route.get("versions") or {}).get("list", ()))
+    own = next((part for part in parts if list((part.get("compose") or {}).get("calls", ())) == named), None)
+    if own is None or "timeout" in route or "timeout" in own or "timeout" in own["compose"]:
         return
     names = [
         call["name"]
