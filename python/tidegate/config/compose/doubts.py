@@ -33,13 +33,18 @@ def doubts(loaded: Loaded, plan: dict[str, Any]) -> list[Problem]:
         compose = route["action"]["compose"]
         for path, code, message, hint in (
             *_of_graph(compose),
-            *_without_timeout(compose, routes.get(route["name"].partition("@")[0], {}), timed),
+            *_without_timeout(compose, _written(routes, route["name"]), timed),
             *_skipped_policies(route, services),
             *_without_body(route),
         ):
             shown, file, line = loaded.place(("routes", number, *path))
             found[Problem(f"config.{code}", message, shown, file, line, hint).without(loaded.secrets)] = None
     return list(found)
+
+
+def _written(routes: Mapping[str, Written], name: str) -> Written:
+    """A route as it is written; the name may be that of one of its versions, `orders@2`."""
+    return routes.get(name) or routes.get(name.rpartition("@")[0], {})
 
 
 def _of_graph(compose: dict[str, Any]) -> Iterator[Doubt]:
