@@ -24,6 +24,9 @@ use crate::upstream::deadline::Deadline;
 use crate::upstream::fetch::{Errand, Fetched, Manner, fetch_for};
 use crate::worker::Worker;
 
+/// Entries of a list that is gone through. Equal ones are one request, but each is looked at, while others wait for the worker.
+const MOST_ITEMS: usize = 10_000;
+
 /// Bytes of a request body that is made.
 const MOST_BODY: usize = 8 << 20;
 
@@ -181,6 +184,9 @@ impl Call {
         let mut lined = Lined::default();
         let mut known = rustc_hash::FxHashMap::default();
         for (index, item) in items.enumerate() {
+            if index == MOST_ITEMS {
+                return Err(Reason::Limit.into());
+            }
             self.request.set_item(&mut frame, item, index);
             let place = match self.prepare_in(&mut frame, graph, carried) {
                 Ok(prepared) => {
