@@ -2,7 +2,8 @@
 //!
 //! A task owns one [`Alarm`] for as long as it lives and moves its due time with a store: no timer is made, armed or
 //! cancelled per request. The wheel looks at an alarm when the slot it stands in comes up, and puts it into a later slot
-//! when the due time has moved on meanwhile. Resolution is one tick; an alarm never rings early.
+//! when the due time has moved on meanwhile. The wheel turns slot by slot, and rings within one what is due; an alarm never rings
+//! early.
 //! After: Varghese and Lauck, "Hashed and Hierarchical Timing Wheels", 1987, with lazy re-insertion instead of levels.
 
 use std::cell::{Cell, OnceCell, RefCell};
@@ -28,8 +29,8 @@ pub struct Wheel {
     met: RefCell<Vec<Rc<Entry>>>,
     /// The next tick to be looked at.
     next: Cell<u64>,
-    /// The tick at which the driver will wake; `NEVER` while it has nothing to wait for.
-    wakes: Cell<u64>,
+    /// When the driver will wake; `NEVER` while it has nothing to wait for.
+    wakes: Cell<Millis>,
     rearm: Notify,
     /// Alarms that calls of the gateway's own have done with. They stand in the wheel still, so that the next to have one mostly
     /// finds it in an early enough slot.
@@ -90,7 +91,7 @@ impl Wheel {
         let tick = due.div_ceil(TICK).clamp(self.next.get(), self.next.get() + SLOTS - 1);
         entry.tick.set(tick);
         self.slots.borrow_mut()[(tick % SLOTS) as usize].push(entry.clone());
-        if tick < self.wakes.get() {
+        if due.min(tick * TICK) < self.wakes.get() {
             self.rearm.notify_one();
         }
     }
@@ -99,11 +100,15 @@ impl Wheel {
     pub fn turn(&self) {
         let now = self.clock.now();
         let last = now / TICK;
-        let first = self.next.get();
-        if last < first {
-            return;
+        if last >= self.next.get() {
+            self.visit(last, now);
         }
-        self.next.set(last + 1);
+        self.ring_due(last + 1, now);
+    }
+
+    /// Looks at all that stands in slots whose time is over.
+    fn visit(&self, last: u64, now: Millis) {
+        let first = self.next.replace(last + 1);
         // All are taken out before one is put back: what is far off goes a whole turn ahead, into a slot just visited.
         let mut met = self.met.take();
         {
@@ -117,6 +122,20 @@ impl Wheel {
             self.meet(&entry, last, now);
         }
         self.met.replace(met);
+    }
+
+    /// Rings what is due in the slot whose time it is; the rest of it is not looked at before that is over.
+    fn ring_due(&self, tick: u64, now: Millis) {
+        self.slots.borrow_mut()[(tick % SLOTS) as usize].retain(|entry| {
+            let rings = entry.tick.get() == tick && entry.due.get() <= now;
+            if rings {
+                entry.tick.set(NEVER);
+                if let Some(waker) = entry.waker.borrow_mut().take() {
+                    waker.wake();
+                }
+            }
+            !rings
+        });
     }
 
     /// Rings what is due after the clock was moved, and lets the driver reckon its next wake anew.
@@ -149,22 +168,25 @@ impl Wheel {
         }
     }
 
-    fn next_occupied(&self) -> Option<u64> {
+    /// When the next slot is over in which something stands, or the first alarm of it is due.
+    fn next_wake(&self) -> Option<Millis> {
         let slots = self.slots.borrow();
         let next = self.next.get();
-        (next..next + SLOTS).find(|tick| !slots[(tick % SLOTS) as usize].is_empty())
+        let tick = (next..next + SLOTS).find(|tick| !slots[(tick % SLOTS) as usize].is_empty())?;
+        let of_slot = slots[(tick % SLOTS) as usize].iter().filter(|entry| entry.tick.get() == tick);
+        Some(of_slot.map(|entry| entry.due.get()).fold(tick * TICK, Millis::min))
     }
 
     /// Turns the wheel for ever; one task a worker.
     pub async fn drive(self: Rc<Self>) {
         loop {
-            let Some(tick) = self.next_occupied() else {
+            let Some(wake) = self.next_wake() else {
                 self.wakes.set(NEVER);
                 self.rearm.notified().await;
                 continue;
             };
-            self.wakes.set(tick);
-            let wait = (tick * TICK).saturating_sub(self.clock.now());
+            self.wakes.set(wake);
+            let wait = wake.saturating_sub(self.clock.now());
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_millis(wait)) => self.turn(),
                 () = self.rearm.notified() => {}
@@ -179,6 +201,9 @@ impl Alarm {
         self.entry.due.set(due);
         if due != NEVER && due.div_ceil(TICK) < self.entry.tick.get() {
             self.wheel.insert(&self.entry, due);
+        } else if due < self.wheel.wakes.get() {
+            // It moves to the fore within its slot.
+            self.wheel.rearm.notify_one();
         }
     }
 

@@ -111,7 +111,7 @@ pub async fn hedged<'a, C: Client>(
     }
     let aim = &*aim;
     let own = alarm.beside();
-    // The wheel turns in ticks: less than one would make late what is just not there at the next.
+    // A service that is so fast has no tail that is worth a second call.
     own.set(delay.map_or(NEVER, |delay| (aim.started_micros / 1000).saturating_add(delay.max(TICK))));
     let second = Second { worker, snapshot: asked.snapshot, request: asked.request, alarm: own, order };
     let came = {

@@ -2,6 +2,10 @@
 //!
 //! All of it is polled by the task of the exchange, on its worker: nothing is spawned, and dropping the run cancels every call.
 
+mod ends;
+mod lists;
+mod told;
+
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -9,7 +13,7 @@ use std::task::{Context, Poll};
 use rustc_hash::FxHashMap;
 
 use super::call::{Answer, Call, Prepared};
-use super::fault::{CANCELLED, FELL_BACK, Fault, OK, Reason, SKIPPED};
+use super::fault::{Fault, Reason};
 use super::items::Items;
 use super::{Calls, Compose, bit, each};
 use crate::exchange::Exchange;
@@ -280,195 +284,5 @@ impl Values for Graph<'_> {
 
     fn exchange(&self) -> &Exchange {
         self.exchange
-    }
-}
-
-/// How calls end, and what follows.
-impl Graph<'_> {
-    /// The answer to a request of a call, or to that of one of its items.
-    fn receive(&mut self, index: usize, place: u32, answer: &Shared) -> Result<(), Broken> {
-        if self.nodes[index].phase != Phase::UnderWay {
-            return Ok(());
-        }
-        let judged = match &**answer {
-            Ok(answer) => self.compose.calls[index].judge(answer),
-            Err(fault) => Err(fault.clone()),
-        };
-        if self.nodes[index].items.is_some() {
-            return self.receive_item(index, place, judged);
-        }
-        match judged {
-            Ok(value) => self.end(index, Phase::Answered, value),
-            Err(fault) => self.fail(index, fault),
-        }
-    }
-
-    /// A call has failed: the one that takes its place is made, where there is one.
-    fn fail(&mut self, index: usize, fault: Fault) -> Result<(), Broken> {
-        self.give_up(index);
-        let call = &self.compose.calls[index];
-        self.nodes[index].fault = Some(fault);
-        let Some(fallback) = call.fallback else {
-            return self.end(index, Phase::Failed, call.default.clone());
-        };
-        self.nodes[index].phase = Phase::Falling;
-        if self.ended & bit(fallback) != 0 {
-            return self.fall(index, fallback);
-        }
-        self.waiting |= self.compose.closure(bit(fallback)) & !self.begun();
-        Ok(())
-    }
-
-    /// Calls that have begun, or are to.
-    fn begun(&self) -> Calls {
-        let begun = |(index, node): (usize, &Node)| if node.phase == Phase::Idle { 0 } else { bit(index) };
-        self.nodes.iter().enumerate().map(begun).fold(0, |all, one| all | one)
-    }
-
-    /// The call that takes the place of a failed one is over.
-    fn fall(&mut self, index: usize, fallback: usize) -> Result<(), Broken> {
-        if self.nodes[fallback].phase == Phase::Answered {
-            self.nodes[index].fault = None;
-            self.nodes[index].fell = true;
-            let value = self.nodes[fallback].value.clone();
-            return self.end(index, Phase::Answered, value);
-        }
-        let value = self.compose.calls[index].default.clone();
-        self.end(index, Phase::Failed, value)
-    }
-
-    fn end(&mut self, index: usize, phase: Phase, value: Document) -> Result<(), Broken> {
-        let node = &mut self.nodes[index];
-        node.phase = phase;
-        node.value = value;
-        node.items = None;
-        node.ended_micros = self.worker.clock.now_micros();
-        self.ended |= bit(index);
-        let compose = self.compose;
-        if phase == Phase::Failed && !compose.calls[index].optional && self.needed & bit(index) != 0 {
-            return Err(Broken(index));
-        }
-        for other in 0..self.nodes.len() {
-            if self.nodes[other].phase == Phase::Falling && compose.calls[other].fallback == Some(index) {
-                self.fall(other, index)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Requests that nobody else waits for are cancelled.
-    fn give_up(&mut self, index: usize) {
-        self.nodes[index].items = None;
-        let Self { flights, requests, .. } = self;
-        let before = flights.len();
-        flights.retain(|flight| {
-            let wanted = &mut requests[flight.request as usize].wanted;
-            wanted.retain(|(call, _)| usize::from(*call) != index);
-            !wanted.is_empty()
-        });
-        self.cancelled |= flights.len() != before;
-    }
-}
-
-/// The items of a call that is made for each of a list.
-impl Graph<'_> {
-    fn begin_items(&mut self, index: usize) -> Result<(), Broken> {
-        let call = &self.compose.calls[index];
-        let room = self.compose.max_calls - self.made;
-        let lined = match call.line_up(self, &self.carried, room) {
-            Ok(lined) => lined,
-            Err(fault) => return self.fail(index, self.of_hole(call, fault)),
-        };
-        let hole = lined.places.iter().find_map(|place| place.as_ref().err());
-        if let Some(fault) = hole.filter(|_| !call.fails_singly()) {
-            let fault = self.of_hole(call, fault.clone());
-            return self.fail(index, fault);
-        }
-        self.nodes[index].items = Some(Items::new(lined));
-        self.go_on(index)
-    }
-
-    fn receive_item(&mut self, index: usize, request: u32, judged: Result<Document, Fault>) -> Result<(), Broken> {
-        match judged {
-            Err(fault) if !self.compose.calls[index].fails_singly() => return self.fail(index, fault),
-            judged => {
-                let Some(items) = &mut self.nodes[index].items else { return Ok(()) };
-                items.landed(request, judged);
-            }
-        }
-        self.go_on(index)
-    }
-
-    /// Sends as many requests as may be under way, and ends the call behind the last.
-    fn go_on(&mut self, index: usize) -> Result<(), Broken> {
-        let most = self.compose.calls[index].concurrency();
-        while let Some(items) = self.nodes[index].items.as_mut()
-            && let Some((place, prepared)) = items.next(most)
-        {
-            match self.ask(index, place, prepared) {
-                Ok(None) => {}
-                Ok(Some(answer)) => return self.receive(index, place, &answer),
-                Err(fault) => return self.fail(index, fault),
-            }
-        }
-        let compose = self.compose;
-        let Some(items) = self.nodes[index].items.take_if(|items| items.is_over()) else { return Ok(()) };
-        let call = &compose.calls[index];
-        match items.finish(&call.default, compose.answer_bytes) {
-            Ok(finished) => {
-                let node = &mut self.nodes[index];
-                node.failed_items = finished.failed;
-                node.fault = finished.fault;
-                self.end(index, Phase::Answered, finished.value)
-            }
-            Err(fault) => self.fail(index, fault),
-        }
-    }
-}
-
-/// What is told of a run that is over.
-impl Graph<'_> {
-    /// Counts every call, and which of them the answer waited for.
-    pub fn count(&self) {
-        let worker = self.worker.index;
-        for (node, call) in self.nodes.iter().zip(&self.compose.calls) {
-            let result = match (node.phase, &node.fault) {
-                (Phase::Idle, _) => continue,
-                (Phase::Skipped, _) => SKIPPED,
-                (Phase::UnderWay | Phase::Falling, _) => CANCELLED,
-                (Phase::Answered, _) if node.fell => FELL_BACK,
-                (Phase::Answered | Phase::Failed, Some(fault)) => fault.reason.place(),
-                (Phase::Answered | Phase::Failed, None) => OK,
-            };
-            call.series.count(worker, result, node.micros());
-        }
-    }
-
-    /// Counts which calls the whole answer waited for.
-    pub fn count_critical(&self) {
-        let made = || self.nodes.iter().enumerate().filter(|(_, node)| node.micros().is_some());
-        if let Some((last, _)) = made().max_by_key(|(_, node)| node.ended_micros) {
-            self.compose.calls[last].series.was_last(self.worker.index);
-        }
-        if let Some((slowest, _)) = made().max_by_key(|(_, node)| node.micros()) {
-            self.compose.calls[slowest].series.was_slowest(self.worker.index);
-        }
-    }
-
-    /// Calls that failed or lack items, of those that the answer is made of; in the order of the document.
-    pub fn faults(&self) -> impl Iterator<Item = (&Call, &Node, &Fault)> {
-        let failed = move |index: usize| {
-            let node = &self.nodes[index];
-            Some((&self.compose.calls[index], node, node.fault.as_ref()?))
-        };
-        each(self.needed & self.ended).filter_map(failed)
-    }
-}
-
-impl Node {
-    /// From its start to the end of its answer; `None` where nothing was sent, or it is not over.
-    pub fn micros(&self) -> Option<u64> {
-        let over = self.made && matches!(self.phase, Phase::Answered | Phase::Failed);
-        over.then(|| self.ended_micros.saturating_sub(self.started_micros))
     }
 }
