@@ -66,6 +66,19 @@ def test_what_the_answer_does_not_need_is_not_called() -> None:
             assert scene.paths()[before:] == paths, query
 
 
+def test_what_a_request_would_call_is_explained() -> None:
+    calls = {"a": call("/a"), "b": call("/b/{a.id}"), "c": call("/c")}
+    views = {"small": {"when": {"{header.x-client}": "phone"}, "response": "{a}"}}
+    with Scene(main={"calls": calls, "response": {"b": "{b}", "c": "{c}"}, "views": views, "fields": True}) as scene:
+        for target, headers, composed in [
+            ("/", {}, {"view": None, "calls": ["a", "b", "c"]}),
+            ("/?fields=c", {}, {"view": None, "calls": ["c"]}),
+            ("/", {"x-client": "phone"}, {"view": "small", "calls": ["a"]}),
+        ]:
+            assert scene.gateway.explain("GET", target, headers)["composed"] == composed
+        assert "fields" in scene.gateway.explain("GET", "/?fields=.")["reason"]
+
+
 @pytest.mark.parametrize("fields", ["a..b", ",", ".", "a,", "%ff"])
 def test_fields_that_are_no_list_of_names_are_refused(fields: str) -> None:
     with Scene(main={"calls": {"a": call("/a")}, "response": {"a": "{a}"}, "fields": True}) as scene:

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use tidegate_http1 as codec;
 
+use crate::actions::Action;
 use crate::clock::Clock;
 use crate::exchange::{Connection, Exchange};
 use crate::intake;
@@ -50,6 +51,17 @@ pub struct Explained {
     pub more_losers: usize,
     /// What goes to the service, for a route that has one.
     pub upstream: Option<Sent>,
+    /// For a route that makes its answer of several.
+    pub composed: Option<Composed>,
+}
+
+/// What a composition does for the request, as far as it is known before a call is made.
+#[derive(Debug, Serialize)]
+pub struct Composed {
+    /// The view that shapes the answer; `None`: the plain response.
+    pub view: Option<String>,
+    /// Names of the calls that the answer needs, in the document's order.
+    pub calls: Vec<String>,
 }
 
 /// A request as a service gets it.
@@ -93,7 +105,13 @@ pub fn explain(plan: Plan, question: &Question<'_>) -> Result<Explained, Explain
     if let Found::Route(index) = found {
         exchange.route = Some(index);
         match upstream(&snapshot, index, &local, &mut exchange) {
-            Ok(sent) => explained.upstream = sent,
+            Ok(sent) => {
+                explained.upstream = sent;
+                match composed(&snapshot, index, &exchange) {
+                    Ok(composed) => explained.composed = composed,
+                    Err(failure) => explained.refuse(words(&failure), &exchange),
+                }
+            }
             Err(reason) => explained.refuse(reason, &exchange),
         }
     }
@@ -192,6 +210,12 @@ fn upstream(snapshot: &Snapshot, route: usize, local: &Local, exchange: &mut Exc
     }))
 }
 
+fn composed(snapshot: &Snapshot, route: usize, exchange: &Exchange) -> Result<Option<Composed>, Failure> {
+    let Action::Compose(compose) = &snapshot.routes[route].action else { return Ok(None) };
+    let (view, calls) = compose.preview(exchange)?;
+    Ok(Some(Composed { view: view.map(str::to_owned), calls: calls.map(str::to_owned).collect() }))
+}
+
 fn admit(pipeline: &Pipeline, local: &Local, exchange: &mut Exchange) -> Result<(), String> {
     match pipeline.on_request(&mut 0, local, exchange) {
         Flow::Respond(failure) => Err(words(&failure)),
@@ -223,6 +247,7 @@ fn refused(failure: &Failure) -> Explained {
         losers: Vec::new(),
         more_losers: 0,
         upstream: None,
+        composed: None,
     }
 }
 
@@ -247,6 +272,7 @@ impl From<Explanation> for Explained {
             losers: found.losers,
             more_losers: found.more_losers,
             upstream: None,
+            composed: None,
         }
     }
 }

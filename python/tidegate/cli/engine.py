@@ -47,6 +47,14 @@ class Sent(TypedDict):
     headers: list[tuple[str, str]]
 
 
+class Composed(TypedDict):
+    """What a composition does for the request."""
+
+    view: str | None
+    calls: list[str]
+    """That are made, unless the answers before say otherwise."""
+
+
 class Explanation(TypedDict):
     """What would happen to a request."""
 
@@ -59,6 +67,7 @@ class Explanation(TypedDict):
     losers: list[Loser]
     more_losers: int
     upstream: Sent | None
+    composed: Composed | None
 
 
 def actions(loaded: Loaded) -> list[str]:

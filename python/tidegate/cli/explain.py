@@ -115,6 +115,9 @@ def _lines(explained: engine.Explanation, actions: list[str], graph: list[str]) 
         out += ["", "sent to the service", f"  {sent['method']} {sent['url']}"]
         out += [f"  {name}: {value}" for name, value in sent["headers"]]
     out += graph
+    if composed := explained["composed"]:
+        answer = "the response" if composed["view"] is None else f"the view {composed['view']}"
+        out += ["", f"this request gets {answer}, of {', '.join(composed['calls']) or 'no call'}"]
     if explained["losers"]:
         out += ["", "near, but not taken"]
         for loser in explained["losers"]:

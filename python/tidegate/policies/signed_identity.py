@@ -26,7 +26,9 @@ class SignedIdentity(Policy):
         None, description="`iss` of the tokens: the URL of the gateway, as services know it. It must be given."
     )
     audience: Text | None = Field(
-        None, description="`aud` of the tokens. Without one, the name of the service (of the route, if it calls none)."
+        None,
+        description="`aud` of the tokens. Without one, the name of the service (of the route, if it calls none or, "
+        "with `compose`, several).",
     )
     header: str = Field(
         "x-jwt-assertion",

@@ -170,6 +170,7 @@ impl Compose {
 
 /// Who is asked for what, in one exchange.
 struct Wanted<'a> {
+    view: Option<&'a str>,
     response: &'a Response,
     selection: Option<Selection>,
     needs: Calls,
@@ -248,6 +249,14 @@ impl Compose {
         }
     }
 
+    /// The view that a request gets and the calls that are made for it, for `explain`; those that its body decides about
+    /// are not known.
+    pub fn preview(&self, exchange: &Exchange) -> Result<(Option<&str>, impl Iterator<Item = &str>), Failure> {
+        let wanted = self.wanted(&Asked { exchange, body: None })?;
+        let calls = each(self.closure(wanted.needs)).map(|call| &*self.calls[call].name);
+        Ok((wanted.view, calls))
+    }
+
     /// The first view whose condition holds, and what is selected of it.
     fn wanted(&self, asked: &Asked<'_>) -> Result<Wanted<'_>, Failure> {
         // A condition that has no value does not hold.
@@ -258,7 +267,7 @@ impl Compose {
             None => response.needs,
             selection => set(response.shape.calls(selection.as_ref())),
         };
-        Ok(Wanted { response, selection, needs })
+        Ok(Wanted { view: view.map(|view| &*view.name), response, selection, needs })
     }
 }
 

@@ -117,6 +117,23 @@ fn an_alarm_that_is_moved_earlier_rings_at_the_earlier_time() {
 }
 
 #[test]
+fn an_alarm_that_is_lent_again_knows_nothing_of_the_time_before() {
+    let bench = Bench::new();
+    let first = bench.wheel.lend();
+    first.set(bench.clock.now() + 10_000);
+    assert!(bench.poll(&first).is_pending());
+    drop(first);
+    let second = bench.wheel.lend();
+    assert!(bench.poll(&second).is_pending());
+    bench.pass(100_000);
+    assert_eq!(bench.rings(), 0);
+    second.set(bench.clock.now() + 10_000);
+    bench.pass(10_000 + TICK_MS);
+    assert_eq!(bench.rings(), 1);
+    assert!(bench.poll(&second).is_ready());
+}
+
+#[test]
 fn an_alarm_that_is_switched_off_does_not_ring() {
     let bench = Bench::new();
     let alarm = bench.wheel.alarm();
