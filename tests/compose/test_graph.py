@@ -198,6 +198,24 @@ def test_equal_requests_of_different_calls_are_one_where_they_may_be() -> None:
         assert scene.paths() == ["/same?x=1"] * 2
 
 
+def test_a_request_that_was_cancelled_is_made_again_for_who_wants_it() -> None:
+    calls = {
+        "list": call("/list"),
+        "each": call("/each/{item}", for_each="{list}", optional=True, cache_for="request", fallback="spare"),
+        "spare": call("/spare"),
+        "later": call("/each/{each.again}", cache_for="request"),
+    }
+    with Scene(main={"calls": calls, "response": "{later}"}) as scene:
+        failing = Gate(Response(status=500))
+        scene.answers({"/list": ["a", "b"], "/spare": {"again": "a"}})
+        scene.service.get("/each/a").hangs().then(json="a")
+        scene.service.get("/each/b").answers(failing)
+        asked = scene.ask()
+        scene.service.wait_for_requests(3)
+        failing.open()
+        assert asked.result(WAIT).json() == "a"
+
+
 # ---- conditions
 
 

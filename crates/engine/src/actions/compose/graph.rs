@@ -97,6 +97,8 @@ struct Sent {
     /// Kept where others may want it yet.
     answer: Option<Shared>,
     kept: bool,
+    /// Nobody wanted it any more.
+    cancelled: bool,
 }
 
 /// The run is over before all is there: a call failed that the answer needs.
@@ -164,6 +166,7 @@ impl<'a> Graph<'a> {
                 }
             }
         }
+        debug_assert!(self.is_over() || !self.flights.is_empty(), "calls that wait have something to wait for");
         if self.is_over() { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 
@@ -231,8 +234,9 @@ impl<'a> Graph<'a> {
     fn ask(&mut self, index: usize, place: u32, prepared: Prepared) -> Result<Option<Shared>, Fault> {
         let call = &self.compose.calls[index];
         let key = call.share.then(|| call.key(&prepared));
-        if let Some(known) = key.as_ref().and_then(|key| self.known.get(key)) {
-            let sent = &mut self.requests[*known as usize];
+        let known = key.as_ref().and_then(|key| self.known.get(key)).map(|known| *known as usize);
+        if let Some(known) = known.filter(|known| !self.requests[*known].cancelled) {
+            let sent = &mut self.requests[known];
             if sent.answer.is_none() {
                 sent.wanted.push((index as u16, place));
             }
@@ -247,7 +251,7 @@ impl<'a> Graph<'a> {
         if let Some(key) = key {
             self.known.insert(key, request);
         }
-        self.requests.push(Sent { wanted: vec![(index as u16, place)], answer: None, kept });
+        self.requests.push(Sent { wanted: vec![(index as u16, place)], answer: None, kept, cancelled: false });
         self.fly(index, request, prepared);
         Ok(None)
     }

@@ -82,9 +82,10 @@ impl Graph<'_> {
         let Self { flights, requests, .. } = self;
         let before = flights.len();
         flights.retain(|flight| {
-            let wanted = &mut requests[flight.request as usize].wanted;
-            wanted.retain(|(call, _)| usize::from(*call) != index);
-            !wanted.is_empty()
+            let sent = &mut requests[flight.request as usize];
+            sent.wanted.retain(|(call, _)| usize::from(*call) != index);
+            sent.cancelled = sent.wanted.is_empty();
+            !sent.cancelled
         });
         self.cancelled |= flights.len() != before;
     }
