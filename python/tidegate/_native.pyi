@@ -262,8 +262,8 @@ class Job:
         """Sends a piece and waits until there is room for the next. Raises `ClientGone`."""
     def end(self) -> None:
         """Ends a streamed answer."""
-    def refuse(self, code: str, body: bytes) -> bool:
-        """Answers with a problem document of the caller's, and the status of the code, which is logged and counted."""
+    def refuse(self, code: str, detail: str, members: bytes) -> None:
+        """As `fail_as`, with members that the document has beside the usual ones: JSON, each with a comma before it."""
     def fail_as(self, code: str, detail: str) -> None:
         """Answers with the problem document of a code; else as `fail`."""
     def bad_content(self, detail: str) -> None:

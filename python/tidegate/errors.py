@@ -12,6 +12,7 @@ TidegateError
 │   ├── ServiceUnavailable   as the service is not called at present
 │   └── BadAnswer            as the answer is not the JSON or text it was read as
 ├── UnknownService     raised in a handler: a call to a service that the document does not have
+├── InvalidRequest     raised for a handler: the request is not what it takes
 ├── ClientGone         raised in a handler: nobody wants its answer any more
 └── UsageError         a command or a call was used wrongly
 """
@@ -20,7 +21,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -147,6 +148,20 @@ class UnknownService(TidegateError, LookupError):  # noqa: N818
     def __init__(self, service: str, hint: str | None = None) -> None:
         super().__init__(f"no service is named `{service}`" + (f"; {hint}" if hint else ""))
         self.service = service
+
+
+class InvalidRequest(TidegateError):  # noqa: N818
+    """The request is not what a handler takes: 422 with the code `invalid_request`, and `errors` in the document.
+
+    Each error is a mapping with `in` (`path`, `query`, `header`, `cookie`, `body`), `name` and `message`. The signature
+    of a typed handler raises it; a handler may, too.
+    """
+
+    def __init__(self, errors: Sequence[Mapping[str, str]]) -> None:
+        self.errors = [dict(error) for error in errors]
+        super().__init__(
+            ", ".join(f"{error.get('in')} {error.get('name')}: {error.get('message')}" for error in errors)
+        )
 
 
 class UsageError(TidegateError):

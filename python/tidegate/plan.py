@@ -364,7 +364,7 @@ def _action(route: Route, check: Check, scope: Scope) -> dict[str, Any] | None:
         return route.respond.plan(check, ("respond",))
     if route.redirect is not None:
         return route.redirect.plan(check, ("redirect",))
-    return plan_handler(route.handler, check, ("handler",))
+    return plan_handler(route.handler, check, ("handler",), frozenset(check.captures or ()))
 
 
 def _call(route: Route, check: Check, scope: Scope) -> dict[str, Any] | None:

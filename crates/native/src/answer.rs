@@ -37,7 +37,7 @@ pub fn head(
     for (name, value) in &fields {
         add(&mut head, name, value)?;
     }
-    Ok(AnswerHead { status, head, length, code: None })
+    Ok(AnswerHead { status, head, length })
 }
 
 pub fn add(head: &mut Head, name: &str, value: &str) -> PyResult<()> {

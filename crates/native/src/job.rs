@@ -155,12 +155,10 @@ impl Job {
         self.0.end();
     }
 
-    /// Answers with a refusal of the gateway's: a problem document that says more than its code.
-    fn refuse(&self, code: &str, body: &[u8]) -> PyResult<bool> {
-        let code = code_of(code)?;
-        let mut head = head(code.status(), Some("application/problem+json"), None, Some(body.len() as u64))?;
-        head.code = Some(code);
-        Ok(self.0.answer(head, Bytes::copy_from_slice(body)))
+    /// As `fail_as`, with members that the document has beside the usual ones: JSON, each with a comma before it.
+    fn refuse(&self, code: &str, detail: &str, members: &[u8]) -> PyResult<()> {
+        self.0.refuse(code_of(code)?, detail, Some(members.into()));
+        Ok(())
     }
 
     /// Answers with the problem document of a code, as when the gateway itself had failed so.

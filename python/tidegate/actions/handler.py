@@ -24,15 +24,18 @@ _NUMBERS: dict[Any, int] = {}
 """Every function that a document ever named, with a number of its own: equal numbers, the same function."""
 
 
-def plan_handler(handler: Any, check: Check, path: Path) -> dict[str, Any]:
-    """The function as the engine takes it; it has a number of its own until the plan is put together."""
+def plan_handler(handler: Any, check: Check, path: Path, captures: frozenset[str] | None = None) -> dict[str, Any]:
+    """The function as the engine takes it; it has a number of its own until the plan is put together.
+
+    `captures`: what every path of the route captures that it answers for.
+    """
     name = handler_name(handler) or ""
     if isinstance(handler, str) and not _REFERENCE.fullmatch(handler):
         hint = None
         if ":" not in handler and "." in handler:
             hint = "did you mean `{}:{}`?".format(*handler.rsplit(".", 1))
         check.problem(path, "bad_handler", f"expected `module:function`, got {quote(handler)}", hint)
-    check.handlers.append((handler, path))
+    check.handlers.append((handler, path, captures))
     return {"handler": {"id": _NUMBERS.setdefault(handler, len(_NUMBERS)), "name": name}}
 
 

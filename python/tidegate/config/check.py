@@ -95,8 +95,8 @@ class Check:
         """Lists of networks by the name they have in the plan."""
         self.used: dict[str, Path] = {}
         """Captures that were referred to, and where."""
-        self.handlers: list[tuple[Any, Path]] = []
-        """Functions that this part names, and where."""
+        self.handlers: list[tuple[Any, Path, frozenset[str] | None]] = []
+        """Functions that this part names, where, and what is captured for those that answer a route."""
 
     @property
     def files(self) -> Files:

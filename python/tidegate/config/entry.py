@@ -116,7 +116,7 @@ class Entry:
         known: dict[str, Any] = self.data if isinstance(self.data, dict) else {}
         name = known.get("name")
         self.name: str | None = name if isinstance(name, str) and name else None
-        self.handlers: list[tuple[Any, Path]] = []
+        self.handlers: list[tuple[Any, Path, frozenset[str] | None]] = []
         """Functions that it names, and where."""
         self.enabled = True
         if kind == "services" and isinstance(known.get("routes"), list):

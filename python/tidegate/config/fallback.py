@@ -67,7 +67,7 @@ class Fallback(Model):
         if self.service is not None:
             return {"service": self.service}
         if self.handler is not None:
-            return plan_handler(self.handler, check, (*path, "handler"))
+            return plan_handler(self.handler, check, (*path, "handler"), frozenset())
         return {"fixed": self._fixed(check, path)}
 
     def _fixed(self, check: Check, path: Path) -> dict[str, Any]:

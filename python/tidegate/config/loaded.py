@@ -38,6 +38,8 @@ class HandlerReference:
     """`module:function`, or the function itself where the gateway was made in Python."""
     places: tuple[tuple[str, str | None, int | None], ...] = ()
     """Path, file and line of each use."""
+    captures: tuple[frozenset[str] | None, ...] = ()
+    """Of each use: what every path of the route captures; `None` where it is not a route that it answers for."""
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ class Resolution:
         self._around: dict[FilePath | None, Around] = {}
         self.networks_apart: dict[str, str] = {}
         self.implied = Implied()
-        self._handlers: dict[int, tuple[int, Any, list[tuple[Run, int, Path]]]] = {}
+        self._handlers: dict[int, tuple[int, Any, list[tuple[Run, int, Path, frozenset[str] | None]]]] = {}
 
     def seen(self, file: FilePath) -> None:
         """Notes a file that was read or looked for."""
@@ -428,9 +428,9 @@ class Resolution:
                         self._entry_problem(run, index, finding)
                 elif self.is_planned(entry) and entry.fragment is not None:
                     fragment = entry.fragment
-                    for handler, path in entry.handlers:
+                    for handler, path, captures in entry.handlers:
                         uses = self._handlers.setdefault(numbered(handler), (len(self._handlers), handler, []))[2]
-                        uses.append((run, index, path))
+                        uses.append((run, index, path, captures))
                     fragment = _HANDLER.sub(self._renumbered, fragment)
                     fragments.append(fragment)
         return fragments
@@ -450,8 +450,9 @@ class Resolution:
     def _handler_list(self) -> tuple[HandlerReference, ...]:
         out = []
         for _, handler, uses in self._handlers.values():
-            places = tuple(self.where(run, index, path) for run, index, path in uses)
-            out.append(HandlerReference(handler_name(handler) or "", handler, places))
+            places = tuple(self.where(run, index, path) for run, index, path, _ in uses)
+            captures = tuple(captured for *_, captured in uses)
+            out.append(HandlerReference(handler_name(handler) or "", handler, places, captures))
         return tuple(out)
 
     def _unique(self, noun: str, names: list[str | None]) -> None:

@@ -82,14 +82,20 @@ def _named(entry: Entry) -> Iterable[tuple[Path, str]]:
 
 def _handlers(resolution: Resolution) -> tuple[HandlerReference, ...]:
     """Every handler that is named in the right form."""
-    uses: dict[Any, list[tuple[str, str | None, int | None]]] = {}
+    uses: dict[Any, list[tuple[tuple[str, str | None, int | None], frozenset[str] | None]]] = {}
     for run, index in (placed for kind in ("services", "routes") for placed in _entries(resolution, kind)):
         entry = run.entries[index]
-        for handler, path in entry.handlers:
+        for handler, path, captures in entry.handlers:
             if not _is_bad(entry, path):
-                uses.setdefault(handler, []).append(resolution.where(run, index, path))
+                uses.setdefault(handler, []).append((resolution.where(run, index, path), captures))
     return tuple(
-        HandlerReference(handler_name(handler) or "", handler, tuple(places)) for handler, places in uses.items()
+        HandlerReference(
+            handler_name(handler) or "",
+            handler,
+            tuple(place for place, _ in places),
+            tuple(captured for _, captured in places),
+        )
+        for handler, places in uses.items()
     )
 
 

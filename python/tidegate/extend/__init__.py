@@ -2,6 +2,8 @@
 
 request    what a handler is given            response   what it may return
 handlers   the functions that routes name     runner     where and how they run
+typed      what their signatures say          parameters where a parameter comes from
+kind       how a function is called
 answer     what they returned, as an answer   multi      fields that may come more than once
 events     what functions are told of
 calls      calls of handlers to services      current    the request that code runs for
@@ -11,12 +13,18 @@ loop_thread   an event loop on a thread of its own
 from tidegate.extend.calls import CallResponse, StreamedResponse
 from tidegate.extend.current import call, call_blocking, current_request, stream_call
 from tidegate.extend.events import BreakerEvent
+from tidegate.extend.parameters import Body, Cookie, Header, Path, Query
 from tidegate.extend.request import Request
 from tidegate.extend.response import Response
 
 __all__ = [
+    "Body",
     "BreakerEvent",
     "CallResponse",
+    "Cookie",
+    "Header",
+    "Path",
+    "Query",
     "Request",
     "Response",
     "StreamedResponse",

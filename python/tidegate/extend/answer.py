@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_json
 
-from tidegate.extend.response import BYTES, JSON, TEXT, Response, closable, encode, not_an_answer, piece
+from tidegate.extend.response import BYTES, JSON, TEXT, Response, closable, encode, not_an_answer, piece, struct
 
 if TYPE_CHECKING:
     from tidegate._native import Job
@@ -21,7 +21,7 @@ Fields = list[tuple[str, str]] | None
 async def answer(job: Job, result: object, runner: Runner) -> None:
     """Answers with what a coroutine returned."""
     if type(result) is dict or type(result) is list:
-        job.answer(200, JSON, None, to_json(result))
+        job.answer(200, JSON, None, to_json(result, fallback=struct))
     elif (content := _open(job, result)) is not None:
         status, fields, pieces = content
         if isinstance(pieces, AsyncIterable):

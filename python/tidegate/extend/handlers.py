@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
-import inspect
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from tidegate.config import HandlerReference, Problem
 from tidegate.config.problem import did_you_mean
 from tidegate.errors import ConfigError
+from tidegate.extend.kind import Kind, kind_of
+from tidegate.extend.typed import BadSignature, Typed, typed
 
 
 def find_modules_in(path: Path) -> None:
@@ -22,17 +21,6 @@ def find_modules_in(path: Path) -> None:
     folder = str(path.absolute() if path.is_dir() else path.absolute().parent)
     if folder not in sys.path:
         sys.path.insert(0, folder)
-
-
-class Kind(Enum):
-    """How a function is called."""
-
-    COROUTINE = "coroutine"
-    """`async def`: on the app loop."""
-    STREAM = "stream"
-    """`async def` with `yield`: on the app loop, a piece at a time."""
-    BLOCKING = "blocking"
-    """`def`: on a thread, as it may block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +45,20 @@ class Handlers:
     def numbers(self, references: Iterable[HandlerReference]) -> list[int]:
         """The number of each reference, in order; raises `ConfigError` with every one that cannot be found."""
         problems: list[Problem] = []
-        found: list[tuple[str, Callable[..., Any]]] = []
+        found: list[tuple[str, Callable[..., Any], Typed | None]] = []
         for reference in references:
             function = _find(reference, problems)
             if function is not None:
-                found.append((reference.name, function))
+                found.append((reference.name, function, _typed(reference, function, problems)))
         if problems:
             raise ConfigError(problems)
-        return [self._number(name, function) for name, function in found]
+        return [self._number(*handler) for handler in found]
 
-    def _number(self, name: str, function: Callable[..., Any]) -> int:
+    def _number(self, name: str, function: Callable[..., Any], takes: Typed | None) -> int:
         known = self._by_function.get(function)
         if known is None:
-            known = Handler(len(self.list), name, function, kind_of(function))
+            kind = kind_of(function)
+            known = Handler(len(self.list), name, function if takes is None else takes.around(function, kind), kind)
             self.list.append(known)
             self._by_function[function] = known
             if known.kind is Kind.BLOCKING:
@@ -77,24 +66,31 @@ class Handlers:
         return known.number
 
 
-def kind_of(function: Callable[..., Any]) -> Kind:
-    """How a function is to be called; an object counts by its `__call__`."""
-    bare = function
-    while isinstance(bare, functools.partial):
-        bare = bare.func
-    if not inspect.isroutine(bare):
-        bare = type(bare).__call__
-    if inspect.isasyncgenfunction(bare):
-        return Kind.STREAM
-    return Kind.COROUTINE if inspect.iscoroutinefunction(bare) else Kind.BLOCKING
-
-
 def check(references: Iterable[HandlerReference]) -> list[Problem]:
     """What is wrong with the references; serves nothing."""
     problems: list[Problem] = []
     for reference in references:
-        _find(reference, problems)
+        if (function := _find(reference, problems)) is not None:
+            _typed(reference, function, problems)
     return problems
+
+
+def _typed(reference: HandlerReference, function: Callable[..., Any], problems: list[Problem]) -> Typed | None:
+    """What the function takes beside its request, if anything; functions that are told of events are not asked."""
+    captures = [captured for captured in reference.captures if captured is not None]
+    if not captures:
+        return None
+    try:
+        takes = typed(function)
+    except BadSignature as error:
+        for message, hint in error.problems:
+            problems += _problems(reference, f"`{reference.name}`: {message}", hint, "bad_handler")
+        return None
+    if takes is not None:
+        for place, captured in zip(reference.places, reference.captures, strict=True):
+            for message, hint in takes.problems(captured or frozenset()):
+                problems.append(Problem("config.bad_handler", f"`{reference.name}`: {message}", *place, hint))
+    return takes
 
 
 def _find(reference: HandlerReference, problems: list[Problem]) -> Callable[..., Any] | None:
@@ -128,6 +124,8 @@ def _find(reference: HandlerReference, problems: list[Problem]) -> Callable[...,
     return None
 
 
-def _problems(reference: HandlerReference, message: str, hint: str | None = None) -> list[Problem]:
+def _problems(
+    reference: HandlerReference, message: str, hint: str | None = None, code: str = "unknown_handler"
+) -> list[Problem]:
     places = reference.places or (("", None, None),)
-    return [Problem("config.unknown_handler", message, path, file, line, hint) for path, file, line in places]
+    return [Problem(f"config.{code}", message, path, file, line, hint) for path, file, line in places]

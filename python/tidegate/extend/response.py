@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
+from dataclasses import is_dataclass
 from typing import Any, TypeAlias
 
+from pydantic import BaseModel
 from pydantic_core import to_json
 
-Content: TypeAlias = str | bytes | dict[str, Any] | list[Any]
-"""A whole body: text, bytes, or data that becomes JSON."""
+Content: TypeAlias = str | bytes | dict[str, Any] | list[Any] | BaseModel | Any
+"""A whole body: text, bytes, or data that becomes JSON (dicts, lists, models, dataclasses, structs of msgspec)."""
 
 Pieces: TypeAlias = AsyncIterable[str | bytes] | Iterable[str | bytes]
 
@@ -54,12 +57,25 @@ class Response:
 def encode(content: object) -> tuple[str | None, bytes] | None:
     """The content type and the bytes of a whole body; `None` when it is no such thing."""
     if isinstance(content, dict | list):
-        return JSON, to_json(content)
+        return JSON, to_json(content, fallback=struct)
     if isinstance(content, str):
         return TEXT, content.encode()
     if isinstance(content, bytes | bytearray | memoryview):
         return BYTES, bytes(content)
+    if isinstance(content, BaseModel) or (is_dataclass(content) and not isinstance(content, type)):
+        return JSON, to_json(content, fallback=struct)
+    msgspec = sys.modules.get("msgspec")
+    if msgspec is not None and isinstance(content, msgspec.Struct):
+        return JSON, msgspec.json.encode(content)
     return None
+
+
+def struct(value: object) -> object:
+    """A struct of msgspec as data; for what pydantic does not know."""
+    msgspec = sys.modules.get("msgspec")
+    if msgspec is not None and isinstance(value, msgspec.Struct):
+        return msgspec.to_builtins(value)
+    raise TypeError(f"{type(value).__name__} is nothing that JSON has")
 
 
 def piece(content: object) -> bytes:
@@ -86,5 +102,6 @@ def not_an_answer(result: object) -> TypeError:
     """Says what a handler should have returned."""
     hint = "; for an answer without a body return `Response(204)`" if result is None else ""
     return TypeError(
-        f"a handler returns str, bytes, dict, list, Response or an async generator, not {type(result).__name__}{hint}"
+        f"a handler returns str, bytes, dict, list, a model, Response or an async generator, "
+        f"not {type(result).__name__}{hint}"
     )

@@ -12,13 +12,16 @@ import threading
 from collections.abc import Coroutine
 from typing import Any
 
+from pydantic_core import to_json
+
 from tidegate._native import Bridge, Job
-from tidegate.errors import BadContent, ClientGone
+from tidegate.errors import BadContent, ClientGone, InvalidRequest
 from tidegate.extend.answer import answer, answer_blocking, stream
 from tidegate.extend.calls import call_of
 from tidegate.extend.current import CURRENT
 from tidegate.extend.eager import start_at_once
-from tidegate.extend.handlers import Handler, Handlers, Kind
+from tidegate.extend.handlers import Handler, Handlers
+from tidegate.extend.kind import Kind
 from tidegate.extend.request import Request
 
 LOG = logging.getLogger("tidegate.handlers")
@@ -192,13 +195,17 @@ class Runner:
 def failed(handler: Handler, request: Request, job: Job, error: BaseException) -> None:
     """Answers 500 with the request's id, and puts the traceback into the log, never into the answer.
 
-    A body that cannot be read is the client's fault: 400. A call that came to nothing is the service's: 502, 503 or
-    504, as if the route led to it. Neither is a line in the log of events.
+    What the handler cannot take is the client's fault: 400 or 422. A call that came to nothing is the service's: 502,
+    503 or 504, as if the route led to it. Neither is a line in the log of events.
     """
     if isinstance(error, ClientGone) and job.gone:
         return
     if isinstance(error, BadContent):
         job.bad_content(f"handler {handler.name}: {error}")
+        return
+    if isinstance(error, InvalidRequest):
+        members = b',"errors":' + to_json(error.errors)
+        job.refuse("invalid_request", f"handler {handler.name}: {error}", members)
         return
     if (call := call_of(error)) is not None:
         job.fail_as(call.code, f"handler {handler.name}: {call}")

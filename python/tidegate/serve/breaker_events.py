@@ -13,7 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tidegate.extend.events import BreakerEvent
-from tidegate.extend.handlers import Handler, Kind
+from tidegate.extend.handlers import Handler
+from tidegate.extend.kind import Kind
 
 if TYPE_CHECKING:
     from tidegate.extend.runner import Runner

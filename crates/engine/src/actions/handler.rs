@@ -10,7 +10,7 @@ use bytes::Bytes;
 use crate::bridge::calls::{Desk, Opened};
 use crate::bridge::{AnswerHead, Bridge, Job, JobRequest, Mailbox, next_number};
 use crate::clock::NEVER;
-use crate::exchange::{Exchange, Request};
+use crate::exchange::{Exchange, Request, Told};
 use crate::head::Head;
 use crate::plan;
 use crate::respond::{Code, Failure};
@@ -64,8 +64,11 @@ impl Handler {
         let mut upstream = HandlerUpstream::new(self.id, JobRequest::of(exchange), &place);
         let mut transfer = Transfer::new(&worker.clock, alarm, patience, worker.now(), begin);
         let head = &mut exchange.answer.head;
-        let answered = poll_fn(|cx| transfer.poll_until_answer(cx, client, &mut upstream, head)).await?;
-        exchange.notes.code = upstream.code;
+        let answered = poll_fn(|cx| transfer.poll_until_answer(cx, client, &mut upstream, head)).await;
+        let answered = answered.inspect_err(|failure| {
+            exchange.notes.told =
+                upstream.job.take_members().map(|members| Box::new(Told { status: failure.code.status(), members }));
+        })?;
         deliver(worker, client, exchange, &mut upstream, &mut transfer, answered).await
     }
 }
@@ -84,8 +87,6 @@ pub struct HandlerUpstream {
     job: Arc<Job>,
     /// Where its calls are made.
     _desk: Opened,
-    /// The answer is a refusal of the gateway's, in the handler's words.
-    pub code: Option<Code>,
     /// The job goes out with the first piece of its body where that came with the head: most handlers then never wait.
     submitted: bool,
     chunk: Bytes,
@@ -101,7 +102,6 @@ impl HandlerUpstream {
         Self {
             _desk: Desk::open(worker, snapshot, route, deadline, &job),
             job,
-            code: None,
             submitted: false,
             chunk: Bytes::new(),
             bodiless: false,
@@ -118,8 +118,7 @@ impl HandlerUpstream {
     }
 
     fn begin(&mut self, answer: AnswerHead, head: &mut Head) -> Answered {
-        let AnswerHead { status, head: fields, length, code } = answer;
-        self.code = code;
+        let AnswerHead { status, head: fields, length } = answer;
         *head = fields;
         let asked_for_head = &*self.job.request.method == b"HEAD";
         self.bodiless = asked_for_head || matches!(status, 204 | 304);

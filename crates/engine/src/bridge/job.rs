@@ -50,8 +50,6 @@ pub struct AnswerHead {
     pub head: Head,
     /// `None`: streamed.
     pub length: Option<u64>,
-    /// It is a refusal, for the log and the metrics.
-    pub code: Option<Code>,
 }
 
 /// What [`Job::read`] found.
@@ -91,6 +89,8 @@ struct State {
     body: Pipe,
     answer: Pipe,
     head: Option<AnswerHead>,
+    /// For the problem document of a refusal.
+    members: Option<Box<[u8]>>,
     /// The handler asked for a body that a 100 must invite first.
     invite: bool,
     /// The handler will not read on.
@@ -192,6 +192,11 @@ impl Job {
         }
         wait(&mut state.worker, cx);
         Poll::Pending
+    }
+
+    /// What a refusal says beside the usual.
+    pub fn take_members(&self) -> Option<Box<[u8]>> {
+        self.state().members.take()
     }
 
     /// Puts the next piece of the answer into `chunk`, which is empty.
@@ -356,10 +361,16 @@ impl Job {
 
     /// The handler failed; what was sent already is cut off so that the client can see it. `detail` is for the log.
     pub fn fail(&self, code: Code, detail: &str) {
+        self.refuse(code, detail, None);
+    }
+
+    /// As [`Job::fail`], with members that the problem document has beside the usual ones; each has a comma before it.
+    pub fn refuse(&self, code: Code, detail: &str, members: Option<Box<[u8]>>) {
         let mut state = self.state();
         if state.done {
             return;
         }
+        state.members = members;
         state.answer.failure = Some(Failure::with(code, detail));
         state.finish();
         self.wake_worker(state);
