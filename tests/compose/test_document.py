@@ -266,7 +266,9 @@ def test_what_can_hardly_be_meant_is_warned_of(tmp_path: Path, compose: str, cod
 
 def test_a_version_that_composes_is_warned_of_once(tmp_path: Path) -> None:
     file = tmp_path / "gateway.yaml"
-    text = SERVICES + """\
+    text = (
+        SERVICES
+        + """\
 routes:
   - name: r
     paths: [/r]
@@ -277,10 +279,24 @@ routes:
         - {name: "1", service: a}
         - {name: "2", compose: {calls: {x: {service: a, path: /}}, response: "{x}"}}
 """
+    )
     file.write_text(text)
     assert [(warning.code, warning.line) for warning in warned(file)] == [("config.no_timeout", 12)]
     file.write_text(text.replace("compose: {", "compose: {timeout: 1s, "))
     assert warned(file) == []
+
+
+@pytest.mark.parametrize("timeout", ["route", "version", "compose", "nowhere"])
+def test_the_timeout_of_a_version_may_stand_at_its_route(tmp_path: Path, timeout: str) -> None:
+    calls = {"calls": {"x": {"service": "a", "path": "/"}}, "response": "{x}"}
+    composed = {**calls, **({"timeout": "1s"} if timeout == "compose" else {})}
+    version = {"name": "v1", "compose": composed, **({"timeout": "1s"} if timeout == "version" else {})}
+    route = {"name": "r", "paths": ["/{v}/r"], "versions": {"by": "{path.v}", "list": [version]}}
+    if timeout == "route":
+        route["timeout"] = "1s"
+    file = tmp_path / "gateway.json"
+    file.write_text(json.dumps({"services": [{"name": "a", "url": "http://a"}], "routes": [route]}))
+    assert [warning.code for warning in warned(file)] == (["config.no_timeout"] if timeout == "nowhere" else [])
 
 
 def test_a_body_on_a_route_for_get_only_is_warned_of(tmp_path: Path) -> None:
