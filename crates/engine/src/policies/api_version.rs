@@ -22,9 +22,11 @@ const DEPRECATED: usize = 1;
 const GONE: usize = 2;
 const REFUSED: usize = 3;
 
+/// Lower-case name, value.
+type Field = (&'static [u8], Box<[u8]>);
+
 pub struct ApiVersion {
-    /// Lower-case name, value.
-    fields: Box<[(&'static [u8], Box<[u8]>)]>,
+    fields: Box<[Field]>,
     vary: Option<Box<[u8]>>,
     is_deprecated: bool,
     gone_at_ms: Option<u64>,
