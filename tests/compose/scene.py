@@ -20,8 +20,8 @@ WAIT = 10.0
 class Scene:
     """A gateway whose routes call one service, `s`."""
 
-    def __init__(self, **routes: Any) -> None:
-        self.gateway: RunningGateway = tidegate.testing.start(document(**routes))
+    def __init__(self, text: str | None = None, **routes: Any) -> None:
+        self.gateway: RunningGateway = tidegate.testing.start(text or document(**routes))
         self._asking = ThreadPoolExecutor(8)
 
     @property

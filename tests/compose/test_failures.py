@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 import pytest
-import tidegate.testing
 from tidegate import Response
 from tidegate.testing.raw import Raw
 from tidegate.testing.waiting import eventually
@@ -211,6 +210,19 @@ def test_a_call_that_is_late_is_left_out() -> None:
         scene.service.wait_for_closed(1)
 
 
+def test_a_call_without_a_timeout_has_that_of_its_service() -> None:
+    text = document(main=OPTIONAL).replace(
+        '"url": "http://s.internal"', '"url": "http://s.internal", "timeout": "500ms"'
+    )
+    with Scene(text) as scene:
+        scene.answers({"/a": 1})
+        scene.service.get("/b").hangs()
+        asked = scene.ask()
+        scene.service.wait_for_requests(2)
+        scene.gateway.advance(0.51)
+        asked.result(WAIT).expect(200, headers={"tidegate-partial": "b;reason=timeout"})
+
+
 def test_one_deadline_holds_for_all() -> None:
     calls = {"a": call("/a"), "b": call("/b/{a.id}", timeout="9s"), "c": call("/c", optional=True)}
     with Scene(main={"calls": calls, "response": ["{a}", "{b}", "{c}"], "timeout": "1s"}) as scene:
@@ -316,9 +328,8 @@ def test_a_call_goes_the_way_that_all_calls_go() -> None:
     text = document(main=OPTIONAL).replace(
         '"url": "http://s.internal"', '"url": "http://s.internal", "retries": {"attempts": 1, "on": ["reset", 503]}'
     )
-    with tidegate.testing.start(text) as gateway:
-        service = gateway.services["s"]
-        service.get("/a").fails(503).then(json=1)
-        service.get("/b").closes().then(json=2)
-        assert gateway.get("/").json() == {"a": 1, "b": 2}
-        assert len(service.requests) == 4
+    with Scene(text) as scene:
+        scene.service.get("/a").fails(503).then(json=1)
+        scene.service.get("/b").closes().then(json=2)
+        assert scene.gateway.get("/").json() == {"a": 1, "b": 2}
+        assert len(scene.paths()) == 4

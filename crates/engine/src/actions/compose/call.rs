@@ -43,6 +43,7 @@ pub struct Call {
     request: json::Request,
     /// Headers of the client that go to this call alone.
     forward_headers: Box<[Box<[u8]>]>,
+    /// Its own, or that of its service.
     timeout_ms: Option<Millis>,
     pub when: Option<When>,
     pub for_each: Option<ForEach>,
@@ -109,7 +110,7 @@ impl Call {
             method: plan.method.as_bytes().into(),
             request,
             forward_headers: own.map(|name| name.as_bytes().into()).collect(),
-            timeout_ms: plan.timeout_ms,
+            timeout_ms: plan.timeout_ms.or(calling.timeout_ms),
             when,
             for_each: plan
                 .for_each
