@@ -204,7 +204,12 @@ def test_the_page_lists_every_metric(start: Start, tmp_path: Path) -> None:
                 "service": "echo",
                 "mirror": {"service": "down"},
                 "canary": {"service": "down"},
-            }
+            },
+            {
+                "name": "composed",
+                "paths": ["/composed"],
+                "compose": {"calls": {"one": {"service": "echo", "path": "/"}}, "response": "{one}"},
+            },
         ],
     }
     policies: dict[str, Any] = {
@@ -212,8 +217,11 @@ def test_the_page_lists_every_metric(start: Start, tmp_path: Path) -> None:
         "api_key": {"optional": True},
         "fault": {"abort": {"share": 0}},
         "idempotency": {},
+        "api_version": {"name": "one"},
     }
     gateway = start(policies, **shared)
+    # A call of a composition has its series once it was made.
+    ask(gateway, target="/composed")
     listed = set(re.findall(r"^\| `(\w+)` \|", PAGE.read_text(), re.MULTILINE))
     shown = {f.name + ("_total" if f.type == "counter" else "") for f in families(gateway).values()}
     assert listed == shown
