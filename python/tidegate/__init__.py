@@ -99,6 +99,7 @@ from tidegate.errors import (
     CallFailed,
     CallTimeout,
     ClientGone,
+    ComposeFailed,
     ConfigError,
     InvalidRequest,
     ListenError,
@@ -112,6 +113,7 @@ from tidegate.extend import (
     Body,
     BreakerEvent,
     CallResponse,
+    Composition,
     Cookie,
     Header,
     Path,
@@ -122,6 +124,7 @@ from tidegate.extend import (
     call,
     call_blocking,
     current_request,
+    optional,
     stream_call,
 )
 
@@ -151,6 +154,8 @@ __all__ = [
     "ClientCertificate",
     "ClientGone",
     "Compose",
+    "ComposeFailed",
+    "Composition",
     "ConfigError",
     "Consumer",
     "Cookie",
@@ -235,5 +240,6 @@ __all__ = [
     "check",
     "current_request",
     "load",
+    "optional",
     "stream_call",
 ]

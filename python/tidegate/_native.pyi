@@ -316,5 +316,7 @@ class Answer:
         """The first value of a header."""
     def headers(self) -> list[tuple[str, str]]:
         """Every header in order, names in lower case."""
+    def json_fault(self, most_depth: int) -> Literal["not_json", "too_deep"] | None:
+        """Why the body is no JSON, or none that is taken."""
     def body(self) -> bytes:
         """The whole body; empty for one that is streamed."""

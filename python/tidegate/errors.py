@@ -10,6 +10,7 @@ TidegateError
 ├── CallFailed         raised in a handler: a call to a service came to nothing
 │   ├── CallTimeout          in the time there was
 │   ├── ServiceUnavailable   as the service is not called at present
+│   ├── ComposeFailed        and an answer cannot be put together without it
 │   └── BadAnswer            as the answer is not the JSON or text it was read as
 ├── UnknownService     raised in a handler: a call to a service that the document does not have
 ├── InvalidRequest     raised for a handler: the request is not what it takes
@@ -140,6 +141,18 @@ class ServiceUnavailable(CallFailed):
 
 class BadAnswer(CallFailed, ValueError):  # noqa: N818
     """The answer of a service is not the JSON or text that a handler reads it as."""
+
+
+class ComposeFailed(CallFailed):
+    """A part of an answer that must be there came to nothing; `part` is its key, empty for the function itself.
+
+    Left uncaught it is 502 `compose_failed` or 504 `compose_timeout`, with the part and the reason in the document.
+    """
+
+    def __init__(self, part: str, reason: str, status: int | None = None) -> None:
+        code = "compose_timeout" if reason == "timeout" else "compose_failed"
+        super().__init__("", reason, code=code, message=f"part {part or '(function)'}: {reason}", status=status)
+        self.part = part
 
 
 class UnknownService(TidegateError, LookupError):  # noqa: N818

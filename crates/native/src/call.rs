@@ -15,6 +15,7 @@ use pyo3::types::{PyBytes, PyDict, PyString};
 use pyo3::{import_exception, intern};
 use tidegate_engine::bridge::{self, CallAnswer, CallFailure, Read, Sent};
 use tidegate_engine::head::Head;
+use tidegate_engine::json::{Document, Fault};
 use tidegate_engine::respond::{Code, Failure};
 
 use crate::job::latin1;
@@ -386,6 +387,14 @@ impl Answer {
     fn headers<'py>(&self, py: Python<'py>) -> Vec<(Bound<'py, PyString>, Bound<'py, PyString>)> {
         let fields = self.head.iter();
         fields.map(|(_, name, value)| (latin1(py, &name.to_ascii_lowercase()), latin1(py, value))).collect()
+    }
+
+    /// Why the body is no JSON, or none that is taken.
+    fn json_fault(&self, most_depth: usize) -> Option<&'static str> {
+        Document::parse(self.body.clone(), most_depth).err().map(|fault| match fault {
+            Fault::NotJson => "not_json",
+            Fault::TooDeep => "too_deep",
+        })
     }
 
     fn body<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {

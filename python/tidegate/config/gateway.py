@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
@@ -26,7 +26,10 @@ from tidegate.policies import Policies
 
 if TYPE_CHECKING:
     from tidegate.config.loaded import Loaded
+    from tidegate.extend.compose import Composition
     from tidegate.serve import Running
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT_LISTENER = "127.0.0.1:8080"
 DEFAULT_ADMIN = "127.0.0.1:9900"
@@ -167,6 +170,110 @@ class Gateway(Model):
     format_version: Literal["1.1", "2.1", "3.0"] | None = Field(
         None, alias="_format_version", description="Kong's mark of its document format; accepted, and without effect."
     )
+
+    def route(
+        self,
+        path: str | Sequence[str],
+        *,
+        methods: Sequence[str] = (),
+        name: str | None = None,
+        timeout: int | str | None = None,
+        policies: Policies | Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Callable[[F], F]:
+        """Adds a route that is answered by the function below it: `@gateway.route("/orders/{order_id}")`.
+
+        The path is exact, as in frameworks, unless it begins with `~` or ends with `{rest...}`. `name`: without one,
+        the function's. `options`: whatever else a `Route` has.
+        """
+        from tidegate.config.decorators import routed
+
+        given = {"timeout": timeout, "policies": policies}
+        options |= {key: value for key, value in given.items() if value is not None}
+        return routed(self, path, methods, name, options)
+
+    def get(
+        self,
+        path: str | Sequence[str],
+        *,
+        name: str | None = None,
+        timeout: int | str | None = None,
+        policies: Policies | Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Callable[[F], F]:
+        """Adds a route for GET of a path, answered by the function below it; see `route`."""
+        return self.route(path, methods=["GET"], name=name, timeout=timeout, policies=policies, **options)
+
+    def post(
+        self,
+        path: str | Sequence[str],
+        *,
+        name: str | None = None,
+        timeout: int | str | None = None,
+        policies: Policies | Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Callable[[F], F]:
+        """Adds a route for POST of a path, answered by the function below it; see `route`."""
+        return self.route(path, methods=["POST"], name=name, timeout=timeout, policies=policies, **options)
+
+    def put(
+        self,
+        path: str | Sequence[str],
+        *,
+        name: str | None = None,
+        timeout: int | str | None = None,
+        policies: Policies | Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Callable[[F], F]:
+        """Adds a route for PUT of a path, answered by the function below it; see `route`."""
+        return self.route(path, methods=["PUT"], name=name, timeout=timeout, policies=policies, **options)
+
+    def patch(
+        self,
+        path: str | Sequence[str],
+        *,
+        name: str | None = None,
+        timeout: int | str | None = None,
+        policies: Policies | Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Callable[[F], F]:
+        """Adds a route for PATCH of a path, answered by the function below it; see `route`."""
+        return self.route(path, methods=["PATCH"], name=name, timeout=timeout, policies=policies, **options)
+
+    def delete(
+        self,
+        path: str | Sequence[str],
+        *,
+        name: str | None = None,
+        timeout: int | str | None = None,
+        policies: Policies | Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Callable[[F], F]:
+        """Adds a route for DELETE of a path, answered by the function below it; see `route`."""
+        return self.route(path, methods=["DELETE"], name=name, timeout=timeout, policies=policies, **options)
+
+    def compose(
+        self,
+        path: str | Sequence[str],
+        *,
+        methods: Sequence[str] = ("GET",),
+        name: str | None = None,
+        timeout: int | str | None = "10s",
+        errors: bool = False,
+        policies: Policies | Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Callable[[Callable[..., Any]], Composition]:
+        """Adds a route whose answer is put together from a dict of awaitables, which the function below it returns.
+
+        All are run at once. One that fails ends the request with 502 `compose_failed` or 504 `compose_timeout`; one
+        that is `optional(...)` leaves its default, and the answer says so in `Tidegate-Partial`, and in a member
+        `errors` where that is wanted. `timeout`: for all of them together.
+        """
+        from tidegate.config.decorators import composed
+
+        if policies is not None:
+            options["policies"] = policies
+        return composed(self, path, methods, name, timeout, errors, options)
 
     def to_yaml(self) -> str:
         """The gateway as a YAML document that loads to the same plan."""

@@ -7,10 +7,12 @@ kind       how a function is called
 answer     what they returned, as an answer   multi      fields that may come more than once
 events     what functions are told of
 calls      calls of handlers to services      current    the request that code runs for
+compose    answers put together from several awaitables
 loop_thread   an event loop on a thread of its own
 """
 
 from tidegate.extend.calls import CallResponse, StreamedResponse
+from tidegate.extend.compose import Composition, optional
 from tidegate.extend.current import call, call_blocking, current_request, stream_call
 from tidegate.extend.events import BreakerEvent
 from tidegate.extend.parameters import Body, Cookie, Header, Path, Query
@@ -21,6 +23,7 @@ __all__ = [
     "Body",
     "BreakerEvent",
     "CallResponse",
+    "Composition",
     "Cookie",
     "Header",
     "Path",
@@ -31,5 +34,6 @@ __all__ = [
     "call",
     "call_blocking",
     "current_request",
+    "optional",
     "stream_call",
 ]

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from tidegate._native import Bridge, Job
-from tidegate.errors import BadContent, ClientGone, InvalidRequest
+from tidegate.errors import BadContent, ClientGone, ComposeFailed, InvalidRequest
 from tidegate.extend.answer import answer, answer_blocking, stream
 from tidegate.extend.calls import call_of
 from tidegate.extend.current import CURRENT
@@ -206,6 +206,11 @@ def failed(handler: Handler, request: Request, job: Job, error: BaseException) -
     if isinstance(error, InvalidRequest):
         members = b',"errors":' + to_json(error.errors)
         job.refuse("invalid_request", f"handler {handler.name}: {error}", members)
+        return
+    if isinstance(error, ComposeFailed):
+        told = {"call": error.part, "reason": error.reason, "upstream_status": error.status}
+        members = to_json({name: value for name, value in told.items() if value})
+        job.refuse(error.code, f"handler {handler.name}: {error}", b"," + members[1:-1])
         return
     if (call := call_of(error)) is not None:
         job.fail_as(call.code, f"handler {handler.name}: {call}")

@@ -241,7 +241,7 @@ class _Reading:
         self._problems.append((message, hint))
 
     def _annotations(self, function: Callable[..., Any]) -> Mapping[str, Any]:
-        bare: Any = function
+        bare: Any = inspect.unwrap(function)
         while hasattr(bare, "func"):  # functools.partial
             bare = bare.func
         if not inspect.isroutine(bare):
