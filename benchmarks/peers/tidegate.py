@@ -154,5 +154,5 @@ def _route(workload: Workload, number: int) -> Json:
     if workload.application and number == 0:
         return {"name": "application", "paths": [workload.target(0)], "app": workload.application, "strip_path": False}
     if workload.plugin and number == 0:
-        route["plugins"] = [{"use": workload.plugin}]
+        route["policies"] = {"plugins": {"list": [{"use": workload.plugin}]}}
     return route | {"service": "service", "strip_path": False, "preserve_host": True}

@@ -238,6 +238,21 @@ class Job:
     def instead_of(self) -> str | None:
         """As a fallback: what happened to the call."""
 
+    def go_on(self, status: int | None, fields: Sequence[tuple[str, str | None, bool]]) -> bool:
+        """As a hook: the exchange goes on, with changes of fields (`None` removes, true adds). Raises `ValueError`."""
+    @property
+    def given_status(self) -> int | None:
+        """As a hook: the status of the answer, once there is one."""
+    @property
+    def given_duration(self) -> int:
+        """As a hook at the end of the exchange: microseconds that it took."""
+    @property
+    def given_code(self) -> str | None:
+        """As a hook at the end of the exchange: why the gateway answered itself."""
+    def given_header(self, name: str) -> str | None:
+        """The first value of a header of the answer."""
+    def given_headers(self) -> list[tuple[str, str]]:
+        """Every header of the answer in order, names in lower case."""
     def params(self) -> dict[str, str]:
         """What the route captured from the path, decoded."""
     def header(self, name: str) -> str | None:

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use call::{Call, CallAnswer, CallBody, CallFailure, CallRequest};
-pub use job::{AnswerHead, Job, JobRequest, Read, Sent};
+pub use job::{AnswerHead, Change, Changes, Given, Job, JobRequest, Read, Sent};
 pub use mailbox::Mailbox;
 pub use queue::{Drained, Queue};
 

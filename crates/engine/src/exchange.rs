@@ -15,6 +15,7 @@ use crate::limits::shared::SharedLease;
 use crate::policies::authentication::Authentication;
 use crate::policies::cors;
 use crate::policies::idempotency;
+use crate::policies::plugins::Plugins;
 use crate::policies::quota::MetQuotas;
 use crate::policies::rate_limit::Meeting;
 use crate::respond::Code;
@@ -270,6 +271,8 @@ pub struct Exchange {
     pub idempotency: Option<Box<idempotency::Asked>>,
     /// Keeps the head of the answer as the action made it.
     pub kept: Option<Rc<idempotency::Kept>>,
+    /// Those that have hooks for the answer or the end of the exchange.
+    pub plugins: Option<Arc<Plugins>>,
     pub notes: Notes,
     pub scratch: Vec<u8>,
 }
@@ -305,6 +308,7 @@ impl Exchange {
             shared_leases: Vec::new(),
             idempotency: None,
             kept: None,
+            plugins: None,
             notes: Notes::default(),
             scratch: Vec::new(),
         }
@@ -336,6 +340,7 @@ impl Exchange {
         self.shared_leases.clear();
         self.idempotency = None;
         self.kept = None;
+        self.plugins = None;
         self.notes = Notes::default();
         self.scratch.clear();
     }

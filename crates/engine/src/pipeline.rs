@@ -25,6 +25,7 @@ use crate::policies::fault::Fault;
 use crate::policies::forwarded::Forwarded;
 use crate::policies::idempotency::Idempotency;
 use crate::policies::ip::Ip;
+use crate::policies::plugins::Plugins;
 use crate::policies::quota::Quota;
 use crate::policies::rate_limit::{RateLimit, Stage};
 use crate::policies::request_headers::RequestHeaders;
@@ -89,6 +90,8 @@ fn rank(policy: &plan::Policy) -> u8 {
         plan::Policy::Forwarded(_) => 200,
         // Behind every decision, too, and once it is known who calls.
         plan::Policy::SignedIdentity(_) => 210,
+        // Behind every decision and all that the gateway says itself; the document's own edits come after.
+        plan::Policy::Plugins(_) => 215,
         // Behind the gateway's own fields: the document has the last word on what the service sees.
         plan::Policy::RequestHeaders(_) => 220,
         // Right before the action: what fails here would have been the service's to answer, and had all that it costs behind it.
@@ -132,6 +135,7 @@ enum Policy {
     SecurityHeaders(Arc<SecurityHeaders>),
     ResponseHeaders(Arc<ResponseHeaders>),
     SignedIdentity(Arc<SignedIdentity>),
+    Plugins(Arc<Plugins>),
     /// No policy of the document: the action needs it done here.
     Split(Arc<Split>),
     /// No policy of the document: see [`SHED`].
@@ -464,6 +468,7 @@ impl Policy {
             | plan::Policy::Oidc(_)
             | plan::Policy::AnyOf(_)
             | plan::Policy::AllOf(_) => Self::Authentication(Authentication::compile(plan, context)?),
+            plan::Policy::Plugins(plan) => Self::Plugins(Arc::new(Plugins::compile(plan))),
             plan::Policy::SignedIdentity(plan) => {
                 Self::SignedIdentity(Arc::new(SignedIdentity::compile(plan, context)?))
             }
@@ -489,6 +494,7 @@ impl Policy {
             Self::Forwarded(policy) => policy.on_request(exchange),
             Self::RequestHeaders(policy) => policy.on_request(exchange),
             Self::SignedIdentity(policy) => return policy.on_request(local, exchange),
+            Self::Plugins(policy) => return policy.on_request(exchange),
             Self::Fault(policy) => return policy.on_request(local, exchange),
             Self::Shed(shed) => {
                 if let Err(failure) = shed.check(local, exchange) {
@@ -517,6 +523,7 @@ impl Policy {
             | Self::Authorize(_)
             | Self::Admitted(_)
             | Self::SignedIdentity(_)
+            | Self::Plugins(_)
             | Self::RequestHeaders(_)
             | Self::Split(_)
             | Self::Fault(_)
@@ -548,6 +555,7 @@ impl Policy {
             | Self::SecurityHeaders(_)
             | Self::ResponseHeaders(_)
             | Self::Shed(_)
+            | Self::Plugins(_)
             | Self::SignedIdentity(_) => {}
         }
     }

@@ -26,6 +26,7 @@ mod listener;
 mod mirror;
 mod oidc;
 mod overload;
+mod plugins;
 mod redis;
 mod reference;
 mod resolver;
@@ -64,6 +65,7 @@ pub use listener::{CertifiedKey, ClientCertificates, Listener, ListenerLimits, L
 pub use mirror::{Compare, Mirror, Mirrored};
 pub use oidc::{Oidc, OidcClient, OidcEndpoint};
 pub use overload::{Overload, OverloadMemory, OverloadRule, QueueDelay};
+pub use plugins::Plugin;
 pub use redis::Redis;
 pub use reference::{Part, Reference, Template};
 pub use resolver::{AddressFamily, Resolver};
@@ -102,10 +104,15 @@ impl Plan {
     /// Every function of the user's that it names.
     pub fn each_handler(&mut self, mut visit: impl FnMut(&mut Handler)) {
         self.services.iter_mut().for_each(|service| service.calling.each_handler(&mut visit));
+        let consumers = self.consumers.iter_mut().flat_map(|consumer| &mut consumer.policies);
+        let plugins = self.policies.iter_mut().chain(consumers).flat_map(Policy::plugins_mut);
+        plugins.flat_map(Plugin::callbacks_mut).for_each(|callback| visit(&mut callback.handler));
         for route in &mut self.routes {
             if let Action::Handler(handler) = &mut route.action {
                 visit(handler);
             }
+            let plugins = route.policies.iter_mut().flat_map(Policy::plugins_mut);
+            plugins.flat_map(Plugin::callbacks_mut).for_each(|callback| visit(&mut callback.handler));
             route.action.callings_mut().into_iter().for_each(|calling| calling.each_handler(&mut visit));
         }
     }
@@ -163,6 +170,16 @@ pub enum Policy {
     Introspection(Introspection),
     Oidc(Box<Oidc>),
     SignedIdentity(SignedIdentity),
+    Plugins(Vec<Plugin>),
+}
+
+impl Policy {
+    fn plugins_mut(&mut self) -> &mut [Plugin] {
+        match self {
+            Self::Plugins(plugins) => plugins,
+            _ => &mut [],
+        }
+    }
 }
 
 /// Lets a client in by its address, or not.

@@ -72,6 +72,9 @@ impl<C: Client> Drop for Watched<'_, C> {
         notes.answer_bytes = self.client.bytes_sent();
         let snapshot = self.exchange.snapshot.clone();
         pipeline_of(&snapshot, self.exchange).on_complete(&self.worker.local, self.exchange);
+        if let Some(plugins) = self.exchange.plugins.take() {
+            plugins.on_complete(self.worker, self.exchange);
+        }
         self.worker.telemetry.complete(self.worker.index, self.exchange, self.worker.clock.now_micros());
     }
 }
@@ -228,6 +231,7 @@ pub async fn deliver<C: Client, U: Upstream>(
     }
     match answered {
         Answered::Final { status, size, length } => {
+            let status = ask_plugins(worker, client, exchange, status).await?;
             send_head(client, exchange, status, size, length);
             if size == BodySize::Empty {
                 transfer.skip_answer();
@@ -241,6 +245,20 @@ pub async fn deliver<C: Client, U: Upstream>(
         }
     }
     poll_fn(|cx| transfer.poll_bodies(cx, client, upstream)).await
+}
+
+/// What the plugins of the route make of the answer's head.
+async fn ask_plugins<C: Client>(
+    worker: &Rc<Worker>,
+    client: &mut C,
+    exchange: &mut Exchange,
+    status: u16,
+) -> Result<u16, Failure> {
+    match exchange.plugins.clone() {
+        None => Ok(status),
+        // Apart, since few requests need it.
+        Some(plugins) => Box::pin(plugins.on_response(worker, client, exchange, status)).await,
+    }
 }
 
 fn send_head<C: Client>(client: &mut C, exchange: &mut Exchange, status: u16, size: BodySize, length: Option<u64>) {
@@ -266,6 +284,11 @@ pub async fn say<C: Client>(
     status: u16,
     body: &[u8],
 ) -> Result<(), Failure> {
+    // What the gateway refuses is no answer of the route's.
+    let status = match exchange.notes.code {
+        None => ask_plugins(worker, client, exchange, status).await?,
+        Some(_) => status,
+    };
     let bodiless = exchange.request.method == crate::exchange::Method::Head || matches!(status, 204 | 304);
     let length = body.len() as u64;
     let mut text = Text { bytes: if bodiless { &[] } else { body } };

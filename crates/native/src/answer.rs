@@ -3,7 +3,7 @@
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
-use tidegate_engine::bridge::AnswerHead;
+use tidegate_engine::bridge::{AnswerHead, Change, Changes};
 use tidegate_engine::head::Head;
 
 pub type Fields<'py> = Vec<(PyBackedStr, PyBackedStr)>;
@@ -37,24 +37,54 @@ pub fn head(
     for (name, value) in &fields {
         add(&mut head, name, value)?;
     }
-    Ok(AnswerHead { status, head, length })
+    Ok(AnswerHead { status, head, length, changes: None })
 }
 
 pub fn add(head: &mut Head, name: &str, value: &str) -> PyResult<()> {
+    if let Some((name, value)) = field(name, value)? {
+        head.add(&name, &value);
+    }
+    Ok(())
+}
+
+/// What a hook wants changed: names with their new value, or none; `true` adds one to those that are there.
+pub type ChangedFields<'py> = Vec<(PyBackedStr, Option<PyBackedStr>, bool)>;
+
+pub fn changes(status: Option<u16>, fields: &ChangedFields<'_>) -> PyResult<AnswerHead> {
+    if let Some(status) = status.filter(|status| !(200..=599).contains(status) || matches!(status, 204 | 205 | 304)) {
+        return Err(PyValueError::new_err(format!("expected a status of an answer with a body, got {status}")));
+    }
+    let mut changes = Changes { status, fields: Vec::with_capacity(fields.len()) };
+    for (name, value, is_more) in fields {
+        let Some((name, value)) = field(name, value.as_deref().unwrap_or_default())?
+            .map(|(name, text)| (name.into_boxed_slice(), value.is_some().then(|| text.into_boxed_slice())))
+        else {
+            continue;
+        };
+        changes.fields.push(match value {
+            None => Change::Remove(name),
+            Some(value) if *is_more => Change::Add(name, value),
+            Some(value) => Change::Set(name, value),
+        });
+    }
+    Ok(AnswerHead { changes: Some(Box::new(changes)), ..AnswerHead::default() })
+}
+
+/// A field, checked, its name in lower case; `None` for those of framing.
+fn field(name: &str, value: &str) -> PyResult<Option<(Vec<u8>, Vec<u8>)>> {
     let lower = name.to_ascii_lowercase();
     if lower.is_empty() || !lower.bytes().all(is_token) {
         return Err(PyValueError::new_err(format!("`{}` is no header name", name.escape_debug())));
     }
     if FRAMING.contains(&lower.as_bytes()) {
-        return Ok(());
+        return Ok(None);
     }
     let value = value.trim_matches([' ', '\t']);
     let bytes = if value.is_ascii() { value.as_bytes().to_vec() } else { latin1(name, value)? };
     if bytes.iter().any(|byte| matches!(byte, 0..=8 | 10..=31 | 127)) {
         return Err(PyValueError::new_err(format!("the value of header `{name}` has control characters")));
     }
-    head.add(lower.as_bytes(), &bytes);
-    Ok(())
+    Ok(Some((lower.into_bytes(), bytes)))
 }
 
 fn latin1(name: &str, value: &str) -> PyResult<Vec<u8>> {

@@ -12,7 +12,7 @@ use tidegate_engine::bridge::{self, Read, Sent};
 use tidegate_engine::network::client_text;
 use tidegate_engine::respond::Code;
 
-use crate::answer::{Fields, head};
+use crate::answer::{ChangedFields, Fields, changes, head};
 
 import_exception!(tidegate.errors, ClientGone);
 
@@ -165,6 +165,38 @@ impl Job {
     fn fail_as(&self, code: &str, detail: &str) -> PyResult<()> {
         self.0.fail(code_of(code)?, detail);
         Ok(())
+    }
+
+    /// As a hook: the exchange goes on, with these changes.
+    fn go_on(&self, status: Option<u16>, fields: ChangedFields<'_>) -> PyResult<bool> {
+        Ok(self.0.answer(changes(status, &fields)?, Bytes::new()))
+    }
+
+    /// As a hook: the status of the answer, once there is one.
+    #[getter]
+    fn given_status(&self) -> Option<u16> {
+        self.0.request.given.as_ref().map(|given| given.status)
+    }
+
+    fn given_header<'py>(&self, py: Python<'py>, name: &str) -> Option<Bound<'py, PyString>> {
+        self.0.request.given.as_ref()?.head.get(name.as_bytes()).map(|value| latin1(py, value))
+    }
+
+    /// Every header of the answer, names in lower case.
+    fn given_headers<'py>(&self, py: Python<'py>) -> Vec<(Bound<'py, PyString>, Bound<'py, PyString>)> {
+        let fields = self.0.request.given.iter().flat_map(|given| given.head.iter());
+        fields.map(|(_, name, value)| (latin1(py, &name.to_ascii_lowercase()), latin1(py, value))).collect()
+    }
+
+    /// Microseconds that the exchange took.
+    #[getter]
+    fn given_duration(&self) -> u64 {
+        self.0.request.given.as_ref().map_or(0, |given| given.duration_micros)
+    }
+
+    #[getter]
+    fn given_code(&self) -> Option<&'static str> {
+        self.0.request.given.as_ref()?.code.map(Code::word)
     }
 
     fn bad_content(&self, detail: &str) {

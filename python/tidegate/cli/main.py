@@ -7,10 +7,10 @@ import os
 import sys
 from collections.abc import Sequence
 
-from tidegate.cli import check, demo, explain, keys, report, routes, run, schema, test, version
+from tidegate.cli import check, demo, explain, keys, plugins, report, routes, run, schema, test, version
 from tidegate.errors import ConfigError, TidegateError, UsageError
 
-COMMANDS = (run, check, test, explain, routes, keys, schema, demo, version)
+COMMANDS = (run, check, test, explain, routes, keys, plugins, schema, demo, version)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

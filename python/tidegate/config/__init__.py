@@ -52,6 +52,7 @@ from tidegate.policies.ip import Ip
 from tidegate.policies.jwt import Jwt, TokenIssuer
 from tidegate.policies.mtls import Mtls
 from tidegate.policies.oidc import Oidc
+from tidegate.policies.plugins import Plugins, PluginUse
 from tidegate.policies.request_headers import RequestHeaders
 from tidegate.policies.request_id import RequestId
 from tidegate.policies.response_headers import ResponseHeaders
@@ -111,6 +112,8 @@ __all__ = [
     "OverloadMemory",
     "PassedDeadline",
     "PassiveHealthCheck",
+    "PluginUse",
+    "Plugins",
     "Policies",
     "Pool",
     "PriorityRule",

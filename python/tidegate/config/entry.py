@@ -292,6 +292,7 @@ class Entry:
             self.used = tuple(inner.used)
             self.calling = value["calling"]
             check.findings += inner.findings
+            check.handlers += inner.handlers
             check.networks |= inner.networks
             check.implied.add(inner.implied)
         self.reads_files = files.count != read_before

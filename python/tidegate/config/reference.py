@@ -49,6 +49,7 @@ from tidegate.policies.forward_auth import DecisionCache
 from tidegate.policies.introspection import TokenCache
 from tidegate.policies.jwt import TokenIssuer
 from tidegate.policies.limit_charge import Count
+from tidegate.policies.plugins import PluginUse
 from tidegate.policies.quota import QuotaLimit
 from tidegate.policies.rate_limit import Limit
 from tidegate.testing.suite.model import Asked, Case, Expected, Got, Returned, Sent, Step, Suite, Told
@@ -115,6 +116,7 @@ SECTIONS: tuple[tuple[str, type[Model]], ...] = (
     ("Policy: rate_limit: budget", Budget),
     ("Policy: rate_limit: count", Count),
     ("Policy: quota: limit", QuotaLimit),
+    ("Policy: plugins: plugin", PluginUse),
     ("Policy: fault: delay", FaultDelay),
     ("Policy: fault: abort", FaultAbort),
     ("Overload", Overload),

@@ -230,6 +230,8 @@ class Resolution:
         self._setting_findings(check.findings)
         if check.findings:
             networks, redis, overload, resolver = [], None, None, Resolver().plan(Check(), ())
+        for handler, _ in check.handlers:
+            self._handlers.setdefault(numbered(handler), (len(self._handlers), handler, []))
         listeners = self._listeners()
         consumers = self._consumers()
         services = self._services(gateway_policies)
@@ -249,6 +251,7 @@ class Resolution:
             f'"key_store":{encode(store is not None)},"redis":{encode(redis)},"overload":{encode(overload)},'
             f'"resolver":{encode(resolver)}'
         )
+        rest = _HANDLER.sub(self._renumbered, rest)
         networks_of_all = check.networks | self.networks_apart
         if self.problems:
             problems = [problem.without(self.secrets) for problem in self.problems]

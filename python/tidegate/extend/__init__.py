@@ -6,6 +6,7 @@ typed      what their signatures say          parameters where a parameter comes
 kind       how a function is called
 answer     what they returned, as an answer   multi      fields that may come more than once
 events     what functions are told of
+plugins    classes whose hooks act around an answer
 calls      calls of handlers to services      current    the request that code runs for
 compose    answers put together from several awaitables
 loop_thread   an event loop on a thread of its own
@@ -16,6 +17,7 @@ from tidegate.extend.compose import Composition, optional
 from tidegate.extend.current import call, call_blocking, current_request, stream_call
 from tidegate.extend.events import BreakerEvent
 from tidegate.extend.parameters import Body, Cookie, Header, Path, Query
+from tidegate.extend.plugins import Outcome, PluginRequest, PluginResponse
 from tidegate.extend.request import Request
 from tidegate.extend.response import Response
 
@@ -28,6 +30,9 @@ __all__ = [
     "Header",
     "Path",
     "Query",
+    "Outcome",
+    "PluginRequest",
+    "PluginResponse",
     "Request",
     "Response",
     "StreamedResponse",

@@ -18,8 +18,14 @@ if TYPE_CHECKING:
 Fields = list[tuple[str, str]] | None
 
 
+ANSWERED = object()
+"""What is returned by whoever has answered the job itself."""
+
+
 async def answer(job: Job, result: object, runner: Runner) -> None:
     """Answers with what a coroutine returned."""
+    if result is ANSWERED:
+        return
     if type(result) is dict or type(result) is list:
         job.answer(200, JSON, None, to_json(result, fallback=struct))
     elif (content := _open(job, result)) is not None:

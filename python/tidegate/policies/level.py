@@ -28,6 +28,7 @@ from tidegate.policies.jwt import Jwt
 from tidegate.policies.list import POLICIES
 from tidegate.policies.mtls import Mtls
 from tidegate.policies.oidc import Oidc
+from tidegate.policies.plugins import Plugins
 from tidegate.policies.policy import SWITCHED as _SWITCHED
 from tidegate.policies.quota import Quota
 from tidegate.policies.rate_limit import RateLimit
@@ -98,6 +99,9 @@ class Policies(Model):
     )
     signed_identity: Annotated[SignedIdentity | None, *_SWITCHED] = Field(
         None, description="Gives services a short-lived token that says who calls, signed by the gateway."
+    )
+    plugins: Annotated[Plugins | None, *_SWITCHED] = Field(
+        None, description="Plugins: classes of the user's whose hooks act around an answer."
     )
     request_headers: Annotated[RequestHeaders | None, *_SWITCHED] = Field(
         None, description="Edits the headers of requests."

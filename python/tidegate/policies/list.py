@@ -20,6 +20,7 @@ from tidegate.policies.ip import Ip
 from tidegate.policies.jwt import Jwt
 from tidegate.policies.mtls import Mtls
 from tidegate.policies.oidc import Oidc
+from tidegate.policies.plugins import Plugins
 from tidegate.policies.policy import Policy
 from tidegate.policies.quota import Quota
 from tidegate.policies.rate_limit import RateLimit
@@ -53,6 +54,7 @@ POLICIES: dict[str, type[Policy]] = {
     "idempotency": Idempotency,
     "forwarded": Forwarded,
     "signed_identity": SignedIdentity,
+    "plugins": Plugins,
     "request_headers": RequestHeaders,
     "fault": Fault,
     "security_headers": SecurityHeaders,

@@ -118,7 +118,7 @@ impl HandlerUpstream {
     }
 
     fn begin(&mut self, answer: AnswerHead, head: &mut Head) -> Answered {
-        let AnswerHead { status, head: fields, length } = answer;
+        let AnswerHead { status, head: fields, length, .. } = answer;
         *head = fields;
         let asked_for_head = &*self.job.request.method == b"HEAD";
         self.bodiless = asked_for_head || matches!(status, 204 | 304);
@@ -156,6 +156,7 @@ impl JobRequest {
             body: request.body,
             expect_continue: request.expect_continue,
             instead_of: None,
+            given: None,
         }
     }
 }

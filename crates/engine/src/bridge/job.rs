@@ -41,6 +41,47 @@ pub struct JobRequest {
     pub expect_continue: bool,
     /// As a fallback: what happened to the call.
     pub instead_of: Option<&'static str>,
+    /// For a plugin: the answer, as far as it has come.
+    pub given: Option<Box<Given>>,
+}
+
+/// The answer that a plugin is asked about.
+#[derive(Debug, Default)]
+pub struct Given {
+    pub status: u16,
+    pub head: Head,
+    /// At the end of the exchange: how long it took.
+    pub duration_micros: u64,
+    /// At the end of the exchange: why it is none of the service's.
+    pub code: Option<Code>,
+}
+
+/// What a plugin wants changed before the exchange goes on.
+#[derive(Debug, Default)]
+pub struct Changes {
+    pub status: Option<u16>,
+    pub fields: Vec<Change>,
+}
+
+/// One change of a head; names are in lower case.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Change {
+    Set(Box<[u8]>, Box<[u8]>),
+    Add(Box<[u8]>, Box<[u8]>),
+    Remove(Box<[u8]>),
+}
+
+impl Changes {
+    /// Makes the changes of fields.
+    pub fn apply(&self, head: &mut Head) {
+        for change in &self.fields {
+            match change {
+                Change::Set(name, value) => head.set(name, value),
+                Change::Add(name, value) => head.add(name, value),
+                Change::Remove(name) => head.remove(name),
+            }
+        }
+    }
 }
 
 /// The head of a handler's answer.
@@ -50,6 +91,8 @@ pub struct AnswerHead {
     pub head: Head,
     /// `None`: streamed.
     pub length: Option<u64>,
+    /// It is no answer: the exchange goes on.
+    pub changes: Option<Box<Changes>>,
 }
 
 /// What [`Job::read`] found.

@@ -29,6 +29,7 @@ pub(crate) mod limit_key;
 mod local;
 pub mod mtls;
 pub mod oidc;
+pub mod plugins;
 pub mod presented;
 pub mod quota;
 pub(crate) mod random;
