@@ -12,6 +12,7 @@ CODES = Path(__file__).parents[2] / "docs" / "reference" / "error-codes.md"
 NEVER_REFUSES = {
     "cors",
     "forwarded",
+    "plugins",  # what a hook answers is an answer
     "request_headers",
     "request_id",
     "response_headers",

@@ -41,8 +41,7 @@ class FaultyService:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        assert self._server is not None
-        self._server.close()
+        await self._stop_accepting()
         talks = dict(self._talks)
         for talk in talks:
             talk.cancel()
@@ -53,10 +52,19 @@ class FaultyService:
 
     async def fall_silent(self, seconds: float) -> None:
         """Refuses connections for a while."""
-        assert self._server is not None
-        self._server.close()
+        await self._stop_accepting()
         await asyncio.sleep(seconds)
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+
+    async def _stop_accepting(self) -> None:
+        """Closes the server once what it has accepted has begun: asyncio forgets the sockets of what comes between."""
+        assert self._server is not None
+        loop = asyncio.get_running_loop()
+        for listening in self._server.sockets:
+            loop.remove_reader(listening.fileno())
+        for _ in range(3):  # the turns of the loop that an accepted connection takes to begin
+            await asyncio.sleep(0)
+        self._server.close()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         talk = asyncio.ensure_future(self._serve(reader, writer))

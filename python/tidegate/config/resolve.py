@@ -230,7 +230,7 @@ class Resolution:
         self._setting_findings(check.findings)
         if check.findings:
             networks, redis, overload, resolver = [], None, None, Resolver().plan(Check(), ())
-        for handler, _ in check.handlers:
+        for handler, *_ in check.handlers:
             self._handlers.setdefault(numbered(handler), (len(self._handlers), handler, []))
         listeners = self._listeners()
         consumers = self._consumers()
