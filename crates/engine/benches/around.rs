@@ -2,6 +2,8 @@
 //!
 //! Goals: the default policies together under 250 ns, counting under 100 ns, a line of the access log under 400 ns.
 
+mod plans;
+
 use std::hint::black_box;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -70,30 +72,8 @@ fn main() {
 /// A token of 800 bytes that was seen before, and one that has to be verified (HS256: what is left is parsing and claims).
 fn jwt(telemetry: &Telemetry, local: &Local, exchange: &mut Exchange) {
     let secret = [7; 32];
-    let policy = plan::Jwt {
-        issuers: vec![plan::TokenIssuer {
-            issuer: Some("https://auth.example.com".into()),
-            algorithms: vec!["HS256".into()],
-            audiences: vec![],
-            subjects: vec![],
-            required_claims: vec![],
-            types: vec![],
-            leeway_ms: 0,
-            max_lifetime_ms: None,
-            requires_expiry: true,
-            keys: plan::IssuerKeys::Secret(String::from_utf8_lossy(&secret).into_owned().into()),
-        }],
-        token: vec![plan::TokenPlace::Authorization],
-        max_token_bytes: 8192,
-        optional: false,
-        forward_token: false,
-        claims_to_headers: [("sub", "x-user-id"), ("roles", "x-user-roles"), ("email", "x-user-email")]
-            .map(|(claim, header)| plan::ClaimToHeader { claim: vec![claim.into()], header: header.into() })
-            .into(),
-        subject_claim: vec!["sub".into()],
-        consumer_claim: None,
-        realm: "api".into(),
-    };
+    let keys = plan::IssuerKeys::Secret(String::from_utf8_lossy(&secret).into_owned().into());
+    let policy = plans::jwt("HS256", &[], keys);
     let (state, services, consumers) = (State::new(), Default::default(), Default::default());
     let context = Context::new(&telemetry.registry, &state, &services, &consumers);
     let pipeline =
@@ -135,7 +115,7 @@ fn base64(bytes: &[u8]) -> String {
 
 /// A token that is there already, found by the very identity or by what it says, and one that has to be signed.
 fn signed_identity(telemetry: &Telemetry, local: &Local, exchange: &mut Exchange) {
-    let identity = Identity { method: "jwt", subject: Some("u-42".into()), ..Identity::default() };
+    let identity = Identity { method: "jwt", subject: "u-42".into(), ..Identity::default() };
     let shared = Arc::new(identity.clone());
     let baseline = time(|| fill(exchange));
     for (algorithm, word) in [(Algorithm::Es256, "ES256"), (Algorithm::EdDsa, "EdDSA")] {

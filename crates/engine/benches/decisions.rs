@@ -95,7 +95,7 @@ fn exchange(telemetry: &Arc<Telemetry>) -> Exchange {
     let claims = json!({
         "sub": "u-42", "tenant": "acme", "scope": "read write profile", "roles": ["user", "editor", "buyer", "seller", "admin"],
     });
-    let claims = claims.as_object().expect("a map").clone();
+    let claims = claims.as_object().expect("a map").into();
     exchange.identity = Some(Arc::new(Identity { method: "jwt", claims, ..Identity::default() }));
     exchange
 }

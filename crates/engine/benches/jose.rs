@@ -5,6 +5,8 @@
 //! processor's cache. Both are timed for 20 tokens in turn, and the median of all is told, with what a tenth lies below and
 //! above. Best run with `taskset` on a core that does nothing else.
 
+mod plans;
+
 use std::fmt;
 use std::hint::black_box;
 use std::ops::Range;
@@ -78,7 +80,10 @@ impl Bench {
         let telemetry = Telemetry::start(1, Clock::default()).expect("a thread");
         let (state, services, consumers) = (State::new(), Default::default(), Default::default());
         let context = Context::new(&telemetry.registry, &state, &services, &consumers);
-        let pipeline = Pipeline::compile(&[Policy::Jwt(policy(pem))], &context);
+        let pipeline = Pipeline::compile(
+            &[Policy::Jwt(plans::jwt("RS256", &["shop"], plan::IssuerKeys::PublicKeys(vec![pem])))],
+            &context,
+        );
         let apart = |token: &Vec<u8>| {
             let token = Token::parse(bare(token)).expect("a token of ours");
             (token.signed.to_vec(), token.signature)
@@ -133,33 +138,6 @@ impl Bench {
     fn parts(&self, places: Range<usize>) -> f64 {
         let mut known = KnownHeader::default();
         each(&self.tokens[places], |token| drop(black_box(Token::parse_with(bare(token), &mut known))))
-    }
-}
-
-fn policy(pem: String) -> plan::Jwt {
-    plan::Jwt {
-        issuers: vec![plan::TokenIssuer {
-            issuer: Some("https://auth.example.com".into()),
-            algorithms: vec!["RS256".into()],
-            audiences: vec!["shop".into()],
-            subjects: vec![],
-            required_claims: vec![],
-            types: vec![],
-            leeway_ms: 0,
-            max_lifetime_ms: None,
-            requires_expiry: true,
-            keys: plan::IssuerKeys::PublicKeys(vec![pem]),
-        }],
-        token: vec![plan::TokenPlace::Authorization],
-        max_token_bytes: 8192,
-        optional: false,
-        forward_token: false,
-        claims_to_headers: [("sub", "x-user-id"), ("roles", "x-user-roles"), ("email", "x-user-email")]
-            .map(|(claim, header)| plan::ClaimToHeader { claim: vec![claim.into()], header: header.into() })
-            .into(),
-        subject_claim: vec!["sub".into()],
-        consumer_claim: None,
-        realm: "api".into(),
     }
 }
 

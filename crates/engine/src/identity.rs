@@ -1,12 +1,17 @@
 //! Who calls: what a credential proved, and the consumer it belongs to.
 
+mod lines;
+mod subject;
+
 use std::fmt;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
-use serde_json::{Map, Value};
 
+use crate::claims::{Claim, Claims};
 use crate::pipeline::Pipeline;
+pub use lines::Lines;
+pub use subject::Subject;
 
 /// Someone the document or the store knows by name.
 pub struct Consumer {
@@ -42,12 +47,12 @@ impl Consumers {
 pub struct Identity {
     /// The policy that proved it: `jwt`, `api_key`, ...
     pub method: &'static str,
-    pub subject: Option<Box<str>>,
+    pub subject: Subject,
     /// Empty where the credential carries none.
-    pub claims: Map<String, Value>,
+    pub claims: Claims,
     pub consumer: Option<Arc<Consumer>>,
-    /// Header lines for the service, ready to be written: name in lower case, value without control bytes.
-    pub lines: Vec<Line>,
+    /// Header lines for the service.
+    pub lines: Lines,
     /// Unix seconds after which it proves nothing any more.
     pub expires: Option<u64>,
 }
@@ -56,8 +61,24 @@ pub struct Identity {
 pub type Line = (Box<[u8]>, Box<[u8]>);
 
 impl Identity {
+    /// Whom it speaks of, where it says so.
+    pub fn subject(&self) -> Option<&str> {
+        self.subject.text(&self.claims)
+    }
+
+    /// Makes the text at a path of the claims its subject.
+    pub fn take_subject<S: AsRef<str>>(&mut self, path: &[S]) {
+        let text = self.claim(path).and_then(Claim::as_str);
+        self.subject = text.map_or(Subject::Nobody, |text| Subject::of(text, &self.claims));
+    }
+
+    /// What claims and lines take in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        self.claims.as_text().len() + self.lines.as_bytes().len()
+    }
+
     /// A claim by its path: `["realm_access", "roles"]`.
-    pub fn claim<S: AsRef<str>>(&self, path: &[S]) -> Option<&Value> {
+    pub fn claim<S: AsRef<str>>(&self, path: &[S]) -> Option<Claim<'_>> {
         let (first, rest) = path.split_first()?;
         // A claim may have dots in its name, as `https://example.com/role` does; the path is tried as a name first.
         if !rest.is_empty()
@@ -69,7 +90,7 @@ impl Identity {
     }
 
     /// The claim whose name is the path with its dots.
-    fn dotted<S: AsRef<str>>(&self, path: &[S]) -> Option<&Value> {
+    fn dotted<S: AsRef<str>>(&self, path: &[S]) -> Option<Claim<'_>> {
         let is_it = |name: &str| {
             let mut rest = Some(name);
             for (index, part) in path.iter().enumerate() {
@@ -78,22 +99,18 @@ impl Identity {
             }
             rest == Some("")
         };
-        self.claims.iter().find(|(name, _)| is_it(name)).map(|(_, value)| value)
+        self.claims.iter().find(|(name, _)| is_it(name)).map(|(_, claim)| claim)
     }
 
     /// This identity with all that another credential of the same request proved; where both speak, this one wins.
     pub fn with(&self, other: &Self) -> Self {
         let mut both = self.clone();
-        both.subject = both.subject.or_else(|| other.subject.clone());
+        both.subject = self.subject().or_else(|| other.subject()).map(Into::into).unwrap_or_default();
         both.consumer = both.consumer.or_else(|| other.consumer.clone());
-        for (name, value) in &other.claims {
-            if !both.claims.contains_key(name) {
-                both.claims.insert(name.clone(), value.clone());
-            }
-        }
-        for line in &other.lines {
-            if !both.lines.iter().any(|(name, _)| *name == line.0) {
-                both.lines.push(line.clone());
+        both.claims = self.claims.with(&other.claims);
+        for (name, value) in other.lines.iter() {
+            if !both.lines.contains(name) {
+                both.lines.push(name, value);
             }
         }
         both.expires = both.expires.into_iter().chain(other.expires).min();
@@ -109,11 +126,13 @@ impl fmt::Debug for Identity {
 }
 
 /// Appends a claim as one line of text: arrays joined by comma, objects as JSON, without control characters.
-pub fn write_claim(value: &Value, out: &mut Vec<u8>) {
-    match value {
-        Value::Null => {}
-        Value::String(text) => write_clean(text, out),
-        Value::Array(entries) => {
+pub fn write_claim(claim: Claim<'_>, out: &mut Vec<u8>) {
+    match claim {
+        Claim::Null => {}
+        Claim::Bool(truth) => out.extend_from_slice(if truth { b"true" } else { b"false" }),
+        Claim::Number(number) => out.extend_from_slice(number.as_text().as_bytes()),
+        Claim::Text(text) => write_clean(text, out),
+        Claim::List(entries) => {
             for (index, entry) in entries.iter().enumerate() {
                 if index > 0 {
                     out.push(b',');
@@ -121,7 +140,10 @@ pub fn write_claim(value: &Value, out: &mut Vec<u8>) {
                 write_claim(entry, out);
             }
         }
-        other => write_clean(&other.to_string(), out),
+        Claim::Object(object) => {
+            let text = serde_json::to_string(&object).expect("names are texts");
+            write_clean(&text, out);
+        }
     }
 }
 
@@ -137,11 +159,12 @@ pub fn write_clean(text: &str, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     fn identity(claims: Value) -> Identity {
-        let Value::Object(claims) = claims else { panic!("claims are an object") };
-        Identity { claims, ..Identity::default() }
+        Identity { claims: claims.as_object().expect("claims are an object").into(), ..Identity::default() }
     }
 
     fn path(text: &str) -> Vec<&str> {
@@ -158,7 +181,7 @@ mod tests {
             ("c.d", None),
             ("d", None),
         ] {
-            assert_eq!(identity.claim(&path(asked)), found.as_ref(), "{asked}");
+            assert_eq!(identity.claim(&path(asked)).map(Claim::to_value), found, "{asked}");
         }
     }
 
@@ -173,9 +196,26 @@ mod tests {
             (serde_json::json!(1.5), "1.5"),
         ] {
             let mut out = Vec::new();
-            write_claim(&value, &mut out);
+            write_claim(identity(serde_json::json!({"it": value})).claims.get("it").unwrap(), &mut out);
             assert_eq!(out, line.as_bytes(), "{value}");
         }
+    }
+
+    #[test]
+    fn the_subject_is_a_text_among_the_claims() {
+        let claims = serde_json::json!({"sub": "ann", "empty": "", "deep": {"id": "a\nn"}, "number": 1});
+        let mut identity = identity(claims);
+        for (asked, subject) in
+            [("sub", Some("ann")), ("empty", Some("")), ("deep.id", Some("a\nn")), ("number", None), ("none", None)]
+        {
+            identity.take_subject(&path(asked));
+            assert_eq!(identity.subject(), subject, "{asked}");
+            assert_eq!(identity.clone().subject(), subject, "{asked}");
+            let other = Identity { claims: identity.claims.clone(), ..Identity::default() };
+            assert_eq!(other.with(&identity).subject(), subject, "{asked}");
+        }
+        identity.subject = "bob".into();
+        assert_eq!(identity.subject(), Some("bob"));
     }
 
     #[test]
@@ -183,10 +223,10 @@ mod tests {
         let mut first = identity(serde_json::json!({"sub": "one"}));
         first.expires = Some(20);
         let mut other = identity(serde_json::json!({"sub": "two", "aud": "x"}));
-        other.subject = Some("two".into());
+        other.subject = "two".into();
         other.expires = Some(10);
         let both = first.with(&other);
-        assert_eq!(both.claims, identity(serde_json::json!({"sub": "one", "aud": "x"})).claims);
-        assert_eq!((both.subject.as_deref(), both.expires), (Some("two"), Some(10)));
+        assert_eq!(both.claims.object().to_value(), serde_json::json!({"sub": "one", "aud": "x"}));
+        assert_eq!((both.subject(), both.expires), (Some("two"), Some(10)));
     }
 }

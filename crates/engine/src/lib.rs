@@ -12,6 +12,7 @@ pub mod base64;
 pub mod bridge;
 pub mod buffer;
 pub mod canary;
+pub mod claims;
 pub mod clock;
 mod collect;
 pub mod credentials;

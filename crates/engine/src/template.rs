@@ -350,7 +350,7 @@ fn write_identity(reference: &Reference, identity: &Identity, out: &mut Vec<u8>)
             let tags = consumer.map_or(&[][..], |consumer| &consumer.tags);
             out.extend_from_slice(tags.join(",").as_bytes());
         }
-        Reference::IdentitySubject => write_clean(identity.subject.as_deref().unwrap_or_default(), out),
+        Reference::IdentitySubject => write_clean(identity.subject().unwrap_or_default(), out),
         Reference::IdentityMethod => out.extend_from_slice(identity.method.as_bytes()),
         _ => {}
     }

@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use serde_json::{Map, Value, json};
+use serde_json::json;
 use x509_cert::Certificate as X509;
 use x509_cert::der::Decode;
 use x509_cert::der::oid::ObjectIdentifier;
@@ -14,6 +14,7 @@ use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::{DirectoryString, GeneralName};
 use x509_cert::name::Name;
 
+use crate::claims::Claims;
 use crate::credentials::secret::Digest;
 
 /// A certificate that was read.
@@ -75,7 +76,7 @@ impl Certificate {
     }
 
     /// For `{claims.x}`: `subject.common_name`, `san.dns`, `sha256` and so on.
-    pub fn claims(&self, fingerprint: &Digest) -> Map<String, Value> {
+    pub fn claims(&self, fingerprint: &Digest) -> Claims {
         let claims = json!({
             "subject": {
                 "dn": self.subject,
@@ -90,10 +91,7 @@ impl Certificate {
             "not_before": self.not_before,
             "not_after": self.not_after,
         });
-        match claims {
-            Value::Object(claims) => claims,
-            _ => Map::new(),
-        }
+        claims.as_object().map(Claims::from).unwrap_or_default()
     }
 }
 

@@ -4,8 +4,19 @@
 ///
 /// With these rules every byte string has exactly one encoding, so a token cannot be respelled (RFC 4648 section 3.5).
 pub fn decode(text: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    decode_into(text, &mut out).then_some(out)
+}
+
+/// As [`decode`], into memory that is used again; what it had is gone, also where nothing decodes.
+pub(super) fn decode_into(text: &[u8], out: &mut Vec<u8>) -> bool {
+    out.clear();
+    append(text, out).is_some()
+}
+
+fn append(text: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let (quads, rest) = text.as_chunks::<4>();
-    let mut out = Vec::with_capacity(quads.len() * 3 + 2);
+    out.reserve_exact(quads.len() * 3 + 2);
     out.resize(quads.len() * 3, 0);
     // What is wrong is looked for once, at the end: nearly all tokens are well-formed.
     let mut seen = 0;
@@ -35,7 +46,7 @@ pub fn decode(text: &[u8]) -> Option<Vec<u8>> {
         }
         _ => return None,
     }
-    Some(out)
+    Some(())
 }
 
 /// Six bits a sign.

@@ -1,9 +1,8 @@
 //! What the claims of a token must say (RFC 7519 section 4.1).
 
-use serde_json::{Map, Value};
-
 use super::Refused;
 use super::token::Header;
+use crate::claims::{Claim, Claims};
 
 /// The end of the year 9999: no later time is meant, and one in milliseconds is found out.
 const LATEST_SECONDS: f64 = 253_402_300_799.0;
@@ -40,15 +39,15 @@ pub struct Validity {
 
 impl Expectations {
     /// Checks everything; that a token has expired is said only of one with which nothing else is wrong.
-    pub fn check(&self, header: &Header, claims: &Map<String, Value>, now: u64) -> Result<Validity, Refused> {
+    pub fn check(&self, header: &Header, claims: &Claims, now: u64) -> Result<Validity, Refused> {
         self.check_type(header)?;
         self.check_claims(claims, now)
     }
 
     /// As [`Expectations::check`], of claims that came without a header: what a provider says of a token (RFC 7662).
-    pub fn check_claims(&self, claims: &Map<String, Value>, now: u64) -> Result<Validity, Refused> {
+    pub fn check_claims(&self, claims: &Claims, now: u64) -> Result<Validity, Refused> {
         self.check_parties(claims)?;
-        if self.required.iter().any(|name| claims.get(&**name).is_none_or(Value::is_null)) {
+        if self.required.iter().any(|name| claims.get(name).is_none_or(Claim::is_null)) {
             return Err(Refused::MissingClaim);
         }
         self.check_times(claims, now)
@@ -61,7 +60,7 @@ impl Expectations {
         if good { Ok(()) } else { Err(Refused::WrongType) }
     }
 
-    fn check_parties(&self, claims: &Map<String, Value>) -> Result<(), Refused> {
+    fn check_parties(&self, claims: &Claims) -> Result<(), Refused> {
         let issuer = text(claims, "iss").map_err(|()| Refused::UnknownIssuer)?;
         if self.issuer.is_some() && self.issuer.as_deref() != issuer {
             return Err(Refused::UnknownIssuer);
@@ -74,18 +73,18 @@ impl Expectations {
         let is_ours = |audience: &str| self.audiences.is_empty() || self.audiences.iter().any(|own| **own == *audience);
         let meant = match claims.get("aud") {
             None => self.audiences.is_empty(),
-            Some(Value::String(audience)) => is_ours(audience),
+            Some(Claim::Text(audience)) => is_ours(audience),
             // What is no text makes the whole list none.
-            Some(Value::Array(list)) => {
-                list.iter().all(Value::is_string)
-                    && (self.audiences.is_empty() || list.iter().filter_map(Value::as_str).any(is_ours))
+            Some(Claim::List(list)) => {
+                list.iter().all(|audience| audience.as_str().is_some())
+                    && (self.audiences.is_empty() || list.iter().filter_map(Claim::as_str).any(is_ours))
             }
             Some(_) => false,
         };
         if meant { Ok(()) } else { Err(Refused::WrongAudience) }
     }
 
-    fn check_times(&self, claims: &Map<String, Value>, now: u64) -> Result<Validity, Refused> {
+    fn check_times(&self, claims: &Claims, now: u64) -> Result<Validity, Refused> {
         let [expires, begins, issued] = [time(claims, "exp")?, time(claims, "nbf")?, time(claims, "iat")?];
         let ahead = now.saturating_add(self.leeway_ms.max(AHEAD_MS));
         if begins.is_some_and(|begins| begins > ahead) || issued.is_some_and(|issued| issued > ahead) {
@@ -110,16 +109,16 @@ fn has_prefix(typ: &str) -> bool {
 }
 
 /// Text, if it is there at all.
-fn text<'a>(claims: &'a Map<String, Value>, name: &str) -> Result<Option<&'a str>, ()> {
+fn text<'a>(claims: &'a Claims, name: &str) -> Result<Option<&'a str>, ()> {
     match claims.get(name) {
         None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text)),
+        Some(Claim::Text(text)) => Ok(Some(text)),
         Some(_) => Err(()),
     }
 }
 
 /// A NumericDate (RFC 7519 section 2) in milliseconds: seconds since the Unix epoch, perhaps with a fraction.
-fn time(claims: &Map<String, Value>, name: &str) -> Result<Option<u64>, Refused> {
+fn time(claims: &Claims, name: &str) -> Result<Option<u64>, Refused> {
     let Some(value) = claims.get(name) else { return Ok(None) };
     let seconds = value.as_f64().ok_or(Refused::BadTime)?;
     if !(0.0..=LATEST_SECONDS).contains(&seconds) {
@@ -131,7 +130,7 @@ fn time(claims: &Map<String, Value>, name: &str) -> Result<Option<u64>, Refused>
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::jose::Algorithm;
@@ -143,7 +142,7 @@ mod tests {
     }
 
     fn check(expectations: &Expectations, claims: Value) -> Result<Validity, Refused> {
-        expectations.check(&header(), claims.as_object().unwrap(), NOW)
+        expectations.check(&header(), &claims.as_object().unwrap().into(), NOW)
     }
 
     fn texts(texts: &[&str]) -> Box<[Box<str>]> {
@@ -271,7 +270,7 @@ mod tests {
             (None, false),
         ] {
             let header = Header { typ: typ.map(str::to_owned), ..header() };
-            assert_eq!(access.check(&header, &Map::new(), NOW).is_ok(), good, "{typ:?}");
+            assert_eq!(access.check(&header, &Claims::default(), NOW).is_ok(), good, "{typ:?}");
         }
     }
 }

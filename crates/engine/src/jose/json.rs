@@ -3,12 +3,13 @@
 //! RFC 7519 section 4 lets a recipient take the last of several members; two that read the same token differently are how one of
 //! them is deceived, so here it is refused.
 
-use std::cell::Cell;
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-use serde_json::map::Entry;
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
+
+use crate::claims::{Claims, Name, Writer};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum JsonError {
@@ -19,83 +20,147 @@ pub(crate) enum JsonError {
 
 /// Parses an object and nothing beside it.
 pub(crate) fn parse_object(bytes: &[u8]) -> Result<Map<String, Value>, JsonError> {
+    parse_claims(bytes).map(|claims| claims.object().to_map())
+}
+
+/// As [`parse_object`], into one block.
+pub(crate) fn parse_claims(bytes: &[u8]) -> Result<Claims, JsonError> {
     let text = std::str::from_utf8(bytes).map_err(|_| JsonError::Malformed)?;
-    let duplicate = Cell::new(false);
+    // Marks and lengths take a little more than the marks of JSON.
+    let writer = Writer::with_capacity(bytes.len() + bytes.len() / 4 + 32);
+    let mut target = Target { writer, twice: false };
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let parsed = Strict(&duplicate).deserialize(&mut deserializer);
+    let parsed = Strict(&mut target).deserialize(&mut deserializer);
     match (parsed, deserializer.end()) {
-        (Ok(Value::Object(object)), Ok(())) => Ok(object),
-        _ if duplicate.get() => Err(JsonError::Duplicate),
+        (Ok(()), Ok(())) if target.writer.is_object() => Ok(target.writer.finish()),
+        _ if target.twice => Err(JsonError::Duplicate),
         _ => Err(JsonError::Malformed),
     }
 }
 
-#[derive(Clone, Copy)]
-struct Strict<'a>(&'a Cell<bool>);
+struct Target {
+    writer: Writer,
+    /// A member came twice.
+    twice: bool,
+}
+
+/// Writes down the value that comes.
+struct Strict<'a>(&'a mut Target);
 
 impl<'de> DeserializeSeed<'de> for Strict<'_> {
-    type Value = Value;
+    type Value = ();
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
 impl<'de> Visitor<'de> for Strict<'_> {
-    type Value = Value;
+    type Value = ();
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("JSON")
     }
 
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
+    fn visit_unit<E>(self) -> Result<(), E> {
+        self.0.writer.null();
+        Ok(())
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
+    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
+        self.0.writer.truth(value);
+        Ok(())
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(Value::Number(value.into()))
+    fn visit_i64<E>(self, value: i64) -> Result<(), E> {
+        self.0.writer.signed(value);
+        Ok(())
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(Value::Number(value.into()))
+    fn visit_u64<E>(self, value: u64) -> Result<(), E> {
+        self.0.writer.unsigned(value);
+        Ok(())
     }
 
-    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("not a number"))
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<(), E> {
+        self.0.writer.float(value).then_some(()).ok_or_else(|| E::custom("not a number"))
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::String(value.to_owned()))
+    fn visit_str<E>(self, value: &str) -> Result<(), E> {
+        self.0.writer.text(value);
+        Ok(())
     }
 
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
-        Ok(Value::String(value))
+    fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
+        let open = self.0.writer.open_list();
+        while entries.next_element_seed(Strict(self.0))?.is_some() {}
+        self.0.writer.close(open);
+        Ok(())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
-        let mut list = Vec::new();
-        while let Some(entry) = entries.next_element_seed(self)? {
-            list.push(entry);
-        }
-        Ok(Value::Array(list))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
-        let mut object = Map::new();
-        while let Some(name) = members.next_key::<String>()? {
-            match object.entry(name) {
-                Entry::Vacant(place) => drop(place.insert(members.next_value_seed(self)?)),
-                Entry::Occupied(_) => {
-                    self.0.set(true);
-                    return Err(A::Error::custom("a member comes twice"));
-                }
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        let open = self.0.writer.open_object();
+        let mut names = Names::default();
+        while let Some(name) = members.next_key_seed(NameOf(&mut self.0.writer))? {
+            if !names.add(name, &self.0.writer) {
+                self.0.twice = true;
+                return Err(A::Error::custom("a member comes twice"));
             }
+            members.next_value_seed(Strict(self.0))?;
         }
-        Ok(Value::Object(object))
+        self.0.writer.close(open);
+        Ok(())
+    }
+}
+
+/// Writes down the name that comes.
+struct NameOf<'a>(&'a mut Writer);
+
+impl<'de> DeserializeSeed<'de> for NameOf<'_> {
+    type Value = Name;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Name, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for NameOf<'_> {
+    type Value = Name;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Name, E> {
+        Ok(self.0.name(name))
+    }
+}
+
+/// An object with more members looks its names up by hash.
+const FEW: usize = 16;
+
+/// The names of one object so far.
+#[derive(Default)]
+struct Names {
+    few: [Name; FEW],
+    count: usize,
+    many: HashSet<Box<[u8]>>,
+}
+
+impl Names {
+    /// False for one that was there before.
+    fn add(&mut self, name: Name, writer: &Writer) -> bool {
+        let bytes = writer.name_at(name);
+        if let Some(place) = self.few.get_mut(self.count) {
+            *place = name;
+            let before = &self.few[..self.count];
+            self.count += 1;
+            return !before.iter().any(|known| writer.name_at(*known) == bytes);
+        }
+        if self.many.is_empty() {
+            self.many.extend(self.few.iter().map(|known| Box::from(writer.name_at(*known))));
+        }
+        self.many.insert(bytes.into())
     }
 }
 
@@ -117,8 +182,25 @@ mod tests {
 
     #[test]
     fn a_member_that_comes_twice_is_refused_at_any_depth() {
-        for text in [r#"{"a":1,"a":1}"#, r#"{"a":1,"\u0061":2}"#, r#"{"x":[{"y":{"a":1,"a":2}}]}"#] {
+        for text in [r#"{"a":1,"a":1}"#, r#"{"a":1,"\u0061":2}"#, r#"{"x":[{"y":{"a":1,"a":2}}]}"#, r#"{"":1,"":"#] {
             assert_eq!(parse_object(text.as_bytes()), Err(JsonError::Duplicate), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_member_that_comes_twice_is_found_among_many() {
+        let object = |names: &[usize]| {
+            let members: Vec<_> = names.iter().map(|name| format!("\"{name}\":{{\"{name}\":0}}")).collect();
+            format!("{{{}}}", members.join(","))
+        };
+        for count in [2, FEW - 1, FEW, FEW + 1, FEW + 2, 400] {
+            let mut names: Vec<_> = (0..count).collect();
+            assert_eq!(parse_object(object(&names).as_bytes()).map(|map| map.len()), Ok(count));
+            for first in [0, count / 2, count - 1] {
+                names.push(first);
+                assert_eq!(parse_object(object(&names).as_bytes()), Err(JsonError::Duplicate), "{count} {first}");
+                names.pop();
+            }
         }
     }
 

@@ -17,7 +17,7 @@ mod token;
 pub use algorithm::{Algorithm, Family};
 pub use base64url::decode;
 pub use claims::{Expectations, Validity};
-pub(crate) use json::parse_object;
+pub(crate) use json::{parse_claims, parse_object};
 pub use jwk::{KeysError, parse_jwks};
 pub use key::VerifyingKey;
 pub use keys::{Found, KeyRing};

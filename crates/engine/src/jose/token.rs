@@ -8,6 +8,7 @@ use super::Refused;
 use super::algorithm::Algorithm;
 use super::base64url;
 use super::json::{self, JsonError};
+use crate::claims::{Claim, Claims};
 
 /// Of an RSA key of 8192 bits.
 pub const MAX_SIGNATURE_BYTES: usize = 1024;
@@ -22,21 +23,25 @@ pub struct Header {
 
 /// The header of the token before: those of one issuer are the same, letter by letter.
 #[derive(Debug, Default)]
-pub struct KnownHeader(Option<(Box<[u8]>, Arc<Header>)>);
+pub struct KnownHeader {
+    known: Option<(Box<[u8]>, Arc<Header>)>,
+    /// Memory for claims as text.
+    scratch: Vec<u8>,
+}
 
 /// A longer one is not kept.
 const KEPT_HEADER_BYTES: usize = 1024;
 
 impl KnownHeader {
     fn parse(&mut self, part: &[u8]) -> Result<Arc<Header>, Refused> {
-        if let Some((known, header)) = &self.0
+        if let Some((known, header)) = &self.known
             && **known == *part
         {
             return Ok(header.clone());
         }
         let header = Arc::new(Header::parse(part)?);
         if part.len() <= KEPT_HEADER_BYTES {
-            self.0 = Some((part.into(), header.clone()));
+            self.known = Some((part.into(), header.clone()));
         }
         Ok(header)
     }
@@ -45,7 +50,7 @@ impl KnownHeader {
 #[derive(Debug, Clone)]
 pub struct Token<'a> {
     pub header: Arc<Header>,
-    pub claims: Map<String, Value>,
+    pub claims: Claims,
     /// The bytes that are signed: header and claims as they came.
     pub signed: &'a [u8],
     pub signature: Vec<u8>,
@@ -67,8 +72,10 @@ impl<'a> Token<'a> {
         };
         let signed = &text[..header.len() + 1 + claims.len()];
         let header = known.parse(header)?;
-        let claims = base64url::decode(claims).ok_or(Refused::BadBase64)?;
-        let claims = json::parse_object(&claims).map_err(|error| refused(error, Refused::BadClaims))?;
+        if !base64url::decode_into(claims, &mut known.scratch) {
+            return Err(Refused::BadBase64);
+        }
+        let claims = json::parse_claims(&known.scratch).map_err(|error| refused(error, Refused::BadClaims))?;
         let signature = base64url::decode(signature).ok_or(Refused::BadBase64)?;
         if signature.is_empty() || signature.len() > MAX_SIGNATURE_BYTES {
             return Err(Refused::BadSignature);
@@ -78,7 +85,7 @@ impl<'a> Token<'a> {
 
     /// The issuer that the token claims to be of, to choose whose keys it is checked with.
     pub fn issuer(&self) -> Option<&str> {
-        self.claims.get("iss").and_then(Value::as_str)
+        self.claims.get("iss").and_then(Claim::as_str)
     }
 }
 

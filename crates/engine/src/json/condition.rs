@@ -3,6 +3,7 @@
 use super::expression::Cel;
 use super::place::{Compiler, Frame, Place, Values, Wanted};
 use super::raw::{Kind, Raw};
+use crate::claims::Claim;
 use crate::exchange::Exchange;
 use crate::plan::{Reference, ValueMatch, compose};
 use crate::problem::Problem;
@@ -144,15 +145,17 @@ impl Condition {
     }
 
     /// A list has any of its values.
-    fn takes_claim(&self, claim: &serde_json::Value) -> bool {
+    fn takes_claim(&self, claim: Claim<'_>) -> bool {
         match claim {
-            serde_json::Value::Null => false,
-            serde_json::Value::String(text) => self.takes(text.as_bytes()),
-            serde_json::Value::Array(values) => {
-                self.values.is_empty() || values.iter().any(|value| !value.is_array() && self.takes_claim(value))
+            Claim::Null => false,
+            Claim::Bool(truth) => self.takes(if truth { b"true" } else { b"false" }),
+            Claim::Number(number) => self.takes(number.as_text().as_bytes()),
+            Claim::Text(text) => self.takes(text.as_bytes()),
+            Claim::List(entries) => {
+                let is_list = |entry: &Claim<'_>| matches!(entry, Claim::List(_));
+                self.values.is_empty() || entries.iter().any(|entry| !is_list(&entry) && self.takes_claim(entry))
             }
-            serde_json::Value::Object(_) => self.values.is_empty(),
-            other => self.takes(other.to_string().as_bytes()),
+            Claim::Object(_) => self.values.is_empty(),
         }
     }
 }

@@ -227,7 +227,7 @@ fn write_request(reference: &Reference, exchange: &Exchange, out: &mut Vec<u8>) 
     match reference {
         Reference::Claims(path) => {
             let claim = identity.and_then(|identity| identity.claim(path));
-            let written = claim.is_some_and(|claim| serde_json::to_writer(&mut *out, claim).is_ok());
+            let written = claim.is_some_and(|claim| serde_json::to_writer(&mut *out, &claim).is_ok());
             if !written {
                 out.extend_from_slice(b"null");
             }

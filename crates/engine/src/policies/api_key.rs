@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 use tidegate_http1::Known;
 
+use crate::claims::Claims;
 use crate::credentials::keys::Key;
 use crate::credentials::secret::{Digest, is_mistyped};
 use crate::exchange::{Exchange, Request};
@@ -138,7 +139,7 @@ impl ApiKey {
         let consumer = snapshot.consumers.by_name(&key.consumer.name).unwrap_or(&key.consumer).clone();
         Identity {
             method: "api_key",
-            subject: Some(consumer.name.clone()),
+            subject: consumer.name.clone().into(),
             claims: claims(key),
             lines: self.consumer_headers.lines(&consumer),
             consumer: Some(consumer),
@@ -177,12 +178,12 @@ impl ApiKey {
 const UNKNOWN: &str = "no such key";
 
 /// Which key it was, for `{claims.key.id}`; keys of the document have no id.
-fn claims(key: &Key) -> Map<String, Value> {
+fn claims(key: &Key) -> Claims {
     let mut claims = Map::new();
     if !key.id.is_empty() {
         claims.insert("key".into(), json!({"id": key.id, "name": key.name}));
     }
-    claims
+    Claims::from(&claims)
 }
 
 impl Header {

@@ -232,9 +232,7 @@ impl Authentication {
     fn admit(&self, identity: Arc<Identity>, fields: Vec<Line>, exchange: &mut Exchange) {
         self.strip(exchange);
         let earlier = exchange.identity.take();
-        let is_set = |name: &[u8]| {
-            earlier.as_ref().is_some_and(|earlier| earlier.lines.iter().any(|(known, _)| **known == *name))
-        };
+        let is_set = |name: &[u8]| earlier.as_ref().is_some_and(|earlier| earlier.lines.contains(name));
         for (name, value) in identity.lines.iter().filter(|(name, _)| !is_set(name)) {
             exchange.request.head.add(name, value);
         }

@@ -91,7 +91,7 @@ impl Basic {
     fn identity(&self, user: &User, name: &[u8]) -> Identity {
         Identity {
             method: "basic",
-            subject: Some(String::from_utf8_lossy(name).into()),
+            subject: (*String::from_utf8_lossy(name)).into(),
             lines: self.consumer_headers.lines(&user.consumer),
             consumer: Some(user.consumer.clone()),
             ..Identity::default()

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 use tidegate_http1::is_field_value;
 
+use crate::claims::Claims;
 use crate::clock::Millis;
 use crate::exchange::{Exchange, Request};
 use crate::head::Head;
@@ -217,10 +218,17 @@ impl ForwardAuth {
             .filter_map(|(name, header)| Some((name.to_string(), Value::String(text(header)?))))
             .collect();
         let claim = |name: &str| claims.get(name).and_then(Value::as_str);
-        let subject = claim("sub").map(Into::into);
+        let subject = claim("sub").map(Into::into).unwrap_or_default();
         let consumer = self.consumer.as_deref().and_then(claim).and_then(|name| self.consumers.by_name(name)).cloned();
-        let lines = lines(head, &self.to_service);
-        Identity { method: "forward_auth", subject, consumer, claims, lines, ..Identity::default() }
+        let lines = lines(head, &self.to_service).into_iter().collect();
+        Identity {
+            method: "forward_auth",
+            subject,
+            consumer,
+            claims: Claims::from(&claims),
+            lines,
+            ..Identity::default()
+        }
     }
 
     fn question(&self, exchange: &Exchange) -> Result<Question, Failure> {

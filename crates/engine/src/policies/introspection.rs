@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use crate::base64;
+use crate::claims::{Claim, Claims};
 use crate::exchange::{Exchange, Request};
 use crate::head::Head;
 use crate::identity::{Consumers, Identity};
@@ -176,6 +177,7 @@ impl Introspection {
             Some(Value::Bool(false)) => return self.refused(Outcome::Invalid("the token is not active"), now),
             _ => return unknown("the provider's answer does not say whether the token is active"),
         }
+        let claims = Claims::from(&claims);
         let validity = match self.expectations.check_claims(&claims, now) {
             Ok(validity) => validity,
             Err(Refused::Expired) => return self.refused(Outcome::Expired, now),
@@ -190,10 +192,10 @@ impl Introspection {
             claims,
             ..Identity::default()
         };
-        let text = |path: &[String]| identity.claim(path).and_then(Value::as_str);
-        let subject = text(&self.subject).map(Into::into);
+        let text = |path: &[String]| identity.claim(path).and_then(Claim::as_str);
         let consumer = self.consumer.as_deref().and_then(text).and_then(|name| self.consumers.by_name(name)).cloned();
-        (identity.subject, identity.consumer) = (subject, consumer);
+        identity.consumer = consumer;
+        identity.take_subject(&self.subject);
         identity.lines = self.claims_to_headers.lines(&identity);
         let until = validity.until.min(now.saturating_add(self.ttl_ms));
         Verdict { value: Outcome::Active(Arc::new(identity)), until, alone: false }
@@ -234,10 +236,10 @@ fn unknown(why: impl std::fmt::Display) -> Verdict<Outcome> {
 }
 
 /// Scopes are a text with blanks between (RFC 7662 section 2.2); some providers send a list.
-fn has_scope(scopes: Option<&Value>, scope: &str) -> bool {
+fn has_scope(scopes: Option<Claim<'_>>, scope: &str) -> bool {
     match scopes {
-        Some(Value::String(text)) => text.split(' ').any(|known| known == scope),
-        Some(Value::Array(list)) => list.iter().any(|known| known.as_str() == Some(scope)),
+        Some(Claim::Text(text)) => text.split(' ').any(|known| known == scope),
+        Some(Claim::List(list)) => list.iter().any(|known| known.as_str() == Some(scope)),
         _ => false,
     }
 }

@@ -4,7 +4,9 @@
 //! gone. What is wrong with one is said in the log, in words that never quote it; the client learns only that it is.
 
 mod issuers;
+mod kept;
 mod remembered;
+mod texts;
 
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -12,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 
+use crate::claims::Claim;
 use crate::clock::Millis;
 use crate::exchange::{Exchange, Request};
 use crate::identity::{Consumers, Identity};
@@ -28,8 +31,8 @@ use crate::problem::Problem;
 use crate::respond::Code;
 use crate::worker::Worker;
 use issuers::{Issuer, Unverified, Verified};
-use remembered::Remembered;
 pub use remembered::RememberedTokens;
+use remembered::{Place, Remembered};
 
 /// Tells what one policy remembers from what others do.
 static POLICIES: AtomicU64 = AtomicU64::new(0);
@@ -84,10 +87,11 @@ impl Jwt {
         let token = &*token;
         let started = exchange.started_micros;
         let moment = Moment { wall: local.epoch_millis(started), now: started / 1000 };
-        if let Some(identity) = self.remembered(local, token, moment) {
+        let place = local.tokens.borrow().place(self.id, token);
+        if let Some(identity) = self.remembered(local, place, token, moment) {
             return Proof::Proved(identity);
         }
-        match self.verify(local, token, moment) {
+        match self.verify(local, place, token, moment) {
             Ok(identity) => Proof::Proved(identity),
             Err(Unverified::Refused(refused)) => self.refuse(refused),
             Err(Unverified::PerhapsLater { set, refused }) if set.is_cooling_down(moment.now) => {
@@ -113,31 +117,31 @@ impl Jwt {
     }
 
     /// Who a token stands for that was verified before, and still holds.
-    fn remembered(&self, local: &Local, token: &[u8], moment: Moment) -> Option<Arc<Identity>> {
+    fn remembered(&self, local: &Local, place: Place, token: &[u8], moment: Moment) -> Option<Arc<Identity>> {
         let mut tokens = local.tokens.borrow_mut();
-        let known = tokens.get(self.id, token).filter(|known| moment.wall < known.until)?;
+        let mut found = tokens.get(place, self.id, token)?;
+        let known = Some(found.known()).filter(|known| moment.wall < known.until)?;
         let keys = &self.issuers.get(known.issuer)?.keys;
         known.generation = keys.still_have(&known.key, known.generation, moment.now)?;
-        Some(known.identity.clone())
+        Some(found.identity().clone())
     }
 
     /// Verifies a token, and remembers it if it holds.
-    fn verify(&self, local: &Local, text: &[u8], moment: Moment) -> Result<Arc<Identity>, Unverified> {
+    fn verify(&self, local: &Local, place: Place, text: &[u8], moment: Moment) -> Result<Arc<Identity>, Unverified> {
         if text.len() > self.max_token_bytes {
             return Err(Unverified::Refused(Refused::TooLong));
         }
         let token = Token::parse_with(text, &mut local.token_header.borrow_mut()).map_err(Unverified::Refused)?;
         let (issuer, verified) = self.judge(&token, moment)?;
         let identity = Arc::new(self.identity(token, &verified));
-        local.tokens.borrow_mut().remember(Remembered {
+        let known = Remembered {
             policy: self.id,
-            token: text.into(),
             issuer,
             key: verified.key,
             generation: verified.generation,
             until: verified.validity.until,
-            identity: identity.clone(),
-        });
+        };
+        local.tokens.borrow_mut().remember(place, text, known, &identity);
         Ok(identity)
     }
 
@@ -164,11 +168,10 @@ impl Jwt {
             expires: verified.validity.expires.map(|expires| expires / 1000),
             ..Identity::default()
         };
-        let text = |path: &[String]| identity.claim(path).and_then(|value| value.as_str());
-        let subject = text(&self.subject).map(Into::into);
+        let text = |path: &[String]| identity.claim(path).and_then(Claim::as_str);
         let consumer = self.consumer.as_deref().and_then(text).and_then(|name| self.consumers.by_name(name)).cloned();
-        identity.subject = subject;
         identity.consumer = consumer;
+        identity.take_subject(&self.subject);
         identity.lines = self.claims_to_headers.lines(&identity);
         identity
     }
@@ -187,7 +190,8 @@ impl Jwt {
                 if !ended {
                     return this.refuse_as(Code::AuthenticationUnavailable, "the keys did not come in time");
                 }
-                match this.verify(&worker.local, &token, moment) {
+                let place = worker.local.tokens.borrow().place(this.id, &token);
+                match this.verify(&worker.local, place, &token, moment) {
                     Ok(identity) => Proof::Proved(identity),
                     Err(Unverified::Refused(refused)) => this.refuse(refused),
                     Err(Unverified::PerhapsLater { .. }) => this.refuse_for_want_of_keys(&set, refused, moment),

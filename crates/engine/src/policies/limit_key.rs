@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use crate::claims::Claim;
 use crate::exchange::Exchange;
 use crate::plan::{self, Reference};
 use crate::problem::Problem;
@@ -105,11 +106,11 @@ fn write_caller(exchange: &Exchange, ipv6_prefix: u8, out: &mut Vec<u8>) {
     if let Some(consumer) = &identity.consumer {
         out.push(b'c');
         out.extend_from_slice(consumer.name.as_bytes());
-    } else if let Some(subject) = &identity.subject {
+    } else if let Some(subject) = identity.subject() {
         out.push(b's');
         out.extend_from_slice(subject.as_bytes());
         // Two issuers may give the same subject to two people.
-        if let Some(issuer) = identity.claims.get("iss").and_then(serde_json::Value::as_str) {
+        if let Some(issuer) = identity.claims.get("iss").and_then(Claim::as_str) {
             out.push(0);
             out.extend_from_slice(issuer.as_bytes());
         }

@@ -77,7 +77,7 @@ impl Mtls {
         }
         Ok(Identity {
             method: "mtls",
-            subject: Some(certificate.subject().into()),
+            subject: certificate.subject().into(),
             claims: certificate.claims(fingerprint),
             lines: consumer.as_ref().map(|consumer| self.consumer_headers.lines(consumer)).unwrap_or_default(),
             consumer,

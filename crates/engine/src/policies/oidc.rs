@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tidegate_http1::is_field_value;
 
+use crate::claims::Claim;
 use crate::exchange::{Exchange, Method, Request};
 use crate::identity::{Consumers, Identity, Line};
 use crate::jose::{Algorithm, Expectations};
@@ -216,18 +217,18 @@ impl Oidc {
             expires: Some(self.ends(&kept)),
             ..Identity::default()
         };
-        let text = |path: &[String]| identity.claim(path).and_then(|value| value.as_str());
-        let subject = text(&self.options.subject_claim).map(Into::into);
+        let text = |path: &[String]| identity.claim(path).and_then(Claim::as_str);
         let consumer = self.options.consumer_claim.as_deref().and_then(text);
         let consumer = consumer.and_then(|name| self.consumers.by_name(name)).cloned();
         let mut lines = self.claims_to_headers.lines(&identity);
         if let Some(token) = kept.access_token.as_ref().filter(|_| self.options.forward_access_token) {
             let value = format!("Bearer {token}");
             if is_field_value(value.as_bytes()) {
-                lines.push((b"authorization".as_slice().into(), value.into_bytes().into()));
+                lines.push(b"authorization", value.as_bytes());
             }
         }
-        (identity.subject, identity.consumer, identity.lines) = (subject, consumer, lines);
+        (identity.consumer, identity.lines) = (consumer, lines);
+        identity.take_subject(&self.options.subject_claim);
         Some(Session { kept, seen, identity: Arc::new(identity) })
     }
 

@@ -90,8 +90,8 @@ impl SignedIdentity {
         write_json(out, &*self.issuer);
         member(out, "aud", subject.audience);
         let Some(identity) = subject.identity else { return };
-        if let Some(subject) = &identity.subject {
-            member(out, "sub", &**subject);
+        if let Some(subject) = identity.subject() {
+            member(out, "sub", subject);
         }
         if let Some(consumer) = &identity.consumer {
             member(out, "consumer", &*consumer.name);
@@ -100,8 +100,8 @@ impl SignedIdentity {
             }
         }
         for name in &self.claims {
-            if let Some(value) = identity.claims.get(&**name) {
-                member(out, name, value);
+            if let Some(value) = identity.claims.get(name) {
+                member(out, name, &value);
             }
         }
     }

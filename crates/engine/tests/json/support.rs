@@ -162,7 +162,7 @@ impl Scene {
 
     pub fn claims(&mut self, claims: Value) {
         let claims = claims.as_object().cloned().unwrap_or_else(Map::new);
-        self.exchange.identity = Some(Arc::new(Identity { claims, ..Identity::default() }));
+        self.exchange.identity = Some(Arc::new(Identity { claims: (&claims).into(), ..Identity::default() }));
     }
 }
 

@@ -31,8 +31,8 @@ impl Fixed {
     pub fn check(&self) -> Proof {
         ASKED.set(ASKED.get() + 1);
         let identity = Arc::new(Identity {
-            subject: Some(self.name.into()),
-            lines: vec![(self.name.as_bytes().into(), b"1".as_slice().into())],
+            subject: self.name.into(),
+            lines: [(self.name, "1")].into_iter().collect(),
             ..Identity::default()
         });
         match self.says {
@@ -69,7 +69,7 @@ fn tree(credentials: Vec<Credential>, root: Node, optional: bool) -> Arc<Authent
 /// Subject, or code, or status of an answer.
 fn outcome(flow: &Flow, exchange: &Exchange) -> String {
     match flow {
-        Flow::Continue => exchange.identity.as_ref().map_or("nobody", |it| it.subject.as_deref().unwrap()).into(),
+        Flow::Continue => exchange.identity.as_ref().map_or("nobody", |it| it.subject().unwrap()).into(),
         Flow::Respond(failure) => failure.to_string(),
         Flow::Answer(reply) => reply.status.to_string(),
         Flow::Wait(_) | Flow::Body(_) => "waits".into(),
@@ -140,7 +140,7 @@ fn no_credential_is_asked_twice_while_others_wait() {
     let mut known: Known = (0..3).map(|_| None).collect();
     let Verdict::Wait(index, _) = tree.decide(&tree.root, &local, &exchange, &mut known) else { panic!("waits") };
     assert_eq!((index, ASKED.get()), (2, 3));
-    let identity = Arc::new(Identity { subject: Some("c".into()), ..Identity::default() });
+    let identity = Arc::new(Identity { subject: "c".into(), ..Identity::default() });
     known[2] = Some(Proof::ProvedWith(identity, vec![(b"set-cookie".as_slice().into(), b"c".as_slice().into())]));
     let flow = tree.go_on(&local, &mut exchange, known);
     assert_eq!(outcome(&flow, &exchange), "a");

@@ -1,8 +1,7 @@
 //! One rule: it holds when all of its conditions do.
 
-use serde_json::Value;
-
 use super::expression::Expression;
+use crate::claims::{Claim, List};
 use crate::exchange::{Exchange, Method};
 use crate::identity::{Consumer, Identity};
 use crate::plan;
@@ -18,12 +17,12 @@ pub(super) struct Rule {
     tiers: Box<[Box<str>]>,
     tags: Option<Wanted>,
     scopes: Option<Wanted>,
-    claims: Box<[Claim]>,
+    claims: Box<[ClaimWanted]>,
     when: Option<Expression>,
 }
 
 /// A condition on a claim, by its path.
-struct Claim {
+struct ClaimWanted {
     path: Box<[Box<str>]>,
     wanted: Wanted,
 }
@@ -53,7 +52,9 @@ impl Rule {
             tiers: boxed(&plan.tiers),
             tags: plan.tags.as_ref().map(Wanted::compile),
             scopes: plan.scopes.as_ref().map(Wanted::compile),
-            claims: claims.map(|(path, wanted)| Claim { path: boxed(path), wanted: Wanted::compile(wanted) }).collect(),
+            claims: claims
+                .map(|(path, wanted)| ClaimWanted { path: boxed(path), wanted: Wanted::compile(wanted) })
+                .collect(),
             when,
         })
     }
@@ -100,7 +101,7 @@ impl Rule {
             && self.scopes.as_ref().is_none_or(|wanted| {
                 identity.is_some_and(|identity| wanted.met(|scope| scopes(identity).any(|own| is_text(scope, own))))
             })
-            && self.claims.iter().all(|Claim { path, wanted }| {
+            && self.claims.iter().all(|ClaimWanted { path, wanted }| {
                 let claim = identity.and_then(|identity| identity.claim(path));
                 claim.is_some_and(|claim| wanted.met(|value| holds_value(claim, value)))
             })
@@ -128,24 +129,21 @@ impl Wanted {
 /// The scopes of a token: `scope`, separated by spaces (RFC 9068 section 2.2.3), or what other providers put into `scp`.
 fn scopes(identity: &Identity) -> impl Iterator<Item = &str> {
     let claim = identity.claims.get("scope").or_else(|| identity.claims.get("scp"));
-    let values = match claim {
-        Some(Value::Array(values)) => values.as_slice(),
-        Some(value) => std::slice::from_ref(value),
-        None => &[],
-    };
-    values.iter().filter_map(Value::as_str).flat_map(|text| text.split(' ')).filter(|scope| !scope.is_empty())
+    let entries = claim.and_then(Claim::as_list).map(List::iter);
+    let values = entries.into_iter().flatten().chain(claim);
+    values.filter_map(Claim::as_str).flat_map(|text| text.split(' ')).filter(|scope| !scope.is_empty())
 }
 
 /// Whether a claim is a value, or a list that has it.
-fn holds_value(claim: &Value, wanted: &plan::Literal) -> bool {
-    let is = |value: &Value| match wanted {
+fn holds_value(claim: Claim<'_>, wanted: &plan::Literal) -> bool {
+    let is = |value: Claim<'_>| match wanted {
         plan::Literal::Text(text) => value.as_str() == Some(text),
         plan::Literal::Integer(number) => value.as_i64() == Some(*number),
         plan::Literal::Truth(truth) => value.as_bool() == Some(*truth),
     };
     match claim {
-        Value::Array(values) => values.iter().any(is),
-        value => is(value),
+        Claim::List(entries) => entries.iter().any(is),
+        claim => is(claim),
     }
 }
 

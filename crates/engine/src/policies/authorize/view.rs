@@ -10,10 +10,10 @@ use cel::common::traits::{Container, Indexer};
 use cel::common::types::{self, CelBool, CelDouble, CelInt, CelList, CelMap, CelNull, CelString, CelUInt, Type};
 use cel::common::value::{CowVal, Val};
 use cel::context::VariableResolver;
-use serde_json::Value;
 
 use super::answers::{self, Bounds};
 use super::expression::{Expression, PATTERN, TOO_LARGE};
+use crate::claims::Claim;
 use crate::exchange::{Exchange, Request};
 use crate::identity::{Consumer, Identity};
 use crate::json::Raw;
@@ -79,7 +79,7 @@ impl<'a> View<'a> {
                 Box::new(CelList::from(self.consumer()?.tags.iter().map(|name| tag(name)).collect::<Vec<_>>()))
             }
             ("identity", "method") => Box::new(CelString::from(self.identity?.method)),
-            ("identity", "subject") => Box::new(CelString::from(self.identity?.subject.as_deref()?)),
+            ("identity", "subject") => Box::new(CelString::from(self.identity?.subject()?)),
             _ => return None,
         })
     }
@@ -247,25 +247,25 @@ fn text<'a>(bytes: &'a [u8]) -> Box<dyn Val + 'a> {
 
 /// A claim as the library has it. `left` is how many values there may be yet: a token with a list without end costs no more
 /// than one that is refused.
-fn convert<'a>(value: &'a Value, left: &mut usize) -> Result<Box<dyn Val + 'a>, ExecutionError> {
+fn convert<'a>(claim: Claim<'a>, left: &mut usize) -> Result<Box<dyn Val + 'a>, ExecutionError> {
     *left = left.checked_sub(1).ok_or_else(|| ExecutionError::InternalError(TOO_LARGE.into()))?;
-    Ok(match value {
-        Value::Null => Box::new(CelNull),
-        Value::Bool(truth) => Box::new(CelBool::from(*truth)),
-        Value::String(text) => Box::new(CelString::from(text.as_str())),
-        Value::Number(number) => match (number.as_i64(), number.as_u64()) {
+    Ok(match claim {
+        Claim::Null => Box::new(CelNull),
+        Claim::Bool(truth) => Box::new(CelBool::from(truth)),
+        Claim::Text(text) => Box::new(CelString::from(text)),
+        Claim::Number(number) => match (number.as_i64(), number.as_u64()) {
             (Some(number), _) => Box::new(CelInt::from(number)),
             (None, Some(number)) => Box::new(CelUInt::from(number)),
-            (None, None) => Box::new(CelDouble::from(number.as_f64().unwrap_or(f64::NAN))),
+            (None, None) => Box::new(CelDouble::from(number.as_f64())),
         },
-        Value::Array(values) => {
-            let values: Result<Vec<_>, _> = values.iter().map(|value| convert(value, left)).collect();
+        Claim::List(entries) => {
+            let values: Result<Vec<_>, _> = entries.iter().map(|entry| convert(entry, left)).collect();
             Box::new(CelList::from(values?))
         }
-        Value::Object(fields) => {
-            let mut map = HashMap::with_capacity(fields.len().min(*left));
-            for (name, value) in fields {
-                map.insert(name.as_str().into(), convert(value, left)?);
+        Claim::Object(object) => {
+            let mut map = HashMap::new();
+            for (name, value) in object.iter() {
+                map.insert(name.into(), convert(value, left)?);
             }
             Box::new(CelMap::from(map))
         }

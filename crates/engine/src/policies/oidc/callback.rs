@@ -4,12 +4,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use serde_json::{Map, Value};
 
 use super::provider::{Tokens, Unmet, error_word};
 use super::redirects::redirect;
 use super::session::{Kept, Login, random_text};
 use super::{Asked, LOGIN_SECONDS, Oidc, refused};
+use crate::claims::{Claim, Claims};
 use crate::exchange::{Exchange, Method};
 use crate::policies::authentication::Proof;
 use crate::policies::presented::{self, Presented};
@@ -133,7 +133,7 @@ impl Oidc {
     }
 }
 
-fn is_nonce(claims: &Map<String, Value>, nonce: &str) -> bool {
-    let shown = claims.get("nonce").and_then(Value::as_str).unwrap_or_default();
+fn is_nonce(claims: &Claims, nonce: &str) -> bool {
+    let shown = claims.get("nonce").and_then(Claim::as_str).unwrap_or_default();
     verify_slices_are_equal(shown.as_bytes(), nonce.as_bytes()).is_ok()
 }

@@ -4,10 +4,11 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{Oidc, push_form, session::random_text};
 use crate::base64;
+use crate::claims::{Claim, Claims};
 use crate::head::Head;
 use crate::jose::{Found, Refused, Token, parse_object};
 use crate::key_sets::Wish;
@@ -198,7 +199,7 @@ impl Oidc {
     }
 
     /// Checks an id_token (OpenID Connect Core 1.0 section 3.1.3.7), with newer keys if that may help.
-    pub(super) async fn verify(&self, worker: &Rc<Worker>, text: &str) -> Result<Map<String, Value>, Unmet> {
+    pub(super) async fn verify(&self, worker: &Rc<Worker>, text: &str) -> Result<Claims, Unmet> {
         match self.verify_now(worker, text) {
             Err(Unmet::Unavailable(_)) => {}
             outcome => return outcome,
@@ -211,7 +212,7 @@ impl Oidc {
         })
     }
 
-    fn verify_now(&self, worker: &Rc<Worker>, text: &str) -> Result<Map<String, Value>, Unmet> {
+    fn verify_now(&self, worker: &Rc<Worker>, text: &str) -> Result<Claims, Unmet> {
         let denied = |refused: Refused| Unmet::Denied(format!("id_token: {}", refused.reason()));
         let token = Token::parse(text.as_bytes()).map_err(denied)?;
         if !self.algorithms.contains(&token.header.algorithm) {
@@ -227,7 +228,7 @@ impl Oidc {
         }
         self.expectations.check(&token.header, &token.claims, worker.clock.wall()).map_err(denied)?;
         let azp = token.claims.get("azp");
-        let several = token.claims.get("aud").and_then(Value::as_array).is_some_and(|list| list.len() > 1);
+        let several = token.claims.get("aud").and_then(Claim::as_list).is_some_and(|list| list.iter().count() > 1);
         if (several && azp.is_none()) || azp.is_some_and(|azp| azp.as_str() != Some(&self.options.client_id)) {
             return Err(Unmet::Denied("id_token: it is for another party".into()));
         }

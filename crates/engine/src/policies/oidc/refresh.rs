@@ -3,11 +3,10 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use super::provider::Unmet;
 use super::session::{Kept, Session, claims};
 use super::{Asked, Oidc, refused};
+use crate::claims::Claim;
 use crate::policies::authentication::Proof;
 use crate::policies::presented::for_one_only;
 use crate::policies::verdicts::Verdict;
@@ -91,7 +90,7 @@ impl Oidc {
         if let Some(id_token) = tokens.id_token.clone() {
             // OpenID Connect Core 1.0 section 12.2: of the same issuer, for the same user.
             let (new, before) = (self.verify(worker, &id_token).await?, claims(&old.id_token).unwrap_or_default());
-            if new.get("sub").and_then(Value::as_str) != before.get("sub").and_then(Value::as_str) {
+            if new.get("sub").and_then(Claim::as_str) != before.get("sub").and_then(Claim::as_str) {
                 return Err(Unmet::Denied("id_token: it is of another user".into()));
             }
             kept.id_token = id_token;

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use crate::base64;
+use crate::claims::Claims;
 use crate::identity::Identity;
 use crate::jose;
 use crate::policies::generations::Generations;
@@ -83,19 +83,16 @@ impl OpenSessions {
 }
 
 /// All claims of a session: those of the id_token, and what was told beside it.
-pub(super) fn all_claims(kept: &Kept) -> Option<Map<String, Value>> {
-    let mut claims = claims(&kept.id_token)?;
-    let more = kept.userinfo.as_ref().and_then(|text| jose::parse_object(text.as_bytes()).ok());
-    for (name, value) in more.unwrap_or_default() {
-        claims.entry(name).or_insert(value);
-    }
-    Some(claims)
+pub(super) fn all_claims(kept: &Kept) -> Option<Claims> {
+    let claims = claims(&kept.id_token)?;
+    let more = kept.userinfo.as_ref().and_then(|text| jose::parse_claims(text.as_bytes()).ok());
+    Some(more.map_or_else(|| claims.clone(), |more| claims.with(&more)))
 }
 
 /// The claims of a token that was verified when it came.
-pub(super) fn claims(token: &str) -> Option<Map<String, Value>> {
+pub(super) fn claims(token: &str) -> Option<Claims> {
     let payload = jose::decode(token.split('.').nth(1)?.as_bytes())?;
-    jose::parse_object(&payload).ok()
+    jose::parse_claims(&payload).ok()
 }
 
 /// Text that nobody can guess: 256 bits.

@@ -3,10 +3,11 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::Oidc;
 use super::provider::{MOST_BYTES, Unmet};
+use crate::claims::{Claim, Claims};
 use crate::head::Head;
 use crate::jose::parse_object;
 use crate::snapshot::Pinned;
@@ -20,7 +21,7 @@ impl Oidc {
         worker: &Rc<Worker>,
         snapshot: &Pinned,
         access_token: Option<&str>,
-        id_claims: &Map<String, Value>,
+        id_claims: &Claims,
     ) -> Result<Option<String>, Unmet> {
         let Some(endpoint) = &self.userinfo else { return Ok(None) };
         let unavailable = |why: String| Unmet::Unavailable(format!("userinfo: {why}"));
@@ -48,15 +49,15 @@ impl Oidc {
 }
 
 /// What an answer says beside the id_token. The id_token is signed, so what both speak of is as that has it.
-fn more(answer: &[u8], id_claims: &Map<String, Value>) -> Result<String, Unmet> {
+fn more(answer: &[u8], id_claims: &Claims) -> Result<String, Unmet> {
     let unreadable = |_| Unmet::Unavailable("userinfo: the provider's answer is no JSON object".into());
     let mut claims = parse_object(answer).map_err(unreadable)?;
     // Section 5.3.2: who answers with another user's claims was made to, or is not the provider.
     let subject = claims.get("sub").and_then(Value::as_str).filter(|subject| !subject.is_empty());
-    if subject.is_none() || subject != id_claims.get("sub").and_then(Value::as_str) {
+    if subject.is_none() || subject != id_claims.get("sub").and_then(Claim::as_str) {
         return Err(Unmet::Denied("userinfo: it is of another user".into()));
     }
-    claims.retain(|name, _| !id_claims.contains_key(name) && !PROTOCOL.contains(&name.as_str()));
+    claims.retain(|name, _| id_claims.get(name).is_none() && !PROTOCOL.contains(&name.as_str()));
     Ok(Value::Object(claims).to_string())
 }
 
@@ -67,9 +68,10 @@ const PROTOCOL: [&str; 13] =
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::jose::parse_claims;
 
-    fn object(text: &str) -> Map<String, Value> {
-        parse_object(text.as_bytes()).unwrap()
+    fn object(text: &str) -> Claims {
+        parse_claims(text.as_bytes()).unwrap()
     }
 
     #[test]
