@@ -1,7 +1,7 @@
 """The engine, as Python sees it. Nothing here is public: `tidegate.serve` and `tidegate.extend` are."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Generator, Sequence
+from collections.abc import Callable, Coroutine, Generator, Iterable, Sequence
 from contextvars import Context
 from types import TracebackType
 from typing import Any, Literal
@@ -232,6 +232,11 @@ class Job:
     @property
     def route(self) -> str: ...
     @property
+    def websocket(self) -> bool:
+        """It asks to switch to WebSocket."""
+    def scope(self, template: dict[str, Any]) -> dict[str, Any]:
+        """The scope for an ASGI application: a copy of `template` with what this request brings."""
+    @property
     def gone(self) -> bool:
         """Nobody wants the answer any more."""
     @property
@@ -271,6 +276,12 @@ class Job:
         """Answers as a whole; false when nobody wants it. Raises `ValueError` for what must not be sent."""
     def start(self, status: int, content_type: str | None, fields: Sequence[tuple[str, str]] | None) -> bool:
         """Begins a streamed answer."""
+    def answer_bytes(self, status: int, fields: Iterable[Any], body: bytes) -> bool:
+        """As `answer`, with pairs of bytes; `ValueError` for a `content-length` that is not true."""
+    def start_bytes(self, status: int, fields: Iterable[Any]) -> int | None:
+        """As `start`, with pairs of bytes; the length of the body that they announce, where it must be kept."""
+    def switch(self, fields: Iterable[Any]) -> bool:
+        """Switches to WebSocket: from here on `read` and `send` are its bytes. False when nobody wants it any more."""
     def send(self, chunk: bytes) -> bool:
         """Sends a piece; false: wait for event 1 before the next. Raises `ClientGone`."""
     def send_blocking(self, chunk: bytes) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from tidegate.actions.app import plan_app
 from tidegate.actions.compose import plan_compose
 from tidegate.actions.handler import plan_handler
 from tidegate.actions.proxy import plan_proxy
@@ -35,7 +36,7 @@ encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circu
 
 PlannedPolicies = dict[str, dict[str, Any] | None]
 
-ACTIONS = ("service", "split", "compose", "respond", "redirect", "handler")
+ACTIONS = ("service", "split", "compose", "respond", "redirect", "handler", "app")
 PROXY_OPTIONS = ("strip_path", "rewrite", "preserve_host", *OVERRIDES)
 
 
@@ -351,7 +352,7 @@ def _action(route: Route, check: Check, scope: Scope) -> dict[str, Any] | None:
         check.problem(("canary",), "bad_value", f"`canary` goes with `service`, not with `{chosen[0]}`")
     if chosen[0] not in ("service", "split"):
         for name in PROXY_OPTIONS:
-            if name in route.model_fields_set:
+            if name in route.model_fields_set and (chosen[0], name) != ("app", "strip_path"):
                 check.problem((name,), "bad_value", f"`{name}` goes with `service`, not with `{chosen[0]}`")
     called = _call(route, check, scope)
     if called is not None:
@@ -364,6 +365,8 @@ def _action(route: Route, check: Check, scope: Scope) -> dict[str, Any] | None:
         return route.respond.plan(check, ("respond",))
     if route.redirect is not None:
         return route.redirect.plan(check, ("redirect",))
+    if route.app is not None:
+        return plan_app(route.app, route.strip_path, check, ("app",))
     return plan_handler(route.handler, check, ("handler",), frozenset(check.captures or ()))
 
 

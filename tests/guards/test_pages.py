@@ -69,6 +69,7 @@ def test_a_document_on_a_page_loads(
     # The handlers that are on the pages are those of the examples.
     monkeypatch.syspath_prepend(ROOT / "examples" / "shop")
     monkeypatch.syspath_prepend(ROOT / "examples" / "calls")
+    monkeypatch.syspath_prepend(ROOT / "examples" / "asgi")
     file = tmp_path / "gateway.yaml"
     if included := re.match("# (bffs/.*)\n", text):
         # What is included names services of the document around it.

@@ -5,6 +5,7 @@
 
 mod action;
 mod api_version;
+mod app;
 mod asked;
 mod authorize;
 mod balance;
@@ -42,6 +43,7 @@ use serde::Deserialize;
 
 pub use action::{Action, Handler, Proxy, Redirect, Respond};
 pub use api_version::{ApiVersion, VersionRefusal};
+pub use app::App;
 pub use asked::{DecisionCache, ForwardAuth, Introspection, IntrospectionClient};
 pub use authorize::{Authorize, Literal, Rule, Wanted, WantedClaim};
 pub use balance::{Balance, ConsistentHash, HashTable, SameSite, Spread, StickyCookie};
@@ -108,8 +110,10 @@ impl Plan {
         let plugins = self.policies.iter_mut().chain(consumers).flat_map(Policy::plugins_mut);
         plugins.flat_map(Plugin::callbacks_mut).for_each(|callback| visit(&mut callback.handler));
         for route in &mut self.routes {
-            if let Action::Handler(handler) = &mut route.action {
-                visit(handler);
+            match &mut route.action {
+                Action::Handler(handler) => visit(handler),
+                Action::App(app) => visit(&mut app.handler),
+                _ => {}
             }
             let plugins = route.policies.iter_mut().flat_map(Policy::plugins_mut);
             plugins.flat_map(Plugin::callbacks_mut).for_each(|callback| visit(&mut callback.handler));

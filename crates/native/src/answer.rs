@@ -2,7 +2,8 @@
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedStr;
+use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
+use pyo3::types::{PyList, PyTuple};
 use tidegate_engine::bridge::{AnswerHead, Change, Changes};
 use tidegate_engine::head::Head;
 
@@ -37,7 +38,55 @@ pub fn head(
     for (name, value) in &fields {
         add(&mut head, name, value)?;
     }
-    Ok(AnswerHead { status, head, length, changes: None })
+    Ok(AnswerHead { status, head, length, changes: None, switches: false })
+}
+
+/// As [`head`], of fields in bytes as ASGI has them: any sequence of pairs. Gives the `content-length` that is among them, too.
+pub fn head_of_bytes(
+    status: u16,
+    fields: &Bound<'_, PyAny>,
+    length: Option<u64>,
+) -> PyResult<(AnswerHead, Option<u64>)> {
+    let mut answer = head(status, None, None, length)?;
+    let mut announced = None;
+    if let Ok(list) = fields.cast::<PyList>() {
+        for field in list.iter() {
+            add_bytes(&mut answer.head, &field, &mut announced)?;
+        }
+    } else {
+        for field in fields.try_iter()? {
+            add_bytes(&mut answer.head, &field?, &mut announced)?;
+        }
+    }
+    Ok((answer, announced))
+}
+
+fn add_bytes(head: &mut Head, field: &Bound<'_, PyAny>, announced: &mut Option<u64>) -> PyResult<()> {
+    let (name, value) = match field.cast::<PyTuple>() {
+        Ok(pair) if pair.len() == 2 => (pair.get_item(0)?, pair.get_item(1)?),
+        _ => field.extract::<[Bound<'_, PyAny>; 2]>().map(|[name, value]| (name, value))?,
+    };
+    let (name, value) = (name.extract::<PyBackedBytes>()?, value.extract::<PyBackedBytes>()?);
+    if name.is_empty() || !name.iter().copied().all(is_token) {
+        return Err(PyValueError::new_err(format!("`{}` is no header name", name.escape_ascii())));
+    }
+    let lower = name.to_ascii_lowercase();
+    if lower == b"content-length" {
+        let length = std::str::from_utf8(&value).ok().and_then(|text| text.trim().parse().ok());
+        *announced = Some(
+            length.ok_or_else(|| PyValueError::new_err(format!("`{}` is no content-length", value.escape_ascii())))?,
+        );
+    }
+    if FRAMING.contains(&lower.as_slice()) {
+        return Ok(());
+    }
+    let value = value.trim_ascii();
+    if value.iter().any(|byte| matches!(byte, 0..=8 | 10..=31 | 127)) {
+        let name = name.escape_ascii();
+        return Err(PyValueError::new_err(format!("the value of header `{name}` has control characters")));
+    }
+    head.add(&lower, value);
+    Ok(())
 }
 
 pub fn add(head: &mut Head, name: &str, value: &str) -> PyResult<()> {

@@ -12,7 +12,8 @@ use tidegate_engine::bridge::{self, Read, Sent};
 use tidegate_engine::network::client_text;
 use tidegate_engine::respond::Code;
 
-use crate::answer::{ChangedFields, Fields, changes, head};
+use crate::answer::{ChangedFields, Fields, changes, head, head_of_bytes};
+use crate::scope::scope;
 
 import_exception!(tidegate.errors, ClientGone);
 
@@ -106,6 +107,17 @@ impl Job {
         fields.map(|(_, name, value)| (latin1(py, &name.to_ascii_lowercase()), latin1(py, value))).collect()
     }
 
+    /// It asks to switch to WebSocket.
+    #[getter]
+    fn websocket(&self) -> bool {
+        self.0.request.websocket
+    }
+
+    /// The scope for an ASGI application: a copy of `template` with what this request brings.
+    fn scope<'py>(&self, template: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyDict>> {
+        scope(template, &self.0.request)
+    }
+
     #[getter]
     fn gone(&self) -> bool {
         self.0.is_gone()
@@ -139,6 +151,39 @@ impl Job {
 
     fn start(&self, status: u16, content_type: Option<&str>, fields: Option<Fields<'_>>) -> PyResult<bool> {
         Ok(self.0.start(head(status, content_type, fields, None)?))
+    }
+
+    /// As `answer`, with fields in bytes. A `content-length` among them must be true.
+    fn answer_bytes(&self, status: u16, fields: &Bound<'_, PyAny>, body: &[u8]) -> PyResult<bool> {
+        let (mut head, announced) = head_of_bytes(status, fields, Some(body.len() as u64))?;
+        if *self.0.request.method == *b"HEAD" {
+            // An empty body says nothing about what a GET would have.
+            head.length = announced.or(head.length.filter(|length| *length > 0));
+        } else if let Some(announced) = announced.filter(|_| !matches!(status, 204 | 304)) {
+            if announced != body.len() as u64 {
+                let length = body.len();
+                return Err(PyValueError::new_err(format!(
+                    "content-length says {announced}, and the body has {length}"
+                )));
+            }
+        }
+        Ok(self.0.answer(head, Bytes::copy_from_slice(body)))
+    }
+
+    /// As `start`, with fields in bytes; the length of the body that they announce, where it must be kept.
+    fn start_bytes(&self, status: u16, fields: &Bound<'_, PyAny>) -> PyResult<Option<u64>> {
+        let (mut head, announced) = head_of_bytes(status, fields, None)?;
+        head.length = announced;
+        self.0.start(head);
+        let bodiless = *self.0.request.method == *b"HEAD" || matches!(status, 204 | 304);
+        Ok(announced.filter(|_| !bodiless))
+    }
+
+    /// Switches to WebSocket: from here on `read` and `send` are its bytes. False when nobody wants it any more.
+    fn switch(&self, fields: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let (mut head, _) = head_of_bytes(200, fields, None)?;
+        head.switches = true;
+        Ok(self.0.start(head))
     }
 
     /// True when more may be sent at once.
@@ -242,7 +287,7 @@ pub fn latin1<'py>(py: Python<'py>, bytes: &[u8]) -> Bound<'py, PyString> {
     }
 }
 
-fn percent_decoded(bytes: &[u8]) -> Cow<'_, [u8]> {
+pub fn percent_decoded(bytes: &[u8]) -> Cow<'_, [u8]> {
     if !bytes.contains(&b'%') {
         return bytes.into();
     }

@@ -11,6 +11,7 @@ mod job;
 mod keys;
 mod limits;
 mod quotas;
+mod scope;
 mod signing;
 
 use pyo3::prelude::*;

@@ -7,6 +7,7 @@ mirror    around these two: copies go to another service
 respond   a fixed answer
 redirect  the client goes elsewhere
 handler   a Python function
+app       an ASGI application
 
 signing_keys   the public keys of `signed_identity`, on a route that the gateway adds itself
 """

@@ -11,10 +11,23 @@ from tidegate.config.problem import Path, quote
 _REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
+class Target:
+    """What a document names that is called by other rules than a handler."""
+
+    __slots__ = ("name", "target")
+
+    def __init__(self, name: str, target: Any) -> None:
+        """`target`: the text of the document, or the object itself."""
+        self.name = name
+        self.target = target
+
+
 def handler_name(handler: Any) -> str | None:
     """`module:function` of a reference or of a callable."""
     if handler is None or isinstance(handler, str):
         return handler
+    if isinstance(handler, Target):
+        return handler.name
     module = getattr(handler, "__module__", None) or type(handler).__module__
     name = getattr(handler, "__qualname__", None) or type(handler).__qualname__
     return f"{module}:{name}"
@@ -35,8 +48,14 @@ def plan_handler(handler: Any, check: Check, path: Path, captures: frozenset[str
         if ":" not in handler and "." in handler:
             hint = "did you mean `{}:{}`?".format(*handler.rsplit(".", 1))
         check.problem(path, "bad_handler", f"expected `module:function`, got {quote(handler)}", hint)
+    register(handler)
     check.handlers.append((handler, path, captures))
-    return {"handler": {"id": _NUMBERS.setdefault(handler, len(_NUMBERS)), "name": name}}
+    return {"handler": {"id": numbered(handler), "name": name}}
+
+
+def register(handler: Any) -> None:
+    """Gives a function, or an application, a number of its own."""
+    _NUMBERS.setdefault(handler, len(_NUMBERS))
 
 
 def numbered(handler: Any) -> int:

@@ -93,6 +93,8 @@ def _action(action: dict[str, Any]) -> str:
         return f"compose of {count(len(options['calls']), 'call')}"
     if kind == "handler":
         return f"handler {options['name']}"
+    if kind == "app":
+        return f"app {options['handler']['name']}"
     if kind == "signing_keys":
         return "signing keys"
     return f"{kind} {options['status']}"

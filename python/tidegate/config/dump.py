@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from tidegate.actions.app import app_name
 from tidegate.actions.handler import handler_name
 from tidegate.config.gateway import Gateway
 from tidegate.config.sources.yaml_source import plain
@@ -28,6 +29,9 @@ def to_yaml(gateway: Gateway) -> str:
         name = handler_name(route.handler)
         if name is not None and ("<" in name or name.startswith("__main__:")):
             raise UsageError(f"route {route.name}: the handler `{name}` cannot be written down; put it into a module")
+        name = None if route.app is None else app_name(route.app)
+        if name is not None and ("<" in name or name.startswith("__main__:")):
+            raise UsageError(f"route {route.name}: the app `{name}` cannot be written down; put it into a module")
     return yaml.dump(
         to_data(gateway), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120, default_flow_style=False
     )

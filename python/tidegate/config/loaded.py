@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
 
+from tidegate.actions.handler import Target
 from tidegate.config.implied import KeptKeys
 from tidegate.config.include import Broken, Included
 from tidegate.config.problem import Path, Problem
@@ -34,7 +35,7 @@ class HandlerReference:
     """A Python function that routes use; its place in the list is its number in the plan."""
 
     name: str
-    target: str | Callable[..., Any]
+    target: str | Callable[..., Any] | Target
     """`module:function`, or the function itself where the gateway was made in Python."""
     places: tuple[tuple[str, str | None, int | None], ...] = ()
     """Path, file and line of each use."""

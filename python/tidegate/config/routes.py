@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
+from tidegate.actions.app import AppReference
 from tidegate.actions.mirror import Mirror
 from tidegate.actions.redirect import Redirect
 from tidegate.actions.respond import Respond
@@ -86,10 +87,15 @@ class Answering(Model):
         None,
         description="Action: a Python function, `module:function`, sync or async. From Python, the function itself.",
     )
+    app: AppReference | None = Field(
+        None,
+        description="Action: an ASGI application, `module:name`, or `module:factory()` for a function that makes one. "
+        "From Python, the application itself.",
+    )
     strip_path: Truth = Field(
         True,
         description="With `service` or `split`: take the matched prefix away, so that `/shop` in front of "
-        "`http://shop/api` sends `/shop/cart` to `/api/cart`. "
+        "`http://shop/api` sends `/shop/cart` to `/api/cart`. With `app`: the matched prefix is its `root_path`. "
         "**On by default, as in Kong**: write `false` to send the path as it came.",
     )
     rewrite: Text | None = Field(

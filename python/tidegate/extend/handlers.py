@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tidegate.actions.app import AppTarget
 from tidegate.config import HandlerReference, Problem
 from tidegate.config.problem import did_you_mean
 from tidegate.errors import ConfigError
@@ -31,6 +33,7 @@ class Handler:
     name: str
     function: Callable[..., Any]
     kind: Kind
+    is_app: bool = False
 
 
 class Handlers:
@@ -40,21 +43,44 @@ class Handlers:
         """`on_blocking` is told the number of each plain function."""
         self._on_blocking = on_blocking
         self._by_function: dict[Any, Handler] = {}
+        self._apps: dict[int, Handler] = {}
+        """By the identity of the application, which the handler keeps alive."""
+        self._made: dict[Any, Any] = {}
+        """What factories made, by these: a reload takes no other application."""
         self.list: list[Handler] = []
 
     def numbers(self, references: Iterable[HandlerReference]) -> list[int]:
         """The number of each reference, in order; raises `ConfigError` with every one that cannot be found."""
         problems: list[Problem] = []
-        found: list[tuple[str, Callable[..., Any], Typed | None]] = []
+        found: list[tuple[HandlerReference, Any, Typed | None]] = []
         for reference in references:
             function = _find(reference, problems)
+            if function is not None and is_factory(reference):
+                function = self._make(reference, function, problems)
             if function is not None:
-                found.append((reference.name, function, _typed(reference, function, problems)))
+                found.append((reference, function, _typed(reference, function, problems)))
         if problems:
             raise ConfigError(problems)
         return [self._number(*handler) for handler in found]
 
-    def _number(self, name: str, function: Callable[..., Any], takes: Typed | None) -> int:
+    def _make(self, reference: HandlerReference, factory: Callable[[], Any], problems: list[Problem]) -> Any:
+        """What a factory makes, once."""
+        if factory not in self._made:
+            try:
+                self._made[factory] = factory()
+            except (Exception, SystemExit) as error:
+                problems += _problems(reference, f"`{reference.name}` failed: {type(error).__name__}: {error}")
+                return None
+        app = self._made[factory]
+        if not callable(app):
+            problems += _problems(reference, f"`{reference.name}` made no application, but {type(app).__name__}")
+            return None
+        return app
+
+    def _number(self, reference: HandlerReference, function: Any, takes: Typed | None) -> int:
+        name = reference.name
+        if isinstance(reference.target, AppTarget):
+            return self._app_number(name, function)
         known = self._by_function.get(function)
         if known is None:
             kind = kind_of(function)
@@ -63,6 +89,14 @@ class Handlers:
             self._by_function[function] = known
             if known.kind is Kind.BLOCKING:
                 self._on_blocking(known.number)
+        return known.number
+
+    def _app_number(self, name: str, application: Any) -> int:
+        known = self._apps.get(id(application))
+        if known is None:
+            known = Handler(len(self.list), name, application, Kind.APP, is_app=True)
+            self.list.append(known)
+            self._apps[id(application)] = known
         return known.number
 
 
@@ -94,9 +128,10 @@ def _typed(reference: HandlerReference, function: Callable[..., Any], problems: 
 
 
 def _find(reference: HandlerReference, problems: list[Problem]) -> Callable[..., Any] | None:
-    if not isinstance(reference.target, str):
-        return reference.target
-    module, _, name = reference.target.partition(":")
+    target = reference.target.target if isinstance(reference.target, AppTarget) else reference.target
+    if not isinstance(target, str):
+        return target  # type: ignore[return-value]
+    module, _, name = target.removesuffix("()").partition(":")
     try:
         found: Any = importlib.import_module(module)
     except ModuleNotFoundError as error:
@@ -118,10 +153,34 @@ def _find(reference: HandlerReference, problems: list[Problem]) -> Callable[...,
             break
         found = getattr(found, part)
     if callable(found):
-        return found  # type: ignore[no-any-return]
+        return found if _takes_its_arguments(reference, found, problems) else None
     what = "no" if found is None else "not a function:"
     problems += _problems(reference, f"module `{module}` has {what} `{name}`", hint)
     return None
+
+
+def is_factory(reference: HandlerReference) -> bool:
+    """Whether the reference is to a function that makes an application."""
+    target = reference.target.target if isinstance(reference.target, AppTarget) else None
+    return isinstance(target, str) and target.endswith("()")
+
+
+def _takes_its_arguments(reference: HandlerReference, found: Any, problems: list[Problem]) -> bool:
+    """Notes functions that are named as applications and are none."""
+    if not isinstance(reference.target, AppTarget) or not inspect.isfunction(found):
+        return True
+    factory = is_factory(reference)
+    try:
+        inspect.signature(found).bind(*() if factory else ("scope", "receive", "send"))
+    except TypeError:
+        if factory:
+            problems += _problems(reference, f"`{reference.name}` needs arguments, and is called without any")
+        else:
+            message = f"`{reference.name}` is no ASGI 3 application: it does not take scope, receive and send"
+            hint = f"for a function that makes an application write `{reference.name}()`"
+            problems += _problems(reference, message, hint)
+        return False
+    return True
 
 
 def _problems(

@@ -16,6 +16,8 @@ class Kind(Enum):
     """`async def`: on the app loop."""
     STREAM = "stream"
     """`async def` with `yield`: on the app loop, a piece at a time."""
+    APP = "app"
+    """An ASGI application: on the app loop, by rules of its own."""
     BLOCKING = "blocking"
     """`def`: on a thread, as it may block."""
 

@@ -17,6 +17,7 @@ from pydantic_core import to_json
 from tidegate._native import Bridge, Job
 from tidegate.errors import BadContent, ClientGone, ComposeFailed, InvalidRequest
 from tidegate.extend.answer import answer, answer_blocking, stream
+from tidegate.extend.asgi.apps import Apps
 from tidegate.extend.calls import call_of
 from tidegate.extend.current import CURRENT
 from tidegate.extend.eager import start_at_once
@@ -43,25 +44,28 @@ class Runner:
     def __init__(self) -> None:
         self.bridge = Bridge(WAITING_JOBS)
         self.handlers = Handlers(self._set_blocking)
+        self.apps = Apps(self)
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._waiting: dict[tuple[int, int], asyncio.Future[None]] = {}
         self._aside: set[asyncio.Task[None]] = set()
         self._threads: list[threading.Thread] = []
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
+        """Where coroutines run."""
         self._loop_thread = 0
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begins to run coroutines on `loop`; called on its thread."""
-        self._loop = loop
+        self.loop = loop
         self._loop_thread = threading.get_ident()
         self.bridge.set_loop(loop)
         loop.add_reader(self.bridge.fileno(), self._woken)
 
     def detach(self) -> None:
         """Cancels what still runs and takes no more; called on the loop's thread."""
-        if self._loop is not None:
-            self._loop.remove_reader(self.bridge.fileno())
+        if self.loop is not None:
+            self.loop.remove_reader(self.bridge.fileno())
         self.bridge.close()
+        self.apps.cancel()
         for task in (*self._tasks.values(), *self._aside):
             task.cancel()
 
@@ -79,14 +83,18 @@ class Runner:
             call.wake()
         for job in jobs:
             self._begin(job)
-        if (jobs or events or calls) and self._loop is not None:
-            self._loop.call_soon(self._drain)
+        if (jobs or events or calls) and self.loop is not None:
+            self.loop.call_soon(self._drain)
 
     def _begin(self, job: Job) -> None:
         if job.gone:
             return
-        work = self._carry_out(self.handlers.list[job.handler], Request(job, self), job)
-        task = start_at_once(work, self._loop)
+        handler = self.handlers.list[job.handler]
+        if handler.is_app:
+            self.apps.begin(job, handler)
+            return
+        work = self._carry_out(handler, Request(job, self), job)
+        task = start_at_once(work, self.loop)
         if not task.done():
             self._tasks[job.number] = task
 
@@ -106,6 +114,8 @@ class Runner:
             self._tasks.pop(job.number, None)
 
     def _happened(self, kind: int, number: int) -> None:
+        if self.apps.happened(number, kind == GONE):
+            return
         if kind == GONE:
             # A task that never began has no end to take it off the list.
             if task := self._tasks.pop(number, None):
@@ -122,8 +132,8 @@ class Runner:
         await self._wait(number, WRITABLE)
 
     async def _wait(self, number: int, kind: int) -> None:
-        assert self._loop is not None
-        future = self._waiting[number, kind] = self._loop.create_future()
+        assert self.loop is not None
+        future = self._waiting[number, kind] = self.loop.create_future()
         try:
             await future
         finally:
@@ -131,7 +141,7 @@ class Runner:
 
     def begin(self, work: Coroutine[Any, Any, None]) -> None:
         """Begins a coroutine that nobody waits for; from any thread. Without a loop it is not begun."""
-        loop = self._loop
+        loop = self.loop
         if loop is None or loop.is_closed():
             work.close()
             return
@@ -145,8 +155,8 @@ class Runner:
 
     def aside(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Begins a coroutine in a task of its own; called on the loop's thread."""
-        assert self._loop is not None
-        task = self._loop.create_task(work)
+        assert self.loop is not None
+        task = self.loop.create_task(work)
         self._aside.add(task)  # the loop alone would let a task be collected in the middle of its work
         task.add_done_callback(self._aside.discard)
         return task
@@ -177,8 +187,8 @@ class Runner:
 
     def on_loop(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Runs a coroutine on the loop and waits for it; for threads."""
-        assert self._loop is not None
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        assert self.loop is not None
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result()
 
     def must_not_be_the_loop(self, what: str, instead: str) -> None:
         """Refuses what would block every handler."""

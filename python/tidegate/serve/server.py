@@ -17,6 +17,7 @@ from tidegate.errors import CompileError, ConfigError, ListenError, UsageError
 from tidegate.extend.runner import Runner
 from tidegate.identity.key_sources import KeySources
 from tidegate.plan import encode
+from tidegate.serve.apps import ServedApps
 from tidegate.serve.background import Background
 from tidegate.serve.breaker_events import BreakerEvents
 from tidegate.serve.quotas import QuotaBook
@@ -59,17 +60,24 @@ class Server:
         self._rotates = False
         signing = self._signing.read(loaded.signing)
         count = workers or loaded.workers or _processors()
+        self._apps = ServedApps(runner)
         try:
+            numbers = self._apps.begin(loaded)
             self._engine = Engine(
                 loaded.plan,
                 workers=count,
                 bridge=runner.bridge,
-                handlers=runner.handlers.numbers(loaded.handlers),
+                handlers=numbers,
                 exclusive=exclusive,
                 signing_keys=[(name, keys) for name, (_, keys) in signing.items()],
             )
         except (CompileError, ConfigError) as error:
+            self._apps.stop()
             raise _refusal(loaded, error) from None
+        except ListenError:
+            self._apps.stop()
+            raise
+        self._apps.go_on(numbers, 0)
         self.workers = count
         self._sign_with(signing)
         self._keep_quotas()
@@ -91,9 +99,15 @@ class Server:
             for name, (_, keys) in signing.items():
                 self._engine.put_signing_keys(name, keys)
             try:
-                self._engine.reload(loaded.plan, self.runner.handlers.numbers(loaded.handlers))
+                numbers = self._apps.begin(loaded)
+                self._engine.reload(loaded.plan, numbers)
             except (CompileError, ConfigError) as error:
+                self._apps.go_back()
                 raise _refusal(loaded, error) from None
+            except ListenError:
+                self._apps.go_back()
+                raise
+            self._apps.go_on(numbers, loaded.drain_timeout_ms / 1000)
             self.loaded = loaded
             self.refused = None
             self._sign_with(signing)
@@ -201,7 +215,9 @@ class Server:
         True when all of it finished in time.
         """
         self.draining = True
-        return self._engine.drain(self.loaded.drain_timeout_ms if timeout_ms is None else timeout_ms)
+        patience = self.loaded.drain_timeout_ms if timeout_ms is None else timeout_ms
+        until = time.monotonic() + patience / 1000
+        return self._engine.drain(patience) and self._apps.rest(max(0, until - time.monotonic()))
 
     def stop(self) -> None:
         """Ends everything at once; may be called again."""
@@ -211,6 +227,7 @@ class Server:
             self.background.stop()
             self._breaker_events.stop()
             self._engine.stop()
+            self._apps.stop()
             if self.quotas is not None:
                 self.quotas.close()
 

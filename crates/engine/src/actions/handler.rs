@@ -10,8 +10,9 @@ use bytes::Bytes;
 use crate::bridge::calls::{Desk, Opened};
 use crate::bridge::{AnswerHead, Bridge, Job, JobRequest, Mailbox, next_number};
 use crate::clock::NEVER;
-use crate::exchange::{Exchange, Request, Told};
+use crate::exchange::{Connection, Exchange, Method, Protocol, Request, Told, Upgrade};
 use crate::head::Head;
+use crate::http2::websocket;
 use crate::plan;
 use crate::respond::{Code, Failure};
 use crate::serve::deliver;
@@ -40,6 +41,18 @@ impl Handler {
         exchange: &mut Exchange,
         alarm: &Alarm,
     ) -> Result<(), Failure> {
+        self.run_below(0, worker, client, exchange, alarm).await
+    }
+
+    /// As `run`; so many bytes of the path are where the handler begins.
+    pub async fn run_below<C: Client>(
+        &self,
+        root: usize,
+        worker: &Rc<Worker>,
+        client: &mut C,
+        exchange: &mut Exchange,
+        alarm: &Alarm,
+    ) -> Result<(), Failure> {
         let Some(bridge) = &worker.bridge else {
             return Err(Failure::with(Code::HandlerFailed, "this engine was started without a way to run handlers"));
         };
@@ -54,14 +67,16 @@ impl Handler {
             attempt: NEVER,
             began: 0,
         };
+        let request = JobRequest { root, secure: exchange.secure, ..JobRequest::of(exchange) };
         let begin = match exchange.request.body {
+            BodySize::Empty if request.websocket => Begin::AwaitSwitch,
             BodySize::Empty => Begin::Nothing,
             _ if exchange.request.expect_continue => Begin::AwaitHandler,
             _ => Begin::Send,
         };
         let (snapshot, route) = (exchange.snapshot.clone(), exchange.route);
         let place = Place { worker, bridge, snapshot: &snapshot, route, deadline };
-        let mut upstream = HandlerUpstream::new(self.id, JobRequest::of(exchange), &place);
+        let mut upstream = HandlerUpstream::new(self.id, request, &place);
         let mut transfer = Transfer::new(&worker.clock, alarm, patience, worker.now(), begin);
         let head = &mut exchange.answer.head;
         let answered = poll_fn(|cx| transfer.poll_until_answer(cx, client, &mut upstream, head)).await;
@@ -118,8 +133,11 @@ impl HandlerUpstream {
     }
 
     fn begin(&mut self, answer: AnswerHead, head: &mut Head) -> Answered {
-        let AnswerHead { status, head: fields, length, .. } = answer;
+        let AnswerHead { status, head: fields, length, switches, .. } = answer;
         *head = fields;
+        if switches {
+            return self.job.request.switched(head);
+        }
         let asked_for_head = &*self.job.request.method == b"HEAD";
         self.bodiless = asked_for_head || matches!(status, 204 | 304);
         let (size, length) = match length {
@@ -140,6 +158,7 @@ impl JobRequest {
     }
 
     pub fn new(request: &Request, snapshot: &Snapshot, caller: &Caller<'_>) -> Self {
+        let Connection { peer, local, .. } = *caller.connection;
         let captures = caller.captures.iter(&snapshot.router, &request.path);
         Self {
             method: request.method_name().into(),
@@ -149,7 +168,10 @@ impl JobRequest {
             head: request.head.clone(),
             captures: captures.map(|(name, value)| (name.into(), value.into())).collect(),
             client_ip: Some(caller.client_ip),
-            tls: caller.tls,
+            peer_port: if peer.ip() == caller.client_ip { peer.port() } else { 0 },
+            local: Some(local),
+            tls: caller.connection.tls,
+            secure: caller.connection.tls,
             version: request.protocol.version(),
             id: caller.id.into(),
             route: caller.route.map(|index| snapshot.routes[index].name.clone()).unwrap_or_default(),
@@ -157,7 +179,33 @@ impl JobRequest {
             expect_continue: request.expect_continue,
             instead_of: None,
             given: None,
+            root: 0,
+            websocket: asks_for_websocket(request),
         }
+    }
+
+    /// The client's side of the switch: over HTTP/1.1 with the proof that its key was read (RFC 6455 section 4.2.2), over
+    /// HTTP/2 without (RFC 8441 section 5).
+    fn switched(&self, head: &mut Head) -> Answered {
+        if self.version == Protocol::Http2.version() {
+            return Answered::Tunnel { status: 200 };
+        }
+        head.set(b"upgrade", b"websocket");
+        if let Some(key) = self.head.get(b"sec-websocket-key") {
+            head.set(b"sec-websocket-accept", &websocket::accept(key));
+        }
+        Answered::Tunnel { status: 101 }
+    }
+}
+
+fn asks_for_websocket(request: &Request) -> bool {
+    match request.upgrade {
+        Upgrade::None => false,
+        Upgrade::Http1 => {
+            request.method == Method::Get
+                && request.head.get(b"upgrade").is_some_and(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
+        }
+        Upgrade::Connect(protocol) => protocol.of(request.head.bytes()).eq_ignore_ascii_case(b"websocket"),
     }
 }
 

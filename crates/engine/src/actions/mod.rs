@@ -14,6 +14,7 @@ use crate::sides::Client;
 use crate::wheel::Alarm;
 use crate::worker::Worker;
 
+pub mod app;
 pub mod compose;
 pub mod handler;
 pub mod mirror;
@@ -32,6 +33,7 @@ pub enum Action {
     Respond(respond::Respond),
     Redirect(redirect::Redirect),
     Handler(handler::Handler),
+    App(app::App),
     SigningKeys(signing_keys::SigningKeys),
 }
 
@@ -48,6 +50,7 @@ impl Action {
             plan::Action::Respond(plan) => Self::Respond(respond::Respond::compile(plan)?),
             plan::Action::Redirect(plan) => Self::Redirect(redirect::Redirect::compile(plan)?),
             plan::Action::Handler(plan) => Self::Handler(handler::Handler::compile(plan)),
+            plan::Action::App(plan) => Self::App(app::App::compile(plan)),
             plan::Action::SigningKeys(plan) => {
                 Self::SigningKeys(signing_keys::SigningKeys::compile(plan, &context.state.signing))
             }
@@ -63,7 +66,12 @@ impl Action {
                 Mirrored::Proxy(proxy) => &proxy.service_name,
                 Mirrored::Split(split) => split.service_name(side),
             },
-            Self::Compose(_) | Self::Respond(_) | Self::Redirect(_) | Self::Handler(_) | Self::SigningKeys(_) => "",
+            Self::Compose(_)
+            | Self::Respond(_)
+            | Self::Redirect(_)
+            | Self::Handler(_)
+            | Self::App(_)
+            | Self::SigningKeys(_) => "",
         }
     }
 
@@ -109,6 +117,7 @@ impl Action {
             Self::Respond(respond) => respond.run(worker, client, exchange, alarm).await,
             Self::Redirect(redirect) => redirect.run(worker, client, exchange, alarm).await,
             Self::Handler(handler) => handler.run(worker, client, exchange, alarm).await,
+            Self::App(app) => app.run(worker, client, exchange, alarm).await,
             Self::SigningKeys(keys) => keys.run(worker, client, exchange, alarm).await,
         }
     }

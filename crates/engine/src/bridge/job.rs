@@ -1,6 +1,6 @@
 //! One request on its way through a handler.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
@@ -30,7 +30,13 @@ pub struct JobRequest {
     /// Names and values (still percent-encoded) that the route took from the path.
     pub captures: Vec<(Box<str>, Box<[u8]>)>,
     pub client_ip: Option<IpAddr>,
+    /// 0 where the client is behind a proxy.
+    pub peer_port: u16,
+    /// Where the connection was accepted.
+    pub local: Option<SocketAddr>,
     pub tls: bool,
+    /// The client came by TLS, to us or to the trusted proxy in front of us.
+    pub secure: bool,
     /// As in `Via`: `1.1`, `2`.
     pub version: &'static str,
     pub id: Box<[u8]>,
@@ -43,6 +49,10 @@ pub struct JobRequest {
     pub instead_of: Option<&'static str>,
     /// For a plugin: the answer, as far as it has come.
     pub given: Option<Box<Given>>,
+    /// How much of the path is where an application begins.
+    pub root: usize,
+    /// It asks to switch to WebSocket.
+    pub websocket: bool,
 }
 
 /// The answer that a plugin is asked about.
@@ -93,6 +103,8 @@ pub struct AnswerHead {
     pub length: Option<u64>,
     /// It is no answer: the exchange goes on.
     pub changes: Option<Box<Changes>>,
+    /// From here on both bodies are raw bytes of the protocol that was asked for.
+    pub switches: bool,
 }
 
 /// What [`Job::read`] found.
@@ -363,6 +375,7 @@ impl Job {
         if state.gone || state.done {
             return false;
         }
+        state.body.ended &= !head.switches;
         state.head = Some(head);
         self.wake_worker(state);
         true

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::app::App;
 use super::compose::Compose;
 use super::{Calling, HeaderValue, Mirror, SigningKeys, Split, Template};
 
@@ -15,6 +16,7 @@ pub enum Action {
     Respond(Respond),
     Redirect(Redirect),
     Handler(Handler),
+    App(App),
     SigningKeys(Vec<SigningKeys>),
 }
 
@@ -32,7 +34,7 @@ impl Action {
                 let proxies = compose.calls.iter().map(|call| &call.proxy);
                 proxies.map(|proxy| (proxy.service.as_str(), proxy.calling.as_deref())).collect()
             }
-            Self::Respond(_) | Self::Redirect(_) | Self::Handler(_) | Self::SigningKeys(_) => Vec::new(),
+            Self::Respond(_) | Self::Redirect(_) | Self::Handler(_) | Self::App(_) | Self::SigningKeys(_) => Vec::new(),
         }
     }
 
@@ -42,7 +44,7 @@ impl Action {
             Self::Split(split) => split.sides.iter_mut().map(|side| &mut side.proxy.calling).collect(),
             Self::Mirror(mirror) => mirror.proxies_mut().into_iter().map(|proxy| &mut proxy.calling).collect(),
             Self::Compose(compose) => compose.calls.iter_mut().map(|call| &mut call.proxy.calling).collect(),
-            Self::Respond(_) | Self::Redirect(_) | Self::Handler(_) | Self::SigningKeys(_) => Vec::new(),
+            Self::Respond(_) | Self::Redirect(_) | Self::Handler(_) | Self::App(_) | Self::SigningKeys(_) => Vec::new(),
         };
         callings.into_iter().filter_map(Option::as_deref_mut).collect()
     }

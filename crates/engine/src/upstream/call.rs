@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use crate::clock::{Millis, NEVER};
-use crate::exchange::{Answer, Exchange, Notes, Request};
+use crate::exchange::{Answer, Connection, Exchange, Notes, Request};
 use crate::head::Head;
 use crate::respond::{Code, Failure, Side};
 use crate::routing::Captures;
@@ -66,7 +66,7 @@ pub struct Asked<'a> {
 pub struct Caller<'a> {
     pub captures: &'a Captures,
     pub client_ip: IpAddr,
-    pub tls: bool,
+    pub connection: &'a Connection,
     pub id: &'a [u8],
     pub route: Option<usize>,
 }
@@ -75,7 +75,7 @@ impl<'a> Asked<'a> {
     /// By the client of an exchange.
     pub fn by(exchange: &'a mut Exchange) -> Self {
         let Exchange { snapshot, request, answer, notes, captures, client_ip, connection, id, route, .. } = exchange;
-        let caller = Caller { captures, client_ip: *client_ip, tls: connection.tls, id, route: *route };
+        let caller = Caller { captures, client_ip: *client_ip, connection, id, route: *route };
         Self { snapshot, request, answer, notes, caller: Some(caller) }
     }
 }

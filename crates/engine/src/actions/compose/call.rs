@@ -242,7 +242,7 @@ impl Call {
             most_bytes: compose.answer_bytes,
         };
         let Exchange { captures, client_ip, connection, id, route, .. } = exchange;
-        let caller = Caller { captures, client_ip: *client_ip, tls: connection.tls, id, route: *route };
+        let caller = Caller { captures, client_ip: *client_ip, connection, id, route: *route };
         let manner = Manner { calling: &self.calling, hash, deadline: due, caller: Some(caller) };
         let mut notes = Notes::default();
         let fetched = fetch_for(worker, &exchange.snapshot, errand, &manner, &mut notes).await;
