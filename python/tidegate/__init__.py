@@ -110,6 +110,7 @@ from tidegate.errors import (
     TidegateError,
     UnknownService,
     UsageError,
+    WebSocketClosed,
 )
 from tidegate.extend import (
     Body,
@@ -126,6 +127,7 @@ from tidegate.extend import (
     Request,
     Response,
     StreamedResponse,
+    WebSocket,
     call,
     call_blocking,
     current_request,
@@ -245,6 +247,8 @@ __all__ = [
     "Version",
     "Versions",
     "View",
+    "WebSocket",
+    "WebSocketClosed",
     "call",
     "call_blocking",
     "check",

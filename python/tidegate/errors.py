@@ -15,6 +15,7 @@ TidegateError
 ├── UnknownService     raised in a handler: a call to a service that the document does not have
 ├── InvalidRequest     raised for a handler: the request is not what it takes
 ├── ClientGone         raised in a handler: nobody wants its answer any more
+├── WebSocketClosed    raised in a handler: the WebSocket is over
 └── UsageError         a command or a call was used wrongly
 """
 
@@ -175,6 +176,15 @@ class InvalidRequest(TidegateError):  # noqa: N818
         super().__init__(
             ", ".join(f"{error.get('in')} {error.get('name')}: {error.get('message')}" for error in errors)
         )
+
+
+class WebSocketClosed(TidegateError):  # noqa: N818
+    """A WebSocket is over: `code` (RFC 6455 section 7.4; 1006 where none came) and `reason` say why."""
+
+    def __init__(self, code: int, reason: str = "") -> None:
+        super().__init__(f"the WebSocket was closed with code {code}" + (f": {reason}" if reason else ""))
+        self.code = code
+        self.reason = reason
 
 
 class UsageError(TidegateError):

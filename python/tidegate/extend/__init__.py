@@ -9,6 +9,8 @@ events     what functions are told of
 plugins    classes whose hooks act around an answer
 calls      calls of handlers to services      current    the request that code runs for
 compose    answers put together from several awaitables
+websocket  WebSockets of handlers          conversation   messages over the bytes of a job
+asgi       applications
 loop_thread   an event loop on a thread of its own
 """
 
@@ -20,6 +22,7 @@ from tidegate.extend.parameters import Body, Cookie, Header, Path, Query
 from tidegate.extend.plugins import Outcome, PluginRequest, PluginResponse
 from tidegate.extend.request import Request
 from tidegate.extend.response import Response
+from tidegate.extend.websocket import WebSocket
 
 __all__ = [
     "Body",
@@ -36,6 +39,7 @@ __all__ = [
     "Request",
     "Response",
     "StreamedResponse",
+    "WebSocket",
     "call",
     "call_blocking",
     "current_request",

@@ -16,6 +16,7 @@ from tidegate.config.problem import did_you_mean
 from tidegate.errors import ConfigError
 from tidegate.extend.kind import Kind, kind_of
 from tidegate.extend.typed import BadSignature, Typed, typed
+from tidegate.extend.websocket import takes_websocket
 
 
 def find_modules_in(path: Path) -> None:
@@ -83,7 +84,7 @@ class Handlers:
             return self._app_number(name, function)
         known = self._by_function.get(function)
         if known is None:
-            kind = kind_of(function)
+            kind = Kind.WEBSOCKET if takes_websocket(function) else kind_of(function)
             known = Handler(len(self.list), name, function if takes is None else takes.around(function, kind), kind)
             self.list.append(known)
             self._by_function[function] = known
@@ -112,7 +113,7 @@ def check(references: Iterable[HandlerReference]) -> list[Problem]:
 def _typed(reference: HandlerReference, function: Callable[..., Any], problems: list[Problem]) -> Typed | None:
     """What the function takes beside its request, if anything; functions that are told of events are not asked."""
     captures = [captured for captured in reference.captures if captured is not None]
-    if not captures:
+    if not captures or takes_websocket(function):
         return None
     try:
         takes = typed(function)

@@ -18,6 +18,8 @@ class Kind(Enum):
     """`async def` with `yield`: on the app loop, a piece at a time."""
     APP = "app"
     """An ASGI application: on the app loop, by rules of its own."""
+    WEBSOCKET = "websocket"
+    """`async def` that takes a `WebSocket`: on the app loop, as long as that is open."""
     BLOCKING = "blocking"
     """`def`: on a thread, as it may block."""
 

@@ -93,6 +93,9 @@ class Runner:
         if handler.is_app:
             self.apps.begin(job, handler)
             return
+        if handler.kind is Kind.WEBSOCKET:
+            self.apps.begin_socket(job, handler)
+            return
         work = self._carry_out(handler, Request(job, self), job)
         task = start_at_once(work, self.loop)
         if not task.done():

@@ -40,6 +40,10 @@ class ServedApps:
         """Waits until no application has anything to do, such as work after an answer."""
         return self._runner.apps.rest(patience)
 
+    def go_away(self) -> None:
+        """The gateway drains: WebSockets are closed."""
+        self._runner.apps.go_away()
+
     def stop(self) -> None:
         """Ends all of them."""
         self._runner.apps.stop()

@@ -216,6 +216,7 @@ class Server:
         """
         self.draining = True
         patience = self.loaded.drain_timeout_ms if timeout_ms is None else timeout_ms
+        self._apps.go_away()
         until = time.monotonic() + patience / 1000
         return self._engine.drain(patience) and self._apps.rest(max(0, until - time.monotonic()))
 

@@ -2,4 +2,5 @@
 
 apps       the applications that serve       lifespan   their start and their end
 http       one request of an application     messages   what they send and receive
+websocket  one WebSocket of an application
 """

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from tidegate.extend.asgi.http import Exchange, HttpExchange
 from tidegate.extend.asgi.lifespan import Lifespan
-from tidegate.extend.asgi.messages import HTTP, Application
+from tidegate.extend.asgi.messages import HTTP, WEBSOCKET, Application
+from tidegate.extend.asgi.websocket import WebSocketExchange
 from tidegate.extend.current import CURRENT
 from tidegate.extend.eager import start_at_once
 from tidegate.extend.request import Request
+from tidegate.extend.websocket import SocketExchange
 
 if TYPE_CHECKING:
     from tidegate._native import Job
@@ -33,6 +35,7 @@ class Mounted:
         self.name = handler.name
         self.application: Application = handler.function
         self.http: dict[str, Any] = HTTP
+        self.websocket: dict[str, Any] = WEBSOCKET
         self.state: dict[str, Any] | None = None
         self.lifespan: Lifespan | None = None
         self.wanted = True
@@ -89,27 +92,32 @@ class Apps:
         if mounted is None:
             job.fail(f"app {handler.name} was not started")
             return
-        if job.websocket:
-            job.answer(403, None, None, b"")
-            return
-        exchange = HttpExchange(job, mounted)
-        self._exchanges[job.number] = exchange
+        exchange = WebSocketExchange(job, mounted) if job.websocket else HttpExchange(job, mounted)
         mounted.running.add(exchange)
         mounted.idle.clear()
-        # In a coroutine that is not over with its first step, the task is known before it is.
-        task = start_at_once(self._carry_out(exchange, job, mounted), self._runner.loop)
+        self._begin(exchange, job, Request(job, self._runner), mounted)
+
+    def begin_socket(self, job: Job, handler: Handler) -> None:
+        """Begins one WebSocket of a handler."""
+        request = Request(job, self._runner)
+        self._begin(SocketExchange(job, handler, request), job, request, None)
+
+    def _begin(self, exchange: Exchange, job: Job, request: Request, mounted: Mounted | None) -> None:
+        self._exchanges[job.number] = exchange
+        task = start_at_once(self._carry_out(exchange, job, request, mounted), self._runner.loop)
         if not task.done():
             exchange.task = task
 
-    async def _carry_out(self, exchange: HttpExchange, job: Job, mounted: Mounted) -> None:
-        CURRENT.set(Request(job, self._runner))
+    async def _carry_out(self, exchange: Exchange, job: Job, request: Request, mounted: Mounted | None) -> None:
+        CURRENT.set(request)
         try:
             await exchange.run()
         finally:
             self._exchanges.pop(job.number, None)
-            mounted.running.discard(exchange)
-            if not mounted.running:
-                mounted.idle.set()
+            if mounted is not None:
+                mounted.running.discard(exchange)
+                if not mounted.running:
+                    mounted.idle.set()
 
     def happened(self, number: int, gone: bool) -> bool:
         """Tells the request of a job that something came for it; false when there is none."""
@@ -174,6 +182,15 @@ class Apps:
             mounted.wanted = number in numbers
             if not mounted.wanted and mounted.lifespan is not None:
                 self._runner.aside(mounted.end(patience))
+
+    def go_away(self) -> None:
+        """Tells WebSockets that the gateway is about to end; does not wait for that."""
+        if self._exchanges:
+            self._wait(self._go_away())
+
+    async def _go_away(self) -> None:
+        for exchange in list(self._exchanges.values()):
+            self._runner.aside(exchange.go_away())
 
     async def _rest(self, patience: float) -> bool:
         return all(await _all(mounted.rest(patience) for mounted in self._mounted.values()))

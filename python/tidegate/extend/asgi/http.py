@@ -27,11 +27,11 @@ NOTHING, HEAD, BODY, OVER = range(4)
 class Exchange:
     """What the server and an application share of one request, whatever its protocol."""
 
-    __slots__ = ("_changed", "_gone", "_job", "_mounted", "task")
+    __slots__ = ("_changed", "_gone", "_job", "_of", "task")
 
-    def __init__(self, job: Job, mounted: Mounted) -> None:
+    def __init__(self, job: Job, mounted: Mounted | None) -> None:
         self._job = job
-        self._mounted = mounted
+        self._of = mounted
         self._gone = False
         self._changed: asyncio.Event | None = None
         self.task: asyncio.Task[None] | None = None
@@ -49,7 +49,7 @@ class Exchange:
         self._changed.clear()
         await self._changed.wait()
 
-    async def _piece(self) -> bytes | None:
+    async def piece(self) -> bytes | None:
         """The next of the body, empty at its end; `None` once the client has left."""
         try:
             while not self._gone:
@@ -60,35 +60,55 @@ class Exchange:
             self._gone = True
         return None
 
-    async def _push(self, body: bytes) -> None:
-        """Sends, and waits while the client takes no more."""
+    async def push(self, body: bytes) -> bool:
+        """Sends, and waits while the client takes no more; false once it has left."""
         try:
             if self._job.send(body):
-                return
+                return True
         except ClientGone:
             self._gone = True
-            raise ClientLeftError from None
+            return False
         await self._change()
-        if self._gone:
-            raise ClientLeftError
+        return not self._gone
+
+    async def run(self) -> None:
+        """Runs the user's code, to its end."""
+        raise NotImplementedError
+
+    async def go_away(self) -> None:
+        """The gateway is about to end; what would go on for ever hears of it."""
 
     def _failed(self, error: BaseException) -> None:
         """Answers 500, or cuts off what has begun; the traceback goes into the log, never into the answer."""
         if self._gone and is_for_nobody(error):
             return
-        job, name = self._job, self._mounted.name
+        job, name = self._job, self._name
         if (call := call_of(error)) is not None:
             job.fail_as(call.code, f"app {name}: {call}")
             return
+        self._log(error)
+        job.fail(f"app {name} raised {type(error).__name__}")
+
+    @property
+    def _name(self) -> str:
+        return "" if self._of is None else self._of.name
+
+    @property
+    def _mounted(self) -> Mounted:
+        assert self._of is not None, "requests of applications have one"
+        return self._of
+
+    def _log(self, error: BaseException) -> None:
+        if self._gone and is_for_nobody(error):
+            return
         LOG.error(
             "app failed app=%s request_id=%s method=%s path=%s",
-            name,
-            job.request_id,
-            job.method,
-            job.path,
+            self._name,
+            self._job.request_id,
+            self._job.method,
+            self._job.path,
             exc_info=error,
         )
-        job.fail(f"app {name} raised {type(error).__name__}")
 
 
 class HttpExchange(Exchange):
@@ -131,7 +151,7 @@ class HttpExchange(Exchange):
             if body is not None:
                 self._read = True
                 return {"type": "http.request", "body": body, "more_body": False}
-            piece = await self._piece()
+            piece = await self.piece()
             if piece is not None:
                 self._read = not piece
                 return {"type": "http.request", "body": piece, "more_body": not self._read}
@@ -178,8 +198,8 @@ class HttpExchange(Exchange):
                 self._left -= len(body)
                 if self._left < 0 or (self._left > 0 and not more):
                     raise RuntimeError("the body is not as long as its `content-length` says")
-            if body:
-                await self._push(body)
+            if body and not await self.push(body):
+                raise ClientLeftError
             if not more:
                 self._job.end()
         if not more:

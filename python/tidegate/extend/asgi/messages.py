@@ -13,6 +13,11 @@ Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 HTTP = {"type": "http", "asgi": {"version": "3.0", "spec_version": "2.4"}}
 """The parts of a scope that all requests have. From 2.4 on, sending to a client that has left raises `OSError`."""
+WEBSOCKET = {
+    "type": "websocket",
+    "asgi": {"version": "3.0", "spec_version": "2.4"},
+    "extensions": {"websocket.http.response": {}},
+}
 LIFESPAN = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}}
 
 
