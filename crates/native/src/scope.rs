@@ -76,7 +76,7 @@ fn root_path<'py>(py: Python<'py>, request: &JobRequest) -> Bound<'py, PyString>
 /// `Host` comes first, whatever the protocol; the framing is told as far as applications know it.
 fn headers<'py>(py: Python<'py>, request: &JobRequest) -> PyResult<Bound<'py, PyList>> {
     let headers = PyList::empty(py);
-    let mut add = |name: &[u8], value: &[u8]| {
+    let add = |name: &[u8], value: &[u8]| {
         headers.append(PyTuple::new(py, [PyBytes::new(py, name), PyBytes::new(py, value)])?)
     };
     add(b"host", &request.authority)?;
