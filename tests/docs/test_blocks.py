@@ -69,7 +69,7 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_the_gateway_in_python_passes_the_test_that_its_page_shows(modules: Path) -> None:
-    gateway, _, test = blocks(PYTHON_GATEWAY, "python")
+    gateway, _, _, test = blocks(PYTHON_GATEWAY, "python")
     (modules / "gateway.py").write_text(gateway)
     (modules / "test_gateway.py").write_text(test)
     runpy.run_path(str(modules / "test_gateway.py"))["test_greets_by_name"]()
@@ -82,10 +82,17 @@ def test_the_gateway_in_python_can_be_written_as_a_document(modules: Path) -> No
     load(document)
 
 
+def test_the_gateway_of_decorators_is_sound(modules: Path) -> None:
+    (modules / "decorated.py").write_text(blocks(PYTHON_GATEWAY, "python")[1])
+    gateway = importlib.import_module("decorated").gateway
+    gateway.check()
+    assert [route.name for route in gateway.routes] == ["greet", "create", "order_details"]
+
+
 def test_problems_are_told_as_the_page_says(tmp_path: Path) -> None:
     program = tmp_path / "problems.py"
     # Without an exception to catch, the assertions of the page would not be reached: so they are counted.
-    text = blocks(PYTHON_GATEWAY, "python")[1].replace("as error:\n", "as error:\n    caught.append(error)\n")
+    text = blocks(PYTHON_GATEWAY, "python")[2].replace("as error:\n", "as error:\n    caught.append(error)\n")
     program.write_text(text)
     assert len(runpy.run_path(str(program), {"caught": []})["caught"]) == 2
 
