@@ -159,13 +159,11 @@ impl Job {
         if *self.0.request.method == *b"HEAD" {
             // An empty body says nothing about what a GET would have.
             head.length = announced.or(head.length.filter(|length| *length > 0));
-        } else if let Some(announced) = announced.filter(|_| !matches!(status, 204 | 304)) {
-            if announced != body.len() as u64 {
-                let length = body.len();
-                return Err(PyValueError::new_err(format!(
-                    "content-length says {announced}, and the body has {length}"
-                )));
-            }
+        } else if let Some(announced) = announced.filter(|_| !matches!(status, 204 | 304))
+            && announced != body.len() as u64
+        {
+            let length = body.len();
+            return Err(PyValueError::new_err(format!("content-length says {announced}, and the body has {length}")));
         }
         Ok(self.0.answer(head, Bytes::copy_from_slice(body)))
     }
