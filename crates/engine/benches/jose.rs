@@ -5,12 +5,12 @@
 //! processor's cache. Both are timed for 20 tokens in turn, and the median of all is told, with what a tenth lies below and
 //! above. Best run with `taskset` on a core that does nothing else.
 
+mod exchanges;
 mod plans;
 
 use std::fmt;
 use std::hint::black_box;
 use std::ops::Range;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -19,12 +19,11 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair, KeySize};
 use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256};
 use tidegate_engine::clock::Clock;
-use tidegate_engine::exchange::{Connection, Exchange};
+use tidegate_engine::exchange::Exchange;
 use tidegate_engine::jose::{Algorithm, KnownHeader, Token, VerifyingKey, parse_pem};
 use tidegate_engine::pipeline::{Context, Pipeline};
 use tidegate_engine::plan::{self, Plan, Policy};
 use tidegate_engine::policies::Local;
-use tidegate_engine::snapshot::{Pinned, Snapshot};
 use tidegate_engine::state::State;
 use tidegate_engine::telemetry::Telemetry;
 
@@ -165,12 +164,7 @@ fn plain(bytes: &[u8]) -> String {
 }
 
 fn exchange(telemetry: &Arc<Telemetry>) -> Exchange {
-    let snapshot = Snapshot::compile(Plan::empty(), None, &telemetry.registry, &State::new())
-        .unwrap_or_else(|_| panic!("a plan without faults"));
-    let peer = "203.0.113.7:40000".parse().expect("an address");
-    let connection =
-        Connection { peer, local: peer, tls: false, listener: "l".into(), server_name: None, client_certificate: None };
-    Exchange::new(Pinned::new(Arc::new(snapshot)), Rc::new(connection), 1_000_000)
+    exchanges::exchange(telemetry, Plan::empty())
 }
 
 fn fill(exchange: &mut Exchange, token: &[u8]) {

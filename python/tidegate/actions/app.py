@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
-from tidegate.actions.handler import Target, numbered, register
+from tidegate.actions.handler import Target, colon_hint, numbered, register
 from tidegate.config.base import problem
 from tidegate.config.problem import Path, quote
 
@@ -58,10 +58,8 @@ def plan_app(target: Any, strip_path: bool, check: Check, path: Path) -> dict[st
     """The application as the engine takes it; it has a number of its own until the plan is put together."""
     app = AppTarget(target)
     if isinstance(target, str) and not _REFERENCE.fullmatch(target):
-        hint = None
-        if ":" not in target and "." in target:
-            hint = "did you mean `{}:{}`?".format(*target.rsplit(".", 1))
-        check.problem(path, "bad_app", f"expected `module:name` or `module:factory()`, got {quote(target)}", hint)
+        message = f"expected `module:name` or `module:factory()`, got {quote(target)}"
+        check.problem(path, "bad_app", message, colon_hint(target))
     register(app)
     check.handlers.append((app, path, None))
     return {"app": {"handler": {"id": numbered(app), "name": app.name}, "strip_path": strip_path}}

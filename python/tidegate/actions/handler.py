@@ -33,6 +33,13 @@ def handler_name(handler: Any) -> str | None:
     return f"{module}:{name}"
 
 
+def colon_hint(reference: str) -> str | None:
+    """What may be meant by a reference with dots alone."""
+    if ":" in reference or "." not in reference:
+        return None
+    return "did you mean `{}:{}`?".format(*reference.rsplit(".", 1))
+
+
 _NUMBERS: dict[Any, int] = {}
 """Every function that a document ever named, with a number of its own: equal numbers, the same function."""
 
@@ -44,10 +51,8 @@ def plan_handler(handler: Any, check: Check, path: Path, captures: frozenset[str
     """
     name = handler_name(handler) or ""
     if isinstance(handler, str) and not _REFERENCE.fullmatch(handler):
-        hint = None
-        if ":" not in handler and "." in handler:
-            hint = "did you mean `{}:{}`?".format(*handler.rsplit(".", 1))
-        check.problem(path, "bad_handler", f"expected `module:function`, got {quote(handler)}", hint)
+        message = f"expected `module:function`, got {quote(handler)}"
+        check.problem(path, "bad_handler", message, colon_hint(handler))
     register(handler)
     check.handlers.append((handler, path, captures))
     return {"handler": {"id": numbered(handler), "name": name}}

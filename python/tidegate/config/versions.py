@@ -186,18 +186,8 @@ def _with(
     from tidegate.policies import Policies
     from tidegate.policies.api_version import ApiVersion
 
-    version = ApiVersion.model_construct(**{**_defaults(ApiVersion), **told, "vary": choice.vary})
-    all_policies = Policies.model_construct(
-        _fields_set={*policies, "api_version"},
-        **{
-            **_defaults(Policies),
-            **policies,
-            "api_version": version,
-        },
-    )
+    version = ApiVersion.model_construct(**told, vary=choice.vary)
+    names = {*policies, "api_version"}
+    all_policies = Policies.model_construct(_fields_set=names, **{**policies, "api_version": version})
     update = {**own, "name": f"{route.name}@{name}", "versions": None, "policies": all_policies}
     return route.model_copy(update=update)
-
-
-def _defaults(model: type[Any]) -> dict[str, Any]:
-    return {key: field.get_default(call_default_factory=True) for key, field in model.model_fields.items()}

@@ -235,27 +235,13 @@ class Request:
         `CallFailed` or one of its kinds when there is none, `UnknownService` for a name that the document does not
         have, and `ValueError` for what must not be sent.
         """
-        runner = self._runner
-        runner.must_be_the_loop()
+        self._runner.must_be_the_loop()
         if body is not None and isinstance(body, AsyncIterable) and json is ABSENT:
-            begin = partial(self._stream, service, method, path, params, query, headers, forward, timeout)
+            begin = partial(self._ask, service, method, path, params, query, headers, forward, timeout)
             return collected(self, body, max_answer, begin)
         content_type, data = encoded(body, json)
-        names = list(forward) if forward else None
-        return runner.bridge.call(
-            self._job,
-            service,
-            method,
-            path,
-            params,
-            query,
-            headers,
-            content_type,
-            names,
-            data,
-            timeout,
-            max_answer,
-            False,
+        return self._ask(
+            service, method, path, params, query, headers, forward, timeout, content_type, data, max_answer, False
         )
 
     def call_blocking(
@@ -276,23 +262,9 @@ class Request:
         """As `call`, for plain functions: waits for the answer, which a coroutine must not."""
         self._runner.must_not_be_the_loop("wait for a call", "`await request.call(...)`")
         content_type, data = encoded(body, json)
-        names = list(forward) if forward else None
-        call = self._runner.bridge.call(
-            self._job,
-            service,
-            method,
-            path,
-            params,
-            query,
-            headers,
-            content_type,
-            names,
-            data,
-            timeout,
-            max_answer,
-            False,
-        )
-        return call.wait()
+        return self._ask(
+            service, method, path, params, query, headers, forward, timeout, content_type, data, max_answer, False
+        ).wait()
 
     @asynccontextmanager
     async def stream_call(
@@ -314,11 +286,11 @@ class Request:
         At the end of the `async with` block what is left of it is cancelled.
         """
         self._runner.must_be_the_loop()
-        begin = partial(self._stream, service, method, path, params, query, headers, forward, timeout)
+        begin = partial(self._ask, service, method, path, params, query, headers, forward, timeout)
         async with streamed(self, body, json, begin) as (call, response):
             yield StreamedResponse(response._answer, call, self._runner)
 
-    def _stream(
+    def _ask(
         self,
         service: str,
         method: str,
@@ -330,7 +302,10 @@ class Request:
         timeout: float | None,
         content_type: str | None,
         body: bytes | None,
+        max_answer: int = MAX_ANSWER,
+        streams: bool = True,
     ) -> Call:
+        """Begins a call; `body` is `None` for one that is streamed, `streams` says so of the answer."""
         names = list(forward) if forward else None
         return self._runner.bridge.call(
             self._job,
@@ -344,8 +319,8 @@ class Request:
             names,
             body,
             timeout,
-            MAX_ANSWER,
-            True,
+            max_answer,
+            streams,
         )
 
 

@@ -184,23 +184,15 @@ impl Call {
     /// The next piece of a streamed request body, which is put into `chunk`.
     pub(super) fn poll_body(&self, cx: &mut Context<'_>, chunk: &mut Bytes) -> Poll<Result<Filled, Failure>> {
         let mut state = self.state();
-        if let Some(next) = state.body.pop() {
-            *chunk = next;
-            let room = state.body.bytes <= CREDIT / 2 && std::mem::take(&mut state.sender_waits);
-            drop(state);
-            if room {
-                self.tell(Event::Writable);
-            }
-            return Poll::Ready(Ok(Filled::Data));
+        let State { body, worker, sender_waits, .. } = &mut *state;
+        let polled = body.poll_next(cx, worker, chunk);
+        let took = matches!(polled, Poll::Ready(Ok(Filled::Data)));
+        let room = took && body.bytes <= CREDIT / 2 && std::mem::take(sender_waits);
+        drop(state);
+        if room {
+            self.tell(Event::Writable);
         }
-        if let Some(failure) = &state.body.failure {
-            return Poll::Ready(Err(failure.clone()));
-        }
-        if state.body.ended {
-            return Poll::Ready(Ok(Filled::End));
-        }
-        wait(&mut state.worker, cx);
-        Poll::Pending
+        polled
     }
 
     /// Ready when more of the answer may be pushed.

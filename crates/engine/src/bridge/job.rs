@@ -257,23 +257,15 @@ impl Job {
     /// Puts the next piece of the answer into `chunk`, which is empty.
     pub fn poll_chunk(self: &Arc<Self>, cx: &mut Context<'_>, chunk: &mut Bytes) -> Poll<Result<Filled, Failure>> {
         let mut state = self.state();
-        if let Some(next) = state.answer.pop() {
-            *chunk = next;
-            let room = state.answer.bytes <= ANSWER_CREDIT / 2 && std::mem::take(&mut state.sender_waits);
-            drop(state);
-            if room {
-                self.tell_handler(Event::Writable);
-            }
-            return Poll::Ready(Ok(Filled::Data));
+        let State { answer, worker, sender_waits, .. } = &mut *state;
+        let polled = answer.poll_next(cx, worker, chunk);
+        let took = matches!(polled, Poll::Ready(Ok(Filled::Data)));
+        let room = took && answer.bytes <= ANSWER_CREDIT / 2 && std::mem::take(sender_waits);
+        drop(state);
+        if room {
+            self.tell_handler(Event::Writable);
         }
-        if let Some(failure) = &state.answer.failure {
-            return Poll::Ready(Err(failure.clone()));
-        }
-        if state.answer.ended {
-            return Poll::Ready(Ok(Filled::End));
-        }
-        wait(&mut state.worker, cx);
-        Poll::Pending
+        polled
     }
 
     /// True when nothing follows the piece that was taken last.

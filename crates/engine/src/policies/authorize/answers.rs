@@ -14,12 +14,12 @@ use crate::json::{Kind, Raw};
 
 type Converted<'a> = Result<Box<dyn Val + 'a>, ExecutionError>;
 
-/// How much of the answers an expression may look at.
+/// How much of claims and answers an expression may look at.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds<'a> {
     /// Values that one look may bring.
     pub(super) most: usize,
-    /// Values that all looks of an evaluation may yet bring.
+    /// Values that all looks of an evaluation may yet bring: a loop may ask for the same again and again.
     pub(super) left: &'a AtomicUsize,
 }
 
@@ -38,14 +38,19 @@ pub(super) fn answer<'a>(raw: Raw<'a>, bounds: Bounds<'a>) -> Converted<'a> {
     }
 }
 
-impl<'a> Bounds<'a> {
-    fn convert(&self, raw: Raw<'a>) -> Converted<'a> {
+impl Bounds<'_> {
+    /// One look: it is told how many values it may bring, and takes off what it does.
+    pub(super) fn look<T>(&self, look: impl FnOnce(&mut usize) -> T) -> T {
         let most = self.most.min(self.left.load(Ordering::Relaxed));
         let mut left = most;
-        let converted = convert(raw, &mut left);
+        let found = look(&mut left);
         // The library wants what is shared between threads; it is one that evaluates.
         self.left.fetch_sub(most - left, Ordering::Relaxed);
-        converted
+        found
+    }
+
+    fn convert<'a>(&self, raw: Raw<'a>) -> Converted<'a> {
+        self.look(|left| convert(raw, left))
     }
 }
 

@@ -37,10 +37,7 @@ pub(super) struct View<'a> {
     secure: bool,
     client: IpAddr,
     identity: Option<&'a Identity>,
-    /// Values that one claim may hold.
-    most_values: usize,
-    /// Values that claims may still bring to this evaluation: a loop may ask for the same claim again and again.
-    left: &'a AtomicUsize,
+    bounds: Bounds<'a>,
 }
 
 type Found<'b, 'v> = Result<CowVal<'b, 'v>, ExecutionError>;
@@ -52,8 +49,7 @@ impl<'a> View<'a> {
             secure: exchange.secure,
             client: exchange.client_ip,
             identity: exchange.identity.as_deref(),
-            most_values,
-            left,
+            bounds: Bounds { most: most_values, left },
         }
     }
 
@@ -87,12 +83,7 @@ impl<'a> View<'a> {
     fn claim(&self, name: &str) -> Result<Box<dyn Val + 'a>, ExecutionError> {
         let claim = self.identity.and_then(|identity| identity.claims.get(name));
         let claim = claim.ok_or_else(|| ExecutionError::no_such_key(name))?;
-        let most = self.most_values.min(self.left.load(Ordering::Relaxed));
-        let mut left = most;
-        let converted = convert(claim, &mut left);
-        // The library wants what is shared between threads; it is one that evaluates.
-        self.left.fetch_sub(most - left, Ordering::Relaxed);
-        converted
+        self.bounds.look(|left| convert(claim, left))
     }
 }
 
@@ -207,12 +198,11 @@ pub(super) struct Variables<'a> {
 impl Variables<'_> {
     fn answer<'b>(&'b self, name: &str) -> Option<CowVal<'b, 'b>> {
         let (_, raw) = self.answers.iter().find(|(known, _)| *known == name)?;
-        let bounds = Bounds { most: self.view.most_values, left: self.view.left };
-        match answers::answer(*raw, bounds) {
+        match answers::answer(*raw, self.view.bounds) {
             Ok(value) => Some(CowVal::Owned(value)),
             Err(_) => {
                 // There is no way to say so here; who evaluates looks at what is left.
-                self.view.left.store(0, Ordering::Relaxed);
+                self.view.bounds.left.store(0, Ordering::Relaxed);
                 None
             }
         }
